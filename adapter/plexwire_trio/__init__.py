@@ -1,0 +1,1 @@
+"""Sessions of the core played over trio-websocket connections; shared by gateway and clients."""

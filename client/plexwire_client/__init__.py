@@ -1,0 +1,1 @@
+"""Viewer and device clients on Trio; needs `plexwire[client]`."""

@@ -1,0 +1,333 @@
+"""Between messages and what travels: `encode` and `decode`.
+
+`decode` takes whatever a peer can send and raises `MalformedMessage` or returns a message, never anything else.
+"""
+
+import json
+import math
+from base64 import b64encode
+from binascii import a2b_base64
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn
+
+from attrs import frozen
+
+from plexwire_protocol._binary import decode_device_frame
+from plexwire_protocol._errors import MalformedMessage, Refusal
+from plexwire_protocol._limits import MAX_MESSAGE_BYTES
+from plexwire_protocol._messages import (
+    Auth,
+    Authenticated,
+    DeviceAuth,
+    ErrorReport,
+    GatewayReconnecting,
+    Heartbeat,
+    Init,
+    JsonValue,
+    Message,
+    OnlineSource,
+    Role,
+    Unknown,
+    VideoFrame,
+)
+
+
+@frozen(eq=False)
+class EncodedFrame:
+    """A frame with its text for viewers, built once however many they are."""
+
+    frame: VideoFrame
+    text: str
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> "EncodedFrame":
+        """Encode *frame* once."""
+        return cls(frame, encode(frame))
+
+
+# ── encode ───────────────────────────────────────────────────────────────────────────────────
+
+
+def encode(message: Message) -> str:
+    """Return *message* as the text of a WebSocket message, pure ASCII.
+
+    NaN and infinities, which JSON does not have, become `null`.  [PW-THERM-2]
+
+    Raises:
+        TypeError: `extra` or `members` holds what JSON can't.
+
+    """
+    match message:
+        case VideoFrame():
+            return _encode_frame(message)
+        case Unknown():
+            return _dump({"type": message.name, **message.members})
+        case Init():
+            sources = [
+                {"source_id": source.source_id, "cameras": source.cameras}
+                for source in message.online_sources
+            ]
+            return _dump({"type": message.type, "online_sources": sources})
+        case DeviceAuth():
+            named = {"api_key": message.api_key, "source_id": message.source_id}
+            return _dump({"type": message.type, **named, **message.extra})
+        case _:
+            named = {name: getattr(message, name) for name in message.wire_names()}
+            return _dump({"type": message.type, **named})
+
+
+def _encode_frame(frame: VideoFrame) -> str:
+    # The picture is most of the message and needs no escaping, so no serialiser walks over it.
+    rest = _dump(
+        {
+            "width": frame.width,
+            "height": frame.height,
+            "timestamp": frame.timestamp,
+            **frame.extra,
+        }
+    )
+    return "".join(
+        (
+            '{"type":"video_frame","source_id":',
+            json.dumps(frame.source_id),
+            ',"camera_id":',
+            json.dumps(frame.camera_id),
+            ',"frame":"',
+            b64encode(frame.jpeg).decode("ascii"),
+            '",',
+            rest[1:],
+        )
+    )
+
+
+def _dump(value: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), separators=(",", ":"), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {name: _finite(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_finite(inner) for inner in value]
+        case _:
+            return value
+
+
+# ── decode ───────────────────────────────────────────────────────────────────────────────────
+
+
+def decode(data: str | bytes, *, sender: Role) -> Message:
+    """Return the message in *data*, a text (`str`) or binary (`bytes`) WebSocket message that *sender* sent.
+
+    A type that *sender* has no business with is `Unknown`; unknown members are ignored, those of a `VideoFrame` or
+    `DeviceAuth` kept in `extra`.  A whole number may be written as `640.0` or `6.4e2`.  Of doubled members the last
+    counts.  [PW-AUTH-14, PW-VIEW-1]
+
+    Raises:
+        MalformedMessage: the message can't be read; nothing else, whatever *data* is.
+
+    """
+    if sender is not Role.GATEWAY and _size(data) > MAX_MESSAGE_BYTES:
+        raise MalformedMessage(
+            f"is over {MAX_MESSAGE_BYTES} bytes", "PW-LIM-3", "message", Refusal.TOO_LARGE
+        )
+    if isinstance(data, bytes):
+        if sender is Role.DEVICE:
+            return decode_device_frame(data)
+        raise MalformedMessage(
+            "must be text; only frames of devices are binary",
+            "PW-AUTH-12",
+            "message",
+            Refusal.BINARY,
+        )
+    members = _parse(data, sender)
+    name = members.pop("type", None)
+    if not isinstance(name, str):
+        raise MalformedMessage(
+            "must be there and a string", _FIRST_CLAUSE[sender], "type", Refusal.NO_TYPE
+        )
+    read = _READERS.get((sender, name))
+    return Unknown(name=name, members=members) if read is None else read(_Members(members))
+
+
+def _size(data: str | bytes) -> int:
+    if isinstance(data, str) and not data.isascii():
+        return len(data.encode("utf-8", "surrogatepass"))
+    return len(data)
+
+
+#: The clause that a message breaks which is not even an object with a type.
+_FIRST_CLAUSE: Final = {
+    Role.VIEWER: "PW-AUTH-6",
+    Role.GATEWAY: "PW-VIEW-3",
+    Role.DEVICE: "PW-TXT-2",
+}
+
+
+def _parse(text: str, sender: Role) -> dict[str, JsonValue]:
+    clause = _FIRST_CLAUSE[sender]
+    try:
+        value = (_lenient if sender is Role.DEVICE else _strict).decode(text)
+    except (ValueError, RecursionError):
+        raise MalformedMessage("is not JSON", clause, "message", Refusal.NOT_JSON) from None
+    if not isinstance(value, dict):
+        raise MalformedMessage("must be a JSON object", clause, "message", Refusal.NOT_AN_OBJECT)
+    return value
+
+
+def _no_constant(literal: str) -> NoReturn:
+    raise ValueError(literal)
+
+
+def _nulled(literal: str) -> None:
+    """Devices write NaN and Infinity, which are not JSON; viewers get `null`.  [PW-THERM-2]"""
+
+
+def _float(literal: str) -> float | None:
+    value = float(literal)
+    return value if math.isfinite(value) else None
+
+
+_strict: Final = json.JSONDecoder(parse_constant=_no_constant, parse_float=_float)
+_lenient: Final = json.JSONDecoder(parse_constant=_nulled, parse_float=_float)
+
+
+class _Members:
+    """The members of a JSON object, taken out one by one; what is left is extra."""
+
+    def __init__(self, members: dict[str, JsonValue]) -> None:
+        self._members = members
+
+    def take(self, name: str, clause: str) -> Any:
+        try:
+            return self._members.pop(name)
+        except KeyError:
+            raise MalformedMessage("is missing", clause, name, Refusal.MISSING_MEMBER) from None
+
+    def take_or(self, name: str, default: Any) -> Any:
+        return self._members.pop(name, default)
+
+    def take_whole(self, name: str, clause: str) -> Any:
+        value = self.take(name, clause)
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        return value
+
+    def rest(self) -> dict[str, JsonValue]:
+        return self._members
+
+
+def _read_auth(members: _Members) -> Auth:
+    return Auth(api_key=members.take("api_key", Auth.clause))
+
+
+def _read_init(members: _Members) -> Init:
+    listed = members.take("online_sources", Init.clause)
+    if not isinstance(listed, list):
+        raise _wrong_type("must be a list", Init.clause, "online_sources")
+    return Init(online_sources=[_read_online_source(source) for source in listed])
+
+
+def _read_online_source(value: JsonValue) -> OnlineSource:
+    clause = OnlineSource.clause
+    if not isinstance(value, dict):
+        raise _wrong_type("must hold objects", clause, "online_sources")
+    members = _Members(value)
+    cameras = members.take("cameras", clause)
+    if not isinstance(cameras, list):
+        raise _wrong_type("must be a list", clause, "cameras")
+    return OnlineSource(source_id=members.take("source_id", clause), cameras=cameras)
+
+
+def _read_frame_of_device(members: _Members) -> VideoFrame:
+    return _read_frame(members, members.take_or("source_id", ""), "PW-TXT-2")
+
+
+def _read_frame_of_gateway(members: _Members) -> VideoFrame:
+    clause = VideoFrame.clause
+    return _read_frame(members, members.take("source_id", clause), clause)
+
+
+def _read_frame(members: _Members, source_id: Any, clause: str) -> VideoFrame:
+    return VideoFrame(
+        source_id=source_id,
+        camera_id=members.take("camera_id", clause),
+        jpeg=_from_base64(members.take("frame", clause)),
+        width=members.take_whole("width", clause),
+        height=members.take_whole("height", clause),
+        timestamp=members.take_whole("timestamp", clause),
+        extra=members.rest(),
+    )
+
+
+def _from_base64(value: Any) -> bytes:
+    clause = "PW-FRAME-11"
+    if not isinstance(value, str):
+        raise _wrong_type("must be a string", clause, "frame")
+    try:
+        return a2b_base64(value, strict_mode=True)
+    except ValueError:
+        raise MalformedMessage("is not base64", clause, "frame", Refusal.NOT_BASE64) from None
+
+
+def _read_reconnecting(members: _Members) -> GatewayReconnecting:
+    clause = GatewayReconnecting.clause
+    return GatewayReconnecting(
+        attempt=members.take_whole("attempt", clause),
+        max_attempts=members.take_whole("max_attempts", clause),
+        delay_s=members.take("delay_s", clause),
+    )
+
+
+def _read_device_auth(members: _Members) -> DeviceAuth:
+    clause = DeviceAuth.clause
+    return DeviceAuth(
+        api_key=members.take("api_key", clause),
+        source_id=members.take("source_id", clause),
+        extra=members.rest(),
+    )
+
+
+def _read_authenticated(members: _Members) -> Authenticated:
+    clause = Authenticated.clause
+    return Authenticated(
+        source_id=members.take("source_id", clause),
+        server_time_ms=members.take_whole("server_time_ms", clause),
+    )
+
+
+def _read_error(members: _Members) -> ErrorReport:
+    code = members.take("code", ErrorReport.clause)
+    detail = members.take_or("detail", None) or members.take_or("message", None) or ""
+    # Nothing says whether `code` is a word or a number; either serves.
+    return ErrorReport(code=str(code) if isinstance(code, int) else code, detail=detail)
+
+
+def _read_heartbeat(members: _Members) -> Heartbeat:
+    return Heartbeat(
+        source_id=members.take_or("source_id", ""),
+        agent_version=members.take_or("agent_version", ""),
+    )
+
+
+def _wrong_type(problem: str, clause: str, where: str) -> MalformedMessage:
+    return MalformedMessage(problem, clause, where, Refusal.WRONG_TYPE)
+
+
+_READERS: Final[Mapping[tuple[Role, str], Callable[[_Members], Message]]] = {
+    (Role.VIEWER, Auth.type): _read_auth,
+    (Role.GATEWAY, Init.type): _read_init,
+    (Role.GATEWAY, VideoFrame.type): _read_frame_of_gateway,
+    (Role.GATEWAY, GatewayReconnecting.type): _read_reconnecting,
+    (Role.GATEWAY, Authenticated.type): _read_authenticated,
+    (Role.GATEWAY, ErrorReport.type): _read_error,
+    (Role.DEVICE, DeviceAuth.type): _read_device_auth,
+    (Role.DEVICE, VideoFrame.type): _read_frame_of_device,
+    (Role.DEVICE, Heartbeat.type): _read_heartbeat,
+}

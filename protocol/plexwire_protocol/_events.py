@@ -1,0 +1,67 @@
+"""What a session tells its embedder, one frozen class a fact."""
+
+from typing import TypeAlias
+
+from attrs import frozen
+
+from plexwire_protocol._closing import Close
+from plexwire_protocol._errors import MalformedMessage, RemoteProtocolError
+from plexwire_protocol._messages import Auth, DeviceAuth, Message, Role
+
+
+@frozen
+class AuthReceived:
+    """A peer wants in: check the key, then call `grant` or `refuse`."""
+
+    message: Auth | DeviceAuth
+
+    @property
+    def api_key(self) -> str:
+        """The key to check; keep it out of logs."""
+        return self.message.api_key
+
+
+@frozen
+class MessageReceived:
+    """A message for the application: match on its class."""
+
+    message: Message
+
+
+@frozen
+class MessageIgnored:
+    """A message that may be sent and asks for nothing here, or one of an unknown type."""
+
+    message: Message
+
+
+@frozen
+class MessageRefused:
+    """A message that can't be read; it was passed over and the conversation goes on."""
+
+    error: MalformedMessage
+
+
+@frozen
+class PeerViolated:
+    """The peer broke the protocol; the close that follows from it waits in the outbox already."""
+
+    error: RemoteProtocolError
+
+
+@frozen
+class ConversationClosed:
+    """The conversation is over: `by` closed it.  It comes once, last."""
+
+    close: Close
+    by: Role
+
+
+Event: TypeAlias = (
+    AuthReceived
+    | MessageReceived
+    | MessageIgnored
+    | MessageRefused
+    | PeerViolated
+    | ConversationClosed
+)

@@ -1,0 +1,43 @@
+"""The viewer's end of a stream."""
+
+from typing import ClassVar
+
+from plexwire_protocol._codec import encode
+from plexwire_protocol._errors import AnswerMissing, MalformedMessage
+from plexwire_protocol._events import Event, MessageReceived, MessageRefused
+from plexwire_protocol._messages import Auth, Message, Role
+from plexwire_protocol._session import Session
+from plexwire_protocol._states import VIEWER_CONVERSATION, Conversation, Edge, Timer
+
+
+class ViewerSession(Session):
+    """A viewer: send `Auth`, then receive one `Init` and frames until either side closes.
+
+    It never reconnects by itself: after `ConversationClosed` ask `close.may_retry`.  [PW-VIEW-2]
+    """
+
+    _conversation: ClassVar[Conversation] = VIEWER_CONVERSATION
+    _role: ClassVar[Role] = Role.VIEWER
+    _peer: ClassVar[Role] = Role.GATEWAY
+
+    def send(self, message: Auth, *, now: float) -> None:
+        """Send the `Auth`, first and once; due within 10 seconds of connecting.  [PW-AUTH-1]
+
+        Raises:
+            LocalProtocolError: it was sent already, or the conversation is closed.
+
+        """
+        edge = self._sendable(type(message), message.type, "PW-AUTH-1")
+        self._outbox.append(encode(message))
+        self._follow(edge, now)
+
+    def _received(self, message: Message, edge: Edge, *, now: float) -> list[Event]:
+        self._follow(edge, now)
+        return [MessageReceived(message)]
+
+    def _received_malformed(self, error: MalformedMessage, *, now: float) -> list[Event]:
+        return [MessageRefused(error)]  # [PW-VIEW-3]
+
+    def _due(self, timer: Timer, *, now: float) -> list[Event]:
+        problem = f"no init within {timer.seconds:g} s of the auth"
+        return self._violated(AnswerMissing(problem, timer.clause), now=now)

@@ -1,0 +1,1 @@
+"""The reference gateway on Trio; needs `plexwire[server]`."""
