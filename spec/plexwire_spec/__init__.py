@@ -3,9 +3,18 @@
 It needs attrs and nothing else.
 """
 
+from plexwire_spec._clauses import AREAS as AREAS
 from plexwire_spec._clauses import Clause as Clause
 from plexwire_spec._clauses import Level as Level
 from plexwire_spec._clauses import Party as Party
 from plexwire_spec._clauses import Source as Source
 from plexwire_spec._clauses import clauses as clauses
 from plexwire_spec._clauses import read_clauses as read_clauses
+from plexwire_spec._schemas import SCHEMAS as SCHEMAS
+from plexwire_spec._schemas import asyncapi_text as asyncapi_text
+from plexwire_spec._schemas import schemas as schemas
+from plexwire_spec._text import specification_text as specification_text
+from plexwire_spec._vectors import VECTOR_FILES as VECTOR_FILES
+from plexwire_spec._vectors import Kind as Kind
+from plexwire_spec._vectors import Vector as Vector
+from plexwire_spec._vectors import vectors as vectors

@@ -39,6 +39,27 @@ class Source(StrEnum):
     DECISION = "D"
 
 
+#: The parts of the protocol that clauses are grouped by, in order.
+AREAS: Final[Mapping[str, str]] = {
+    "ADDR": "Connections and addresses",
+    "CONN": "What both ends owe as WebSocket peers",
+    "AUTH": "Authentication of viewers",
+    "INIT": "`init`",
+    "FRAME": "`video_frame` to viewers",
+    "ISO": "Scope and isolation",
+    "TIME": "`timeout`",
+    "FLOW": "Viewers that cannot keep up",
+    "RECON": "`gateway_reconnecting`",
+    "CLOSE": "Closing",
+    "VIEW": "What viewers owe",
+    "DEV": "Devices: authentication and life",
+    "BIN": "Devices: binary frames",
+    "TXT": "Devices: text frames",
+    "THERM": "Devices: thermal frames",
+    "LIM": "Limits",
+    "ROB": "Robustness",
+}
+
 _ID: Final = re.compile(r"PW-([A-Z]+)-([1-9][0-9]*)")
 
 
@@ -50,8 +71,9 @@ def _sources(tags: Iterable[str]) -> tuple[Source, ...]:
 class Clause:
     """One numbered sentence of the specification.
 
-    `why` gives the reason of a decision, or how the clause follows from its sources; `untestable` why no case can judge
-    it from outside.  Both are empty where there is nothing to say.
+    `why` gives the reason of a decision, or how the clause follows from its sources; `instead` what else the bound
+    party may legitimately do where the decision is ours; `untestable` why no case can judge it from outside.  Each is
+    empty where there is nothing to say.
     """
 
     id: str
@@ -60,18 +82,25 @@ class Clause:
     text: str
     sources: tuple[Source, ...] = field(converter=_sources)
     why: str = ""
+    instead: str = ""
     untestable: str = ""
 
     def __attrs_post_init__(self) -> None:
         if _ID.fullmatch(self.id) is None:
             raise ValueError(f"{self.id!r} is no clause id; write it as PW-AREA-NUMBER")
+        if self.area not in AREAS:
+            raise ValueError(f"{self.id} is in no known area; they are {', '.join(AREAS)}")
         if not self.sources:
             raise ValueError(f"{self.id} has no source")
-        only_ours = self.sources == (Source.DECISION,)
-        if only_ours and not self.why:
+        if self.is_decision and not self.why:
             raise ValueError(f"{self.id} is a decision without a reason; give it a `why`")
-        if only_ours and self.level is Level.MUST and self.role is Party.GATEWAY:
+        if self.is_decision and self.level is Level.MUST and self.role is Party.GATEWAY:
             raise ValueError(f"{self.id} rests on a decision of ours; it can't be a MUST")
+
+    @property
+    def is_decision(self) -> bool:
+        """Whether the sources are silent and the clause is ours alone."""
+        return self.sources == (Source.DECISION,)
 
     @property
     def area(self) -> str:
