@@ -41,6 +41,7 @@ from plexwire_protocol._limits import MAX_CAMERAS as MAX_CAMERAS
 from plexwire_protocol._limits import MAX_ID_BYTES as MAX_ID_BYTES
 from plexwire_protocol._limits import MAX_JPEG_BYTES as MAX_JPEG_BYTES
 from plexwire_protocol._limits import MAX_MESSAGE_BYTES as MAX_MESSAGE_BYTES
+from plexwire_protocol._limits import MAX_NESTING as MAX_NESTING
 from plexwire_protocol._limits import MAX_TIMEOUT_S as MAX_TIMEOUT_S
 from plexwire_protocol._limits import SOURCE_ID as SOURCE_ID
 from plexwire_protocol._messages import JPEG_START as JPEG_START

@@ -96,7 +96,7 @@ class StreamAddress:
         parameters = [f"camera_id={quote(camera, safe='')}" for camera in self.cameras]
         if self.timeout is not None:
             parameters.append(f"timeout={self.timeout}")
-        return f"/v1/sources/{quote(self.source_id, safe='')}/video/stream?{'&'.join(parameters)}"
+        return f"/v1/sources/{self.source_id}/video/stream?{'&'.join(parameters)}"
 
 
 def _unescape(text: str, where: str) -> str:

@@ -3,7 +3,10 @@
 from enum import IntEnum
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
+
+#: What a close frame has room for beside its code, in bytes of UTF-8 (RFC 6455 section 5.5).
+_MAX_REASON_BYTES: Final = 123
 
 
 class CloseCode(IntEnum):
@@ -47,22 +50,33 @@ _SENTENCES: Final = {
 
 def describe_close(code: int) -> str:
     """Return one plain sentence for people about a close *code*, known or not."""
+    known = _known(code)
+    if isinstance(known, CloseCode):
+        return _SENTENCES[known]
+    return f"The connection was closed with code {code}."
+
+
+def _known(code: int) -> int:
     try:
-        return _SENTENCES[CloseCode(code)]
+        return CloseCode(code)
     except ValueError:
-        return f"The connection was closed with code {code}."
+        return code
+
+
+def _fitting(reason: str) -> str:
+    return reason.encode("utf-8", "replace")[:_MAX_REASON_BYTES].decode("utf-8", "ignore")
 
 
 @frozen
 class Close:
     """Ask for a WebSocket close, or tell of one.
 
-    `code` is an int, a `CloseCode` where it is one of ours; `reason` is for people and fits into a close frame (at
-    most 123 bytes).
+    `code` is an int, a `CloseCode` where it is one of ours; `reason` is for people, and cut where it would not fit
+    into a close frame (123 bytes).
     """
 
-    code: int
-    reason: str = ""
+    code: int = field(converter=_known)
+    reason: str = field(default="", converter=_fitting)
 
     @property
     def may_retry(self) -> bool:

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from plexwire_protocol._binary import decode_device_frame
 from plexwire_protocol._errors import MalformedMessage, Refusal
-from plexwire_protocol._limits import MAX_MESSAGE_BYTES
+from plexwire_protocol._limits import MAX_MESSAGE_BYTES, MAX_NESTING
 from plexwire_protocol._messages import (
     Auth,
     Authenticated,
@@ -178,7 +178,29 @@ def _parse(text: str, sender: Role) -> dict[str, JsonValue]:
         raise MalformedMessage("is not JSON", clause, "message", Refusal.NOT_JSON) from None
     if not isinstance(value, dict):
         raise MalformedMessage("must be a JSON object", clause, "message", Refusal.NOT_AN_OBJECT)
+    # Few messages have so many brackets at all, and counting them is cheap.
+    if text.count("{") + text.count("[") > MAX_NESTING and _is_too_deep(value):
+        raise MalformedMessage(
+            f"nests more than {MAX_NESTING} deep", clause, "message", Refusal.NOT_JSON
+        )
     return value
+
+
+_CONTAINERS: Final = frozenset((dict, list))
+
+
+def _is_too_deep(value: dict[str, Any]) -> bool:
+    # Layer by layer: a recursion is what the limit is there to spare everybody.
+    layer: list[Any] = [value]
+    for _ in range(MAX_NESTING):
+        layer = [
+            inner
+            for outer in layer
+            if outer
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in _CONTAINERS
+        ]
+    return bool(layer)
 
 
 def _no_constant(literal: str) -> NoReturn:
@@ -271,6 +293,8 @@ def _from_base64(value: Any) -> bytes:
     if not isinstance(value, str):
         raise _wrong_type("must be a string", clause, "frame")
     try:
+        if len(value) % 4:  # the strict mode of some Python releases lets an `=` too many pass
+            raise ValueError
         return a2b_base64(value, strict_mode=True)
     except ValueError:
         raise MalformedMessage("is not base64", clause, "frame", Refusal.NOT_BASE64) from None
@@ -306,7 +330,8 @@ def _read_error(members: _Members) -> ErrorReport:
     code = members.take("code", ErrorReport.clause)
     detail = members.take_or("detail", None) or members.take_or("message", None) or ""
     # Nothing says whether `code` is a word or a number; either serves.
-    return ErrorReport(code=str(code) if isinstance(code, int) else code, detail=detail)
+    is_number = isinstance(code, int) and not isinstance(code, bool)
+    return ErrorReport(code=str(code) if is_number else code, detail=detail)
 
 
 def _read_heartbeat(members: _Members) -> Heartbeat:

@@ -48,6 +48,8 @@ class _GatewaySession(Session):
     """What both ends of the gateway do with an auth that is late, malformed or something else."""
 
     _role: ClassVar[Role] = Role.GATEWAY
+    #: The clause that a first message breaks which is not the auth.
+    _auth_first: ClassVar[str]
 
     def _refused_auth(self, problem: str, clause: str, *, now: float) -> list[Event]:
         return self._violated(AuthViolation(problem, clause), now=now)
@@ -64,7 +66,9 @@ class _GatewaySession(Session):
 
     def _received_unexpected(self, message: Message, *, now: float) -> list[Event]:
         if self._state is State.AWAITING_AUTH:
-            return self._refused_auth("the first message was not the auth", "PW-AUTH-5", now=now)
+            return self._refused_auth(
+                "the first message was not the auth", self._auth_first, now=now
+            )
         return [MessageIgnored(message)]  # [PW-AUTH-13]
 
     def _late_auth(self, timer: Timer, *, now: float) -> list[Event]:
@@ -79,6 +83,7 @@ class GatewayViewerSession(_GatewaySession):
 
     _conversation: ClassVar[Conversation] = VIEWER_CONVERSATION
     _peer: ClassVar[Role] = Role.VIEWER
+    _auth_first: ClassVar[str] = "PW-AUTH-5"
 
     def __init__(self, address: StreamAddress, *, now: float) -> None:
         self._address = address
@@ -117,12 +122,10 @@ class GatewayViewerSession(_GatewaySession):
             LocalProtocolError: the viewer was not let in, or the conversation is closed.
 
         """
-        if isinstance(message, EncodedFrame):
-            self._sendable(VideoFrame, VideoFrame.type, "PW-INIT-3")
-            self._outbox.append(message.text)
-        else:
-            self._sendable(type(message), message.type, "PW-INIT-3")
-            self._outbox.append(encode(message))
+        kind = VideoFrame if isinstance(message, EncodedFrame) else type(message)
+        edge = self._sendable(kind, kind.type, "PW-INIT-3")
+        self._outbox.append(message.text if isinstance(message, EncodedFrame) else encode(message))
+        self._follow(edge, now)
 
     def _seconds(self, timer: Timer) -> float | None:
         return self._address.timeout if timer.deadline is Deadline.TIMEOUT else timer.seconds
@@ -143,6 +146,7 @@ class GatewayDeviceSession(_GatewaySession):
 
     _conversation: ClassVar[Conversation] = DEVICE_CONVERSATION
     _peer: ClassVar[Role] = Role.DEVICE
+    _auth_first: ClassVar[str] = "PW-DEV-1"
 
     def __init__(self, *, now: float) -> None:
         super().__init__(now=now)

@@ -27,6 +27,10 @@ MAX_ID_BYTES: Final = 255
 #: Cameras that one address may name, and that one device may have.  [PW-LIM-6]
 MAX_CAMERAS: Final = 64
 
+#: How deep a JSON message may nest, its own braces counted: room for every known message, and none for an attack
+#: on the stack of those who copy, print or relay it.  RFC 8259 section 9 leaves such a limit to the receiver.
+MAX_NESTING: Final = 64
+
 #: What a source id looks like.  [PW-ADDR-11]
 SOURCE_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,255}")
 

@@ -3,8 +3,11 @@
 What is wrong with a value is said by `MalformedMessage`, whoever builds the message: the codec from the wire, or you.
 """
 
+import re
+import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from sys import float_info
 from typing import Any, ClassVar, Final, TypeAlias
 
 from attrs import Attribute, field, fields, frozen
@@ -36,13 +39,8 @@ def _refuse(
 def _text(instance: "Message", attribute: "Attribute[Any]", value: Any) -> None:
     if not isinstance(value, str):
         raise _refuse(instance, attribute, Refusal.WRONG_TYPE, "must be a string")
-    if not (value.isascii() or _is_unicode(value)):
+    if not value.isascii() and _SURROGATE.search(value):
         raise _refuse(instance, attribute, Refusal.NOT_UNICODE, "has a lone surrogate")
-
-
-def _is_unicode(value: str) -> bool:
-    # A lone surrogate passes through JSON as an escape, but no UTF-8 can carry it.
-    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _camera_id(instance: "Message", attribute: "Attribute[Any]", value: Any) -> None:
@@ -77,7 +75,8 @@ def _whole(low: int, high: int) -> _Validator:
 def _seconds(instance: "Message", attribute: "Attribute[Any]", value: Any) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise _refuse(instance, attribute, Refusal.WRONG_TYPE, "must be a number")
-    if not 0 <= value < float("inf"):
+    # Compared with the largest float, as 10**400 is finite to Python until somebody adds it to a clock.
+    if not 0 <= value <= float_info.max:
         raise _refuse(instance, attribute, Refusal.OUT_OF_RANGE, "must be finite, 0 or more")
 
 
@@ -104,6 +103,9 @@ def _extra(instance: "Message", attribute: "Attribute[Any]", value: Mapping[str,
 def _strings(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(values)
 
+
+#: A lone surrogate passes through JSON as an escape, but no UTF-8 can carry it.
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 #: The two bytes that every JPEG begins with.
 JPEG_START: Final = b"\xff\xd8"
@@ -170,7 +172,7 @@ class VideoFrame(Message):
 
     `width` and `height` are pixels, 0 where the device could not tell; `timestamp` is the device's stamp in Unix
     milliseconds.  `source_id` is empty where a device left it out.  `extra` holds further members, in order; do not
-    change it.  A frame's picture does not show in its repr.
+    change it.  Neither the picture nor what is in `extra` shows in the repr.
     """
 
     type: ClassVar[str] = "video_frame"
@@ -182,7 +184,9 @@ class VideoFrame(Message):
     width: int = field(validator=_pixels)
     height: int = field(validator=_pixels)
     timestamp: int = field(validator=_timestamp_ms)
-    extra: Mapping[str, JsonValue] = field(factory=dict[str, JsonValue], validator=_extra)
+    extra: Mapping[str, JsonValue] = field(
+        factory=dict[str, JsonValue], validator=_extra, repr=lambda extra: f"<{len(extra)} members>"
+    )
 
 
 @frozen(kw_only=True)
@@ -251,10 +255,11 @@ class Heartbeat(Message):
 class Unknown(Message):
     """A message of a type that this protocol does not know: kept, and ignored.  [PW-VIEW-1, PW-DEV-9]
 
-    `name` is its type on the wire.  The members do not show in the repr: they may hold anything, a key included.
+    `name` is its type on the wire, shortened in the repr.  The members do not show there: they may hold anything, a
+    key included.
     """
 
     clause: ClassVar[str] = "PW-VIEW-1"
 
-    name: str
+    name: str = field(repr=reprlib.repr)
     members: Mapping[str, JsonValue] = field(factory=dict[str, JsonValue], repr=False)

@@ -46,22 +46,23 @@ class Relay:
     """Hands every frame to the viewers of its camera, and to nobody else.  [PW-ISO-1, PW-ISO-2, PW-ISO-3]"""
 
     def __init__(self) -> None:
-        self._publishers: dict[_Source, list[Publisher]] = {}
-        self._subscribers: dict[_Channel, list[Subscriber]] = {}
+        # Dicts as ordered sets: a crowd that leaves at once must not cost the square of its size.
+        self._publishers: dict[_Source, dict[Publisher, None]] = {}
+        self._subscribers: dict[_Channel, dict[Subscriber, None]] = {}
 
     # ── devices ──────────────────────────────────────────────────────────────────────────────
 
     def join(self, organisation: str, source_id: str) -> Publisher:
         """Take in a device; a second one of the same source stands beside the first.  [PW-DEV-10]"""
         publisher = Publisher(organisation, source_id)
-        self._publishers.setdefault((organisation, source_id), []).append(publisher)
+        self._publishers.setdefault((organisation, source_id), {})[publisher] = None
         return publisher
 
     def leave(self, publisher: Publisher) -> None:
         """Forget a device; its cameras are offline unless another connection of its source has them.  [PW-INIT-10]"""
         source = (publisher.organisation, publisher.source_id)
         publishers = self._publishers[source]
-        publishers.remove(publisher)
+        del publishers[publisher]
         if not publishers:
             del self._publishers[source]
 
@@ -99,14 +100,14 @@ class Relay:
         channels = tuple((organisation, source_id, camera) for camera in dict.fromkeys(cameras))
         subscriber = Subscriber(channels)
         for channel in channels:
-            self._subscribers.setdefault(channel, []).append(subscriber)
+            self._subscribers.setdefault(channel, {})[subscriber] = None
         return subscriber
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Forget a viewer and what waits for it."""
         for channel in subscriber.channels:
             watching = self._subscribers[channel]
-            watching.remove(subscriber)
+            del watching[subscriber]
             if not watching:
                 del self._subscribers[channel]
         subscriber._waiting.clear()

@@ -19,7 +19,7 @@ from plexwire_protocol._events import (
     PeerViolated,
 )
 from plexwire_protocol._messages import Message, Role
-from plexwire_protocol._states import Conversation, Deadline, Edge, State, Timer, Trigger
+from plexwire_protocol._states import Conversation, Edge, State, Timer, Trigger
 
 Outgoing: TypeAlias = str | bytes | Close
 
@@ -44,7 +44,7 @@ class Session(ABC):
     def __init__(self, *, now: float) -> None:
         """Begin the conversation: the WebSocket handshake is done as of *now*."""
         self._outbox: list[Outgoing] = []
-        self._deadlines: dict[Deadline, float] = {}
+        self._deadlines: dict[Timer, float] = {}
         self._enter(State.AWAITING_AUTH, now)
 
     def __repr__(self) -> str:
@@ -69,6 +69,8 @@ class Session(ABC):
         try:
             message = decode(data, sender=self._peer)
         except MalformedMessage as error:
+            # Its context and traceback would keep the whole message alive, and with it perhaps a key.
+            error.__context__ = error.__traceback__ = None
             return events + self._received_malformed(error, now=now)
         if not self._conversation.knows(self._peer, type(message)):
             return events + self._received_unknown(message, now=now)
@@ -104,17 +106,10 @@ class Session(ABC):
 
     def handle_timeout(self, *, now: float) -> list[Event]:
         """Do what is due at *now*; an early call is a no-op."""
-        events: list[Event] = []
-        while self.next_deadline() <= now:
-            deadline = min(self._deadlines, key=self._deadlines.__getitem__)
-            del self._deadlines[deadline]
-            timer = next(
-                t
-                for t in self._conversation.timers_of(self._state, self._role)
-                if t.deadline is deadline
-            )
-            events += self._due(timer, now=now)
-        return events
+        # One duty a call, not all in a loop: a clock so far ahead that `now + 30 == now` would spin here for ever.
+        if not self.next_deadline() <= now < inf:
+            return []
+        return self._due(min(self._deadlines, key=self._deadlines.__getitem__), now=now)
 
     # ── what each session decides ────────────────────────────────────────────────────────────
 
@@ -128,7 +123,7 @@ class Session(ABC):
 
     @abstractmethod
     def _due(self, timer: Timer, *, now: float) -> list[Event]:
-        """Do what falls due with *timer*."""
+        """Do what falls due with *timer*, and enter a state, the same one again perhaps."""
 
     def _received_unknown(self, message: Message, *, now: float) -> list[Event]:
         """Take a message that this conversation does not know."""
@@ -136,15 +131,14 @@ class Session(ABC):
 
     def _received_unexpected(self, message: Message, *, now: float) -> list[Event]:
         """Take a known message that may not come in this state."""
-        problem = f"{message.type} while {self._state.value}"
-        return self._violated(UnexpectedMessage(problem, message.clause), now=now)
+        return self._unexpected(message, message.clause, now=now)
 
     # ── what they do it with ─────────────────────────────────────────────────────────────────
 
     def _enter(self, state: State, now: float) -> None:
         self._state = state
         self._deadlines = {
-            timer.deadline: now + seconds
+            timer: now + seconds
             for timer in self._conversation.timers_of(state, self._role)
             if (seconds := self._seconds(timer)) is not None
         }
@@ -162,6 +156,10 @@ class Session(ABC):
         if edge is None:
             raise LocalProtocolError(f"can't send {what} while {self._state.value}", clause)
         return edge
+
+    def _unexpected(self, message: Message, clause: str, *, now: float) -> list[Event]:
+        problem = f"{message.type} while {self._state.value}"
+        return self._violated(UnexpectedMessage(problem, clause), now=now)
 
     def _violated(self, error: RemoteProtocolError, *, now: float) -> list[Event]:
         return [PeerViolated(error), *self.close(error.close_code, error.clause, now=now)]

@@ -107,6 +107,7 @@ VIEWER_EDGES: Final = (
 DEVICE_EDGES: Final = (
     Edge(_AWAITING,  _D, DeviceAuth,         _CHECKING,  "PW-DEV-1"),
     Edge(_AWAITING,  _G, Deadline.AUTH,      _CLOSED,    "PW-DEV-11"),
+    Edge(_AWAITING,  _G, ErrorReport,        _CLOSED,    "PW-DEV-5"),
     Edge(_AWAITING,  _D, _CLOSE,             _CLOSED,    "PW-CONN-3"),
     Edge(_AWAITING,  _G, _CLOSE,             _CLOSED,    "PW-DEV-5"),
     Edge(_CHECKING,  _G, Authenticated,      _STREAMING, "PW-DEV-2"),

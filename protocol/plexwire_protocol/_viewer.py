@@ -1,13 +1,14 @@
 """The viewer's end of a stream."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 from plexwire_protocol._codec import encode
 from plexwire_protocol._errors import AnswerMissing, MalformedMessage
-from plexwire_protocol._events import Event, MessageReceived, MessageRefused
-from plexwire_protocol._messages import Auth, Message, Role
+from plexwire_protocol._events import Event, MessageIgnored, MessageReceived, MessageRefused
+from plexwire_protocol._messages import Auth, GatewayReconnecting, Message, Role
 from plexwire_protocol._session import Session
-from plexwire_protocol._states import VIEWER_CONVERSATION, Conversation, Edge, Timer
+from plexwire_protocol._states import VIEWER_CONVERSATION, Conversation, Edge, State, Timer
 
 
 class ViewerSession(Session):
@@ -38,6 +39,19 @@ class ViewerSession(Session):
     def _received_malformed(self, error: MalformedMessage, *, now: float) -> list[Event]:
         return [MessageRefused(error)]  # [PW-VIEW-3]
 
+    def _received_unexpected(self, message: Message, *, now: float) -> list[Event]:
+        if isinstance(message, GatewayReconnecting):
+            return [MessageIgnored(message)]  # [PW-RECON-2]
+        return self._unexpected(message, _BROKEN[self._state], now=now)
+
     def _due(self, timer: Timer, *, now: float) -> list[Event]:
         problem = f"no init within {timer.seconds:g} s of the auth"
         return self._violated(AnswerMissing(problem, timer.clause), now=now)
+
+
+#: The clause of the gateway that a known message breaks when it may not come in a state.
+_BROKEN: Final[Mapping[State, str]] = {
+    State.AWAITING_AUTH: "PW-AUTH-10",
+    State.CHECKING_KEY: "PW-INIT-3",
+    State.STREAMING: "PW-INIT-1",
+}

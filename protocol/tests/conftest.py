@@ -1,0 +1,7 @@
+"""How Hypothesis runs here: no deadlines, as a busy machine is no bug; `--hypothesis-profile=thorough` for a long look."""
+
+from hypothesis import settings
+
+settings.register_profile("core", deadline=None, max_examples=60, stateful_step_count=40)
+settings.register_profile("thorough", deadline=None, max_examples=2000, stateful_step_count=100)
+settings.load_profile("core")
