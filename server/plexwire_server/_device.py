@@ -1,0 +1,71 @@
+"""The gateway's side of one device: its frames go to the relay under the source that it authenticated as."""
+
+from typing import ClassVar
+
+import trio
+
+from plexwire_protocol import (
+    AuthReceived,
+    Event,
+    GatewayDeviceSession,
+    MessageReceived,
+    MessageRefused,
+    Publisher,
+    Role,
+    VideoFrame,
+)
+from plexwire_server._conversation import Conversation
+from plexwire_server._keys import Granted, Scope
+
+
+class DeviceConversation(Conversation[GatewayDeviceSession]):
+    """One connection of one device; another of the same device stands beside it.  [PW-DEV-10]"""
+
+    role: ClassVar[Role] = Role.DEVICE
+    scope: ClassVar[Scope] = Scope.WRITE
+
+    _publisher: Publisher | None = None
+
+    def admit(self, granted: Granted) -> None:
+        """Send `authenticated` with the gateway's time, and put the source online.  [PW-DEV-2, PW-DEV-3]"""
+        self.session.grant(server_time_ms=self.gateway.unix_ms(), now=trio.current_time())
+        self._publisher = self.gateway.relay.join(granted.organisation, self.session.source_id)
+
+    def leave(self) -> None:
+        """Take the source's cameras offline.  [PW-INIT-7]"""
+        if self._publisher is not None:
+            self.gateway.relay.leave(self._publisher)
+            self.report.cameras = tuple(sorted(self._publisher.cameras))
+
+    def handle(self, event: Event) -> None:
+        """Publish frames; all else is as for viewers."""
+        match event:
+            case MessageReceived(message=VideoFrame() as frame):
+                self.publish(frame)
+                return
+            case MessageRefused(error):
+                self._drop(error.refusal.value)
+            case AuthReceived():
+                self.report.source_id = self.session.source_id
+            case _:
+                pass
+        super().handle(event)
+
+    def publish(self, frame: VideoFrame) -> None:
+        """Hand *frame* to the relay and wake its viewers.  [PW-BIN-2, PW-FRAME-10]"""
+        if self._publisher is None:
+            return
+        metrics = self.gateway.metrics
+        metrics.frames_in += 1
+        metrics.bytes_in += len(frame.jpeg)
+        self.report.frames += 1
+        self.report.frame_bytes += len(frame.jpeg)
+        refused = self._publisher.refused
+        for subscriber in self.gateway.relay.publish(self._publisher, frame):
+            self.gateway.viewers[subscriber].ring()
+        if self._publisher.refused > refused:
+            self._drop("too_many_cameras")
+
+    def _drop(self, reason: str) -> None:
+        self.report.dropped += 1
+        self.gateway.metrics.dropped[reason] += 1

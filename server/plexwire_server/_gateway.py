@@ -1,0 +1,366 @@
+"""The gateway: what its connections share, and the way of one connection through it."""
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Final, TypeAlias
+
+import trio
+from attrs import define, field, frozen
+from trio_websocket import ConnectionClosed, WebSocketConnection
+
+from plexwire_protocol import (
+    DEVICE_PATH,
+    AddressRefused,
+    Close,
+    CloseCode,
+    GatewayDeviceSession,
+    GatewayViewerSession,
+    Refusal,
+    Relay,
+    Role,
+    StreamAddress,
+    Subscriber,
+)
+from plexwire_server._device import DeviceConversation
+from plexwire_server._http import (
+    Answer,
+    Request,
+    RequestRefused,
+    read_handshake,
+    read_request,
+    refuse,
+)
+from plexwire_server._keys import Granted, KeyChecker, Refused, Verdict
+from plexwire_server._limits import Limits
+from plexwire_server._metrics import CONTENT_TYPE, Metrics
+from plexwire_server._replay import ReplayStream
+from plexwire_server._report import ConnectionReport, peer_name
+from plexwire_server._viewer import ViewerConversation
+from plexwire_trio import wrap_server_stream
+
+_log: Final = logging.getLogger(__name__)
+
+AnyConversation: TypeAlias = ViewerConversation | DeviceConversation
+
+#: Ends of a WebSocket that don't wait for the peer's answer; what it sent meanwhile lies unread.
+_UNANSWERED: Final = (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_PAYLOAD, CloseCode.TOO_BIG)
+
+
+@frozen
+class Opening:
+    """A request that becomes a WebSocket: `address` is the viewer's, None for a device.
+
+    `head` is the handshake, `rest` what came behind it in the same segment: an `auth`, as often as not.
+    """
+
+    address: StreamAddress | None
+    head: bytes
+    rest: bytes
+
+
+@define(eq=False)
+class _Seat:
+    """One connection, from its first byte on; `conversation` from when it is a WebSocket."""
+
+    report: ConnectionReport
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    conversation: AnyConversation | None = None
+
+
+class Gateway:
+    """A live relay over any byte streams; `serve` puts it behind TCP.
+
+    *keys* judges API keys.  *unix_ms* is the wall clock that devices set theirs by; all waiting is on Trio's clock.
+    *on_end* is told of every connection when it is over.  What a subclass may want to do otherwise has a method of its
+    own, here or in the two conversations.
+    """
+
+    #: What plays the gateway's side of a stream.
+    viewer_conversation: type[ViewerConversation] = ViewerConversation
+    device_conversation: type[DeviceConversation] = DeviceConversation
+
+    def __init__(
+        self,
+        keys: KeyChecker,
+        *,
+        limits: Limits | None = None,
+        unix_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        on_end: Callable[[ConnectionReport], None] = lambda report: None,
+    ) -> None:
+        self.keys = keys
+        self.limits = Limits() if limits is None else limits
+        self.unix_ms = unix_ms
+        self.metrics = Metrics()
+        self.relay = Relay()
+        #: The viewers that are streaming, by what the relay knows them as.
+        self.viewers: dict[Subscriber, ViewerConversation] = {}
+        self._on_end = on_end
+        self._seats: set[_Seat] = set()
+        self._open: Counter[Role] = Counter()
+        self._open_by_key: Counter[tuple[str, str]] = Counter()
+        self._draining = False
+        self._emptied = trio.Event()
+
+    # ── one connection ───────────────────────────────────────────────────────────────────────
+
+    async def serve_stream(self, stream: trio.abc.Stream) -> None:
+        """Serve one connection from its first HTTP byte to its end, and close *stream*.
+
+        Raises nothing: an error in here costs this connection alone, and is counted and logged.
+        """
+        seat = _Seat(ConnectionReport(peer=peer_name(stream), since=trio.current_time()))
+        full = self._draining or self._unauthenticated >= self.limits.unauthenticated
+        self._seats.add(seat)
+        try:
+            with seat.scope:
+                if full:
+                    problem = "The gateway takes in nobody at the moment."
+                    answer = refuse(HTTPStatus.SERVICE_UNAVAILABLE, problem, Retry_After="1")
+                    await self._send_answer(stream, seat, answer)
+                else:
+                    await self._serve(stream, seat)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            seat.report.closed(Close(CloseCode.ABNORMAL), Role.GATEWAY)
+        except Exception as error:
+            self.note_crash(seat.report, error)
+        finally:
+            self._note_end(seat)
+            with suppress(trio.BrokenResourceError, OSError):
+                await trio.aclose_forcefully(stream)
+
+    async def _serve(self, stream: trio.abc.Stream, seat: _Seat) -> None:
+        head_only = False
+        routed: Answer | Opening
+        try:
+            request = await self._read_request(stream)
+            if request is None:
+                return
+            head_only = request.method == "HEAD"
+            routed = self.route(request)
+        except RequestRefused as refused:
+            routed = refused.answer
+        if isinstance(routed, Answer):
+            await self._send_answer(stream, seat, routed, head_only=head_only)
+        else:
+            await self._serve_websocket(stream, seat, routed)
+
+    async def _read_request(self, stream: trio.abc.Stream) -> Request | None:
+        with trio.move_on_after(self.limits.head_s):
+            return await read_request(stream, max_bytes=self.limits.head_bytes)
+        problem = f"No whole request came within {self.limits.head_s:g} s."
+        raise RequestRefused(refuse(HTTPStatus.REQUEST_TIMEOUT, problem))
+
+    async def _serve_websocket(
+        self, stream: trio.abc.Stream, seat: _Seat, opening: Opening
+    ) -> None:
+        # The library's reader lives in this nursery, as long as the conversation and no longer.
+        async with trio.open_nursery() as nursery:
+            ws = await self._accept(nursery, self.lend(stream, opening))
+            if ws is None:
+                seat.report.closed(Close(CloseCode.ABNORMAL), Role.GATEWAY)
+            else:
+                seat.conversation = self.converse(opening, ws, seat.report)
+                if self._draining:
+                    seat.conversation.go_away()
+                await seat.conversation.play()
+            nursery.cancel_scope.cancel()
+        if seat.report.close is not None and seat.report.close.code in _UNANSWERED:
+            await self._linger(stream)
+
+    async def _accept(
+        self, nursery: trio.Nursery, stream: trio.abc.Stream
+    ) -> WebSocketConnection | None:
+        with trio.move_on_after(self.limits.head_s):
+            request = await wrap_server_stream(
+                nursery, stream, max_message_bytes=self.limits.message_bytes
+            )
+            try:
+                return await request.accept()
+            except ConnectionClosed:
+                pass  # gone before our answer
+        return None
+
+    async def _send_answer(
+        self, stream: trio.abc.Stream, seat: _Seat, answer: Answer, *, head_only: bool = False
+    ) -> None:
+        seat.report.status = answer.status.value
+        with trio.move_on_after(self.limits.close_grace_s):
+            await stream.send_all(answer.encode(head_only=head_only))
+            await self._linger(stream)
+
+    async def _linger(self, stream: trio.abc.Stream) -> None:
+        """Let the peer read our last word: closing over unread bytes resets the connection, and takes the word along."""
+        with trio.move_on_after(self.limits.close_grace_s):
+            if isinstance(stream, trio.abc.HalfCloseableStream):
+                await stream.send_eof()
+            while await stream.receive_some(65_536):
+                pass
+
+    # ── what a subclass may do otherwise ─────────────────────────────────────────────────────
+
+    def route(self, request: Request) -> Answer | Opening:
+        """Return the answer to *request*, or how it becomes a WebSocket.  [PW-ADDR-1, PW-ADDR-6, PW-ADDR-13]
+
+        Raises:
+            RequestRefused: there is nothing here for it.
+
+        """
+        page = self.pages().get(request.path)
+        address = None
+        if page is None and request.path != DEVICE_PATH:
+            address = self._address_of(request.target)
+        if request.method != "GET" and (page is None or request.method != "HEAD"):
+            raise RequestRefused(
+                refuse(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET is served here.", Allow="GET")
+            )
+        if page is not None:
+            return page()
+        return Opening(address, read_handshake(request), request.rest)
+
+    def pages(self) -> Mapping[str, Callable[[], Answer]]:
+        """Return what is served as plain HTTP, by path."""
+        return {"/health": self.health, "/metrics": self.metrics_page}
+
+    def read_address(self, target: str) -> StreamAddress:
+        """Return what a viewer asks for.
+
+        Raises:
+            AddressRefused: *target* is no address of a stream.
+
+        """
+        return StreamAddress.parse(target)
+
+    async def check_key(self, api_key: str) -> Verdict:
+        """Have a key judged; where that fails or takes too long, its bearer is refused with 1011."""
+        with trio.move_on_after(self.limits.key_check_s):
+            try:
+                verdict = self.keys.check(api_key)
+                return await verdict if isinstance(verdict, Awaitable) else verdict
+            except Exception as error:
+                _log.error("A key could not be checked.", exc_info=error)
+        self.metrics.key_check_failures += 1
+        return Refused(CloseCode.INTERNAL_ERROR)
+
+    def lend(self, stream: trio.abc.Stream, opening: Opening) -> trio.abc.Stream:
+        """Return the byte stream that the WebSocket library is to work on."""
+        return ReplayStream(stream, opening.head, opening.rest)
+
+    def converse(
+        self, opening: Opening, ws: WebSocketConnection, report: ConnectionReport
+    ) -> AnyConversation:
+        """Return what will play the gateway's side of a new WebSocket."""
+        if opening.address is None:
+            return self.device_conversation(self, self.device_session(), ws, report)
+        report.source_id = opening.address.source_id
+        report.cameras = opening.address.cameras
+        return self.viewer_conversation(self, self.viewer_session(opening.address), ws, report)
+
+    def viewer_session(self, address: StreamAddress) -> GatewayViewerSession:
+        """Return the rules towards one viewer."""
+        return GatewayViewerSession(address, now=trio.current_time())
+
+    def device_session(self) -> GatewayDeviceSession:
+        """Return the rules towards one device."""
+        return GatewayDeviceSession(now=trio.current_time())
+
+    def _address_of(self, target: str) -> StreamAddress:
+        try:
+            return self.read_address(target)
+        except AddressRefused as error:
+            if error.refusal is Refusal.WRONG_PATH:
+                raise RequestRefused(
+                    refuse(HTTPStatus.NOT_FOUND, "There is nothing at this path.")
+                ) from None
+            raise RequestRefused(refuse(HTTPStatus.BAD_REQUEST, str(error))) from None
+
+    # ── who is here ──────────────────────────────────────────────────────────────────────────
+
+    @property
+    def _unauthenticated(self) -> int:
+        return len(self._seats) - self._open.total()
+
+    def has_room_for(self, granted: Granted) -> bool:
+        """Whether one more stream may be opened with this key."""
+        key = (granted.organisation, granted.key_name)
+        return self._open_by_key[key] < self.limits.streams_per_key
+
+    def take_in(self, role: Role, granted: Granted) -> None:
+        """Count a stream that was let in."""
+        self._open[role] += 1
+        self._open_by_key[granted.organisation, granted.key_name] += 1
+
+    def let_go(self, role: Role, granted: Granted) -> None:
+        """Count a stream out that was let in."""
+        key = (granted.organisation, granted.key_name)
+        self._open[role] -= 1
+        self._open_by_key[key] -= 1
+        if not self._open_by_key[key]:
+            del self._open_by_key[key]
+
+    def health(self) -> Answer:
+        """Say that the gateway serves; one that is about to go answers everything with 503."""
+        told = {
+            "status": "ok",
+            "viewers": self._open[Role.VIEWER],
+            "devices": self._open[Role.DEVICE],
+        }
+        return Answer(HTTPStatus.OK, json.dumps(told) + "\n", "application/json")
+
+    def metrics_page(self) -> Answer:
+        """Return the counters for Prometheus."""
+        text = self.metrics.render(
+            viewers=self._open[Role.VIEWER],
+            devices=self._open[Role.DEVICE],
+            unauthenticated=self._unauthenticated,
+            waiting=sum(subscriber.waiting for subscriber in self.viewers),
+            replaced=sum(subscriber.dropped for subscriber in self.viewers),
+        )
+        return Answer(HTTPStatus.OK, text, CONTENT_TYPE)
+
+    async def drain(self) -> None:
+        """Close everybody with 1001 and take nobody in any more; returns when the last one is gone.  [PW-CLOSE-3]
+
+        Whoever is still there after `limits.drain_s` seconds is dropped.
+        """
+        self._draining = True
+        for seat in tuple(self._seats):
+            if seat.conversation is None:
+                seat.scope.cancel()
+            else:
+                seat.conversation.go_away()
+        with trio.move_on_after(self.limits.drain_s):
+            await self._wait_until_empty()
+        for seat in tuple(self._seats):
+            seat.scope.cancel()
+        await self._wait_until_empty()
+
+    async def _wait_until_empty(self) -> None:
+        self._emptied = trio.Event()
+        if self._seats:
+            await self._emptied.wait()
+
+    def note_crash(self, report: ConnectionReport, error: Exception) -> None:
+        """Count and log an error of ours."""
+        self.metrics.crashes += 1
+        root: BaseException = error
+        while isinstance(root, BaseExceptionGroup):
+            root = root.exceptions[0]
+        # Its text may hold anything, so only its name goes into the line of the connection.
+        report.error = type(root).__name__
+        _log.error("A connection crashed.", exc_info=error)
+
+    def _note_end(self, seat: _Seat) -> None:
+        self._seats.discard(seat)
+        if not self._seats:
+            self._emptied.set()
+        seat.report.seconds = trio.current_time() - seat.report.since
+        self.metrics.note_end(seat.report)
+        try:
+            self._on_end(seat.report)
+        except Exception as error:
+            _log.error("The end of a connection could not be told.", exc_info=error)

@@ -1,0 +1,85 @@
+"""The gateway's side of one viewer: newest frame wins, and nobody else notices how fast it reads."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+import trio
+
+from plexwire_protocol import (
+    EncodedFrame,
+    GatewayViewerSession,
+    OnlineSource,
+    Role,
+    State,
+    Subscriber,
+)
+from plexwire_server._conversation import Conversation
+from plexwire_server._keys import Granted, Scope
+
+
+class ViewerConversation(Conversation[GatewayViewerSession]):
+    """One viewer.  Frames wait for it in the relay, at most one a camera; its own task takes and writes them."""
+
+    role: ClassVar[Role] = Role.VIEWER
+    scope: ClassVar[Scope] = Scope.READ
+
+    _subscriber: Subscriber | None = None
+    _bell: trio.Event | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many frames wait for this viewer."""
+        return 0 if self._subscriber is None else self._subscriber.waiting
+
+    def admit(self, granted: Granted) -> None:
+        """Send the `init` and subscribe: what is published from here on follows it.  [PW-INIT-3, PW-FRAME-7]"""
+        self.session.grant(self.online(granted), now=trio.current_time())
+        self._subscriber = self.subscribe(granted)
+        self.gateway.viewers[self._subscriber] = self
+
+    def leave(self) -> None:
+        """Unsubscribe."""
+        if self._subscriber is not None:
+            del self.gateway.viewers[self._subscriber]
+            self.gateway.relay.unsubscribe(self._subscriber)
+            self.report.dropped = self._subscriber.dropped
+
+    def online(self, granted: Granted) -> Iterable[OnlineSource]:
+        """Return what the `init` says.  [PW-INIT-5, PW-INIT-6]"""
+        return self.gateway.relay.online(granted.organisation, self.session.address.source_id)
+
+    def subscribe(self, granted: Granted) -> Subscriber:
+        """Ask the relay for the cameras of the address.  [PW-ISO-1, PW-ISO-2, PW-ISO-3]"""
+        address = self.session.address
+        return self.gateway.relay.subscribe(
+            granted.organisation, address.source_id, address.cameras
+        )
+
+    def ring(self) -> None:
+        """Wake the writer: a frame waits."""
+        if self._bell is not None:
+            self._bell.set()
+
+    async def stream(self) -> None:
+        """Write frame after frame, as fast as the viewer takes them.  [PW-FRAME-9]"""
+        while self.session.state is State.STREAMING:
+            frame = self.next_frame()
+            if frame is None:
+                self._bell = trio.Event()
+                await self._bell.wait()
+            else:
+                await self.send_frame(frame)
+
+    def next_frame(self) -> EncodedFrame | None:
+        """Take the next frame for this viewer, if one waits."""
+        return None if self._subscriber is None else self.gateway.relay.next_for(self._subscriber)
+
+    async def send_frame(self, frame: EncodedFrame) -> None:
+        """Write one frame; waits while the viewer does not read."""
+        self.session.send(frame, now=trio.current_time())
+        await self.connection.flush()
+        metrics = self.gateway.metrics
+        self.report.frames += 1
+        self.report.frame_bytes += len(frame.text)
+        metrics.frames_out += 1
+        metrics.bytes_out += len(frame.text)
