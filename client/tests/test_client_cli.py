@@ -1,0 +1,417 @@
+"""The commands `watch` and `publish`, as programs of their own against a small gateway on loopback."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import trio
+from click.testing import CliRunner
+from rich.console import Console
+
+from plexwire_client import Refused
+from plexwire_client._keyring import NoKey, find_key, read_keys
+from plexwire_client._meter import WINDOW_S, Meter, in_bytes
+from plexwire_client._terminal import LiveReporter, PlainReporter, printable
+from plexwire_client._watch import WatchOptions, file_name, watch_stream
+from plexwire_client.cli import publish, watch
+from plexwire_client.pattern import make_pattern, read_counter
+from plexwire_protocol import (
+    DEVICE_PATH,
+    AuthReceived,
+    CloseCode,
+    Event,
+    GatewayDeviceSession,
+    GatewayReconnecting,
+    GatewayViewerSession,
+    MessageReceived,
+    State,
+    StreamAddress,
+    VideoFrame,
+)
+from plexwire_trio import Connection, wrap_server_stream
+
+KEY = "plx_test_key_of_the_command_line"
+#: Seconds that a program gets on a busy machine.
+PATIENCE_S = 20
+
+
+class SmallGateway:
+    """Hands each device's frames to all viewers who asked for their camera."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.frames: list[VideoFrame] = []
+        self.viewer_came = trio.Event()
+        self.closes: list[int] = []
+        self.viewers: list[Connection[GatewayViewerSession]] = []
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                request = await wrap_server_stream(nursery, stream)
+                websocket = await request.accept()
+                now = trio.current_time()
+                if request.path == DEVICE_PATH:
+                    device = Connection(GatewayDeviceSession(now=now), websocket)
+                    close = await device.run(partial(self._device, device))
+                else:
+                    session = GatewayViewerSession(StreamAddress.parse(request.path), now=now)
+                    viewer = Connection(session, websocket)
+                    close = await viewer.run(partial(self._viewer, viewer))
+                self.closes.append(close.code)
+                nursery.cancel_scope.cancel()
+        except* trio.BrokenResourceError:
+            pass
+
+    def _device(self, connection: Connection[GatewayDeviceSession], event: Event) -> None:
+        now = trio.current_time()
+        match event:
+            case AuthReceived(message) if message.api_key == KEY:
+                connection.session.grant(server_time_ms=0, now=now)
+            case AuthReceived():
+                connection.session.refuse(now=now)
+            case MessageReceived(VideoFrame() as frame):
+                self.frames.append(frame)
+                for viewer in self.viewers:
+                    wanted = frame.camera_id in viewer.session.address.cameras
+                    if wanted and viewer.session.state is State.STREAMING:
+                        viewer.session.send(frame, now=now)
+                        viewer.flush_soon()
+            case _:
+                pass
+
+    def _viewer(self, connection: Connection[GatewayViewerSession], event: Event) -> None:
+        now = trio.current_time()
+        match event:
+            case AuthReceived(message) if message.api_key == KEY:
+                connection.session.grant((), now=now)
+                self.viewers.append(connection)
+                self.viewer_came.set()
+            case AuthReceived():
+                connection.session.refuse(CloseCode.NO_API_ACCESS, now=now)
+            case _:
+                pass
+
+
+@asynccontextmanager
+async def small_gateway() -> AsyncGenerator[SmallGateway, None]:
+    gateway = SmallGateway()
+    async with trio.open_nursery() as nursery:
+        with trio.fail_after(PATIENCE_S):
+            listeners = await nursery.start(
+                partial(trio.serve_tcp, gateway.serve, 0, host="127.0.0.1")
+            )
+            gateway.url = f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+            yield gateway
+        nursery.cancel_scope.cancel()
+
+
+def command(name: str, *arguments: str) -> list[str]:
+    program = f"from plexwire_client.cli import {name}; {name}()"
+    return [sys.executable, "-c", program, *arguments]
+
+
+def environment(**keys: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PLEXWIRE_")}
+    return {**kept, **keys}
+
+
+async def run(
+    name: str, *arguments: str, api_key: str = KEY
+) -> "subprocess.CompletedProcess[bytes]":
+    return await trio.run_process(
+        command(name, *arguments),
+        env=environment(PLEXWIRE_API_KEY=api_key),
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+    )
+
+
+async def test_commands_watch_and_publish_show_and_save_what_is_sent(tmp_path: Path) -> None:
+    cameras = ("--source-id", "robot-01", "--camera", "front", "--camera", "rear/1")
+    async with small_gateway() as gateway, trio.open_nursery() as nursery:
+        publishing = await nursery.start(
+            partial(
+                trio.run_process,
+                command("publish", gateway.url, *cameras, "--fps", "30"),
+                env=environment(PLEXWIRE_API_KEY="plx_other", PLEXWIRE_DEVICE_KEY=KEY),
+                stdout=subprocess.PIPE,
+                check=False,
+            )
+        )
+        save = ("--save", str(tmp_path / "saved"), "--frames", "10")
+        watched = await run("watch", gateway.url, *cameras, *save)
+        publishing.send_signal(signal.SIGTERM)
+        output = b"".join([bytes(data) async for data in publishing.stdout])
+        assert await publishing.wait() == 0
+    said = output.decode().splitlines()
+    assert said[0] == f"Connected to {gateway.url} as robot-01, camera front, rear/1."
+    assert said[-1] == "Stopped."
+    assert (watched.returncode, watched.stderr) == (0, b"")
+    lines = watched.stdout.decode().splitlines()
+    assert lines[0] == f"Connected to {gateway.url}. Nothing of robot-01 is online yet: waiting."
+    assert [line.split("  ")[0] for line in lines[-2:]] == ["front", "rear/1"]
+    assert "640x360" in lines[-1]
+    sent = {(frame.camera_id, frame.jpeg) for frame in gateway.frames}
+    saved = sorted((tmp_path / "saved").iterdir(), key=lambda path: path.stem[-6:])
+    assert len(saved) == 10
+    for camera, prefix in (("front", "front-"), ("rear/1", "rear%2F1-")):
+        pictures = [path.read_bytes() for path in saved if path.name.startswith(prefix)]
+        assert {(camera, picture) for picture in pictures} <= sent
+        counters = [read_counter(picture) for picture in pictures]
+        assert counters == sorted(set(counters))
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "sentence"), [("watch", 4002, "API access"), ("publish", 4001, "the key")]
+)
+async def test_command_ends_with_one_line_and_code_1_where_key_is_refused(
+    name: str, code: int, sentence: str
+) -> None:
+    async with small_gateway() as gateway:
+        result = await run(name, gateway.url, "--source-id", "robot-01", api_key="plx_bad_key")
+    [line] = result.stderr.decode().splitlines()
+    assert result.returncode == 1
+    assert sentence in line
+    assert f"[{code}]" in line
+    assert b"plx_bad_key" not in result.stdout + result.stderr
+
+
+async def test_command_watch_ends_with_code_1_where_stream_ends_before_its_frames() -> None:
+    async with small_gateway() as gateway:
+        result = await run(
+            "watch", gateway.url, "--source-id", "robot-01", "--timeout", "1", "--frames", "3"
+        )
+    assert result.returncode == 1
+    assert b"reconnect to continue. [4008]" in result.stdout
+    assert result.stderr == b"Error: The stream ended after 0 of 3 frames.\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize("name", ["watch", "publish"])
+async def test_command_closes_properly_and_ends_with_code_0_where_user_stops_it(name: str) -> None:
+    async with small_gateway() as gateway, trio.open_nursery() as nursery:
+        process = await nursery.start(
+            partial(
+                trio.run_process,
+                command(name, gateway.url, "--source-id", "robot-01"),
+                env=environment(PLEXWIRE_API_KEY=KEY),
+                stdout=subprocess.PIPE,
+                check=False,
+            )
+        )
+        output = await process.stdout.receive_some()
+        assert output.startswith(b"Connected to ws://127.0.0.1:")
+        process.send_signal(signal.SIGINT)
+        async for more in process.stdout:
+            output += more
+        assert await process.wait() == 0
+        assert output.splitlines()[-1] == b"Stopped."
+    assert gateway.closes == [CloseCode.NORMAL]
+
+
+async def test_command_ends_quietly_where_its_reader_has_gone() -> None:
+    async with small_gateway() as gateway, trio.open_nursery() as nursery:
+        process = await nursery.start(
+            partial(
+                trio.run_process,
+                command("watch", gateway.url, "--source-id", "robot-01"),
+                env=environment(PLEXWIRE_API_KEY=KEY),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+        )
+        await process.stdout.receive_some()
+        await process.stdout.aclose()
+        assert await process.stderr.receive_some() == b""
+        assert await process.wait() == 1
+    assert gateway.closes == [CloseCode.NORMAL]
+
+
+async def test_command_publish_sends_pictures_of_folder_by_name(tmp_path: Path) -> None:
+    for number in (2, 0, 1):
+        (tmp_path / f"{number}.jpg").write_bytes(make_pattern(number, 64, 48))
+    (tmp_path / "notes.txt").write_text("no picture")
+    async with small_gateway() as gateway:
+        result = await run(
+            "publish", gateway.url, str(tmp_path), "--source-id", "robot-01", "--frames", "4"
+        )
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert [read_counter(frame.jpeg) for frame in gateway.frames] == [0, 1, 2, 0]
+
+
+async def test_command_watch_tells_what_happens_to_the_connection() -> None:
+    said: list[str] = []
+
+    class Listener(PlainReporter):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    async with small_gateway() as gateway, trio.open_nursery() as nursery:
+        options = WatchOptions(
+            url=gateway.url,
+            api_key=KEY,
+            source_id="robot-01",
+            cameras=("front",),
+            reconnect=True,
+        )
+        assert KEY not in repr(options)
+
+        async def watches() -> None:
+            with pytest.raises(Refused):
+                await watch_stream(options, Listener())
+
+        nursery.start_soon(watches)
+        await gateway.viewer_came.wait()
+        [first] = gateway.viewers
+        away = GatewayReconnecting(attempt=1, max_attempts=5, delay_s=2)
+        first.session.send(away, now=trio.current_time())
+        first.session.close(CloseCode.GOING_AWAY, now=trio.current_time())
+        gateway.viewer_came = trio.Event()
+        await first.flush()
+        await gateway.viewer_came.wait()
+        gateway.viewers[1].session.close(CloseCode.UNAUTHORIZED, now=trio.current_time())
+        await gateway.viewers[1].flush()
+    assert said[1] == "The gateway lost its upstream and tries again in 2 s (attempt 1 of 5)."
+    assert said[2].startswith("The gateway is shutting down; reconnect in a moment. [1001] Connect")
+    assert said[3] == "Connected again. Nothing of robot-01 is online yet: waiting."
+
+
+# ── bad input: in this process, as nothing is connected ──────────────────────────────────────
+
+_ID = ("--source-id", "robot-01")
+_URL = "ws://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((_URL, *_ID), "Nothing listens at 127.0.0.1:1."),
+        (("http://127.0.0.1", *_ID), "Write ws:// instead."),
+        (("127.0.0.1:8700", *_ID), "must begin with ws:// or wss://"),
+        ((_URL, "--source-id", "Robot"), "source_id"),
+        ((_URL, *_ID, "--keys-file", "no-such-file"), "no-such-file can't be read"),
+        ((_URL, *_ID, "--ca-file", "no-such-file"), "no-such-file can't be read"),
+        ((_URL, *_ID, "--ca-file", __file__), "holds no certificate"),
+    ],
+)
+@pytest.mark.parametrize("name", ["watch", "publish"])
+def test_command_ends_with_one_line_and_code_2_where_input_is_bad(
+    name: str, arguments: tuple[str, ...], said: str
+) -> None:
+    result = CliRunner().invoke(
+        {"watch": watch, "publish": publish}[name], arguments, env={"PLEXWIRE_API_KEY": KEY}
+    )
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert said in line
+    assert KEY not in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nope.jpg",), "There is no file or folder nope.jpg."),
+        ((__file__.replace(os.path.basename(__file__), ""),), "There is no picture"),
+        (("--pattern", "1x1"), "64 x 48"),
+        (("picture.jpg", "--pattern", "640x360"), "not both"),
+        (("rtsp://192.0.2.7/live",), "ffmpeg is not installed"),
+        ((__file__,), "ffmpeg is not installed"),
+    ],
+)
+def test_command_publish_ends_with_one_line_and_code_2_where_there_is_nothing_to_send(
+    arguments: tuple[str, ...], said: str
+) -> None:
+    env = {"PLEXWIRE_API_KEY": KEY, "PATH": ""}
+    result = CliRunner().invoke(publish, (_URL, *_ID, *arguments), env=env)
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert said in line
+
+
+def test_command_says_where_keys_come_from_where_there_is_none() -> None:
+    result = CliRunner().invoke(publish, (_URL, *_ID), env=dict.fromkeys(os.environ))
+    assert result.exit_code == 2
+    assert "set PLEXWIRE_DEVICE_KEY or PLEXWIRE_API_KEY, or give --keys-file" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["watch", "publish"])
+def test_command_helps_with_examples_that_it_takes_itself(name: str) -> None:
+    command = {"watch": watch, "publish": publish}[name]
+    text = CliRunner().invoke(command, ("--help",)).output
+    examples = text.partition("Examples:")[2].partition("Exit codes:")[0].replace("\\\n", "")
+    lines = [line.split() for line in examples.splitlines() if f"plexwire {name}" in line]
+    assert len(lines) >= 3
+    for _, _, *arguments in lines:
+        command.make_context(name, list(arguments))
+
+
+# ── keys, rates, words ───────────────────────────────────────────────────────────────────────
+
+
+def test_key_comes_from_file_before_environment_and_from_first_name(tmp_path: Path) -> None:
+    path = tmp_path / "keys.env"
+    path.write_text("# keys\n\nexport A=plx_a\nB = 'plx_b'\n")
+    assert read_keys(path) == {"A": "plx_a", "B": "plx_b"}
+    assert find_key(("B", "A"), {"B": "plx_env"}, path) == "plx_b"
+    assert find_key(("C", "B"), {"C": "plx_env"}, path) == "plx_b"
+    assert find_key(("C",), {"C": " plx_env "}, path) == "plx_env"
+    with pytest.raises(NoKey):
+        find_key(("C",), {"C": " "}, path)
+
+
+@pytest.mark.parametrize("content", ["plx_just_a_key\n", "A=plx_a\nnot a name=plx_b\n"])
+def test_key_is_never_shown_where_its_file_is_of_another_form(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "keys.env"
+    path.write_text(content)
+    with pytest.raises(NoKey, match="not of the form NAME=value") as caught:
+        read_keys(path)
+    assert "plx_" not in str(caught.value)
+
+
+def test_meter_tells_rates_of_the_last_seconds() -> None:
+    meter = Meter(100.0)
+    assert meter.per_second(100.0) == (0, 0)
+    for tick in range(1, 41):
+        meter.take(100 + tick / 10, 1000, latency_ms=tick)
+    assert meter.per_second(104.0) == pytest.approx((10, 10_000), rel=0.06)
+    assert (meter.count, meter.bytes, meter.latency_ms) == (40, 40_000, 40)
+    assert meter.per_second(104.0 + WINDOW_S) == (0, 0)
+
+
+def test_bytes_are_told_for_people() -> None:
+    told = [in_bytes(size) for size in (0, 999, 1000, 93_440, 999_600, 1.25e6, 3.2e9)]
+    assert told == ["0 B", "999 B", "1.0 kB", "93.4 kB", "1.0 MB", "1.2 MB", "3.2 GB"]
+
+
+def test_watch_saves_under_names_that_stay_in_the_folder() -> None:
+    for camera in ("../../etc/passwd", "/", "..", "", "käm\x00era", "x" * 255, "ü" * 127):
+        frame = VideoFrame(camera_id=camera, jpeg=b"\xff\xd8", width=0, height=0, timestamp=-1)
+        name = file_name(frame, 1)
+        assert Path(name).name == name
+        assert name.isascii()
+        assert len(name) <= 255
+
+
+def test_lines_cannot_steer_a_terminal() -> None:
+    assert printable("front\x1b[2J\r\nrear") == "front�[2J��rear"
+
+
+def test_live_reporter_draws_table_and_takes_no_markup() -> None:
+    out = StringIO()
+    console = Console(file=out, force_terminal=True, width=100, color_system=None)
+    with LiveReporter(console) as to:
+        to.say("hello [bold]you[/bold]")
+        to.show([["front", "15.0 fps"], ["[red]rear", "0.0 fps"]])
+    assert "hello [bold]you[/bold]" in out.getvalue()
+    assert "front" in out.getvalue()
+    assert "[red]rear" in out.getvalue()

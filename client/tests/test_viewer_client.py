@@ -1,0 +1,460 @@
+"""The viewer against a small gateway made of the core, over memory streams in virtual time."""
+
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import TypeAlias
+
+import pytest
+import trio
+import trio.testing
+
+from plexwire_client import (
+    ConnectError,
+    ConnectionLost,
+    GatewayUrl,
+    NotAGateway,
+    Reconnecting,
+    Refused,
+    Viewer,
+    ViewerEvent,
+    open_viewer,
+)
+from plexwire_protocol import (
+    ANSWER_DEADLINE_S,
+    AddressRefused,
+    AnswerMissing,
+    AuthReceived,
+    CloseCode,
+    Event,
+    GatewayReconnecting,
+    GatewayViewerSession,
+    Init,
+    OnlineSource,
+    StreamAddress,
+    UnexpectedMessage,
+    VideoFrame,
+    encode,
+)
+from plexwire_trio import Connection, wrap_server_stream
+
+KEY = "plx_test_key_of_the_viewer"
+URL = "ws://gateway.example"
+ONLINE = (OnlineSource(source_id="robot-01", cameras=["front"]),)
+#: How far real CPU time may lag behind virtual time: not at all.
+SOON = 0.01
+
+Script: TypeAlias = Callable[[Connection[GatewayViewerSession]], Awaitable[None]]
+
+
+def frame(number: int = 1, camera_id: str = "front") -> VideoFrame:
+    return VideoFrame(
+        source_id="robot-01",
+        camera_id=camera_id,
+        jpeg=b"\xff\xd8" + number.to_bytes(4) + b"\xff\xd9",
+        width=640,
+        height=360,
+        timestamp=number,
+    )
+
+
+class SmallGateway:
+    """Plays one script a connection, after the auth: the last one for whatever comes after it."""
+
+    def __init__(self, nursery: trio.Nursery, *scripts: Script, accepts: str = KEY) -> None:
+        self._nursery = nursery
+        self._scripts = list(scripts)
+        self._accepts = accepts
+        self.targets: list[str] = []
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.connected_at: list[float] = []
+        self.closes: list[int] = []
+
+    async def open_stream(self, url: GatewayUrl) -> trio.abc.Stream:
+        ours, theirs = trio.testing.memory_stream_pair()
+        self._nursery.start_soon(self._serve, ours)
+        return theirs
+
+    async def _serve(self, stream: trio.abc.Stream) -> None:
+        script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
+        async with trio.open_nursery() as nursery:
+            request = await wrap_server_stream(nursery, stream)
+            self.targets.append(request.path)
+            self.headers += request.headers
+            self.connected_at.append(trio.current_time())
+            websocket = await request.accept()
+            session = GatewayViewerSession(
+                StreamAddress.parse(request.path), now=trio.current_time()
+            )
+            connection = Connection(session, websocket)
+
+            def handle(event: Event) -> None:
+                if isinstance(event, AuthReceived):
+                    nursery.start_soon(script, connection)
+
+            self.closes.append((await connection.run(handle)).code)
+            nursery.cancel_scope.cancel()
+        await stream.aclose()
+
+
+async def collect(viewer: Viewer, into: list[ViewerEvent]) -> None:
+    async for event in viewer.events():
+        into.append(event)
+
+
+async def let_in(connection: Connection[GatewayViewerSession]) -> None:
+    connection.session.grant(ONLINE, now=trio.current_time())
+    await connection.flush()
+
+
+def sends(*frames: VideoFrame, then: CloseCode | None = None) -> Script:
+    """Let the viewer in, send *frames*, and close."""
+
+    async def script(connection: Connection[GatewayViewerSession]) -> None:
+        await let_in(connection)
+        for each in frames:
+            connection.session.send(each, now=trio.current_time())
+            await connection.flush()
+        if then is not None:
+            connection.session.close(then, now=trio.current_time())
+            await connection.flush()
+
+    return script
+
+
+def refuses(code: CloseCode) -> Script:
+    async def script(connection: Connection[GatewayViewerSession]) -> None:
+        connection.session.refuse(code, now=trio.current_time())
+        await connection.flush()
+
+    return script
+
+
+async def vanishes(connection: Connection[GatewayViewerSession]) -> None:
+    await let_in(connection)
+    await trio.sleep(5)
+    await connection._ws._stream.aclose()
+
+
+async def stays_silent(connection: Connection[GatewayViewerSession]) -> None:
+    await trio.sleep_forever()
+
+
+async def test_viewer_iterates_over_frames_until_proper_end(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    gateway = SmallGateway(nursery, sends(frame(1), frame(2, "rear"), then=CloseCode.TIMEOUT))
+    async with open_viewer(
+        URL,
+        api_key=KEY,
+        source_id="robot-01",
+        cameras=["front", "rear"],
+        timeout=60,
+        opener=gateway.open_stream,
+    ) as viewer:
+        assert viewer.init == Init(online_sources=ONLINE)
+        assert [each async for each in viewer] == [frame(1), frame(2, "rear")]
+        assert viewer.closed is not None
+        assert viewer.closed.code == CloseCode.TIMEOUT
+    assert gateway.targets == [
+        "/v1/sources/robot-01/video/stream?camera_id=front&camera_id=rear&timeout=60"
+    ]
+
+
+async def test_viewer_never_puts_key_into_url_or_header(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    gateway = SmallGateway(nursery, sends(then=CloseCode.NORMAL))
+    async with open_viewer(
+        URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
+    ) as viewer:
+        assert KEY not in repr(viewer)
+    assert KEY not in "".join(gateway.targets)
+    assert KEY.encode() not in b"".join(name + value for name, value in gateway.headers)
+
+
+async def test_viewer_gets_newest_frame_of_each_camera_where_application_is_slow(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    frames = [frame(1), frame(2, "rear"), frame(3), frame(4), frame(5, "rear"), frame(6)]
+    gateway = SmallGateway(nursery, sends(*frames, then=CloseCode.NORMAL))
+    async with open_viewer(
+        URL,
+        api_key=KEY,
+        source_id="robot-01",
+        cameras=["front", "rear"],
+        opener=gateway.open_stream,
+    ) as viewer:
+        await trio.sleep(1)
+        assert [each async for each in viewer] == [frame(6), frame(5, "rear")]
+        assert (viewer.frames, viewer.skipped) == (6, 4)
+
+
+@pytest.mark.parametrize("code", [CloseCode.UNAUTHORIZED, CloseCode.NO_API_ACCESS])
+@pytest.mark.parametrize("reconnect", [False, True])
+async def test_viewer_raises_refused_and_never_retries_where_key_is_turned_away(
+    nursery: trio.Nursery,
+    autojump_clock: trio.testing.MockClock,
+    code: CloseCode,
+    reconnect: bool,
+) -> None:
+    gateway = SmallGateway(nursery, refuses(code))
+    with pytest.raises(Refused) as caught:
+        async with open_viewer(
+            URL,
+            api_key=KEY,
+            source_id="robot-01",
+            cameras=["front"],
+            reconnect=reconnect,
+            opener=gateway.open_stream,
+        ):
+            pytest.fail("let in")
+    assert caught.value.close.code == code
+    assert str(int(code)) in str(caught.value)
+    assert KEY not in f"{caught.value} {caught.value!r}"
+    await trio.sleep(120)
+    assert len(gateway.connected_at) == 1
+
+
+async def test_viewer_raises_answer_missing_where_init_never_comes(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    gateway = SmallGateway(nursery, stays_silent)
+    began = trio.current_time()
+    with pytest.raises(AnswerMissing):
+        async with open_viewer(
+            URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
+        ):
+            pytest.fail("let in")
+    assert trio.current_time() - began == pytest.approx(ANSWER_DEADLINE_S, abs=SOON)
+    assert gateway.closes == [CloseCode.PROTOCOL_ERROR]
+
+
+async def test_viewer_raises_connection_lost_where_gateway_vanishes(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    gateway = SmallGateway(nursery, vanishes)
+    async with open_viewer(
+        URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
+    ) as viewer:
+        with pytest.raises(ConnectionLost, match="connection was lost"):
+            await anext(viewer)
+
+
+async def test_viewer_raises_connection_lost_where_gateway_has_internal_error(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    gateway = SmallGateway(nursery, sends(frame(1), then=CloseCode.INTERNAL_ERROR))
+    async with open_viewer(
+        URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
+    ) as viewer:
+        assert await anext(viewer) == frame(1)
+        with pytest.raises(ConnectionLost, match=r"internal error; try again\. \[1011\]"):
+            await anext(viewer)
+
+
+async def test_viewer_raises_unexpected_message_where_gateway_sends_second_init(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def script(connection: Connection[GatewayViewerSession]) -> None:
+        await let_in(connection)
+        await connection._ws.send_message(encode(Init(online_sources=())))
+
+    gateway = SmallGateway(nursery, script)
+    async with open_viewer(
+        URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
+    ) as viewer:
+        with pytest.raises(UnexpectedMessage):
+            await anext(viewer)
+
+
+async def test_viewer_stays_and_tells_where_gateway_lost_its_upstream(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    notice = GatewayReconnecting(attempt=1, max_attempts=5, delay_s=2)
+
+    async def script(connection: Connection[GatewayViewerSession]) -> None:
+        await let_in(connection)
+        connection.session.send(notice, now=trio.current_time())
+        await connection.flush()
+        await trio.sleep(2)
+        await sends_on(connection)
+
+    async def sends_on(connection: Connection[GatewayViewerSession]) -> None:
+        connection.session.send(frame(1), now=trio.current_time())
+        connection.session.close(now=trio.current_time())
+        await connection.flush()
+
+    gateway = SmallGateway(nursery, script)
+    async with open_viewer(
+        URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
+    ) as viewer:
+        assert [event async for event in viewer.events()] == [notice, frame(1)]
+
+
+# ── reconnecting ─────────────────────────────────────────────────────────────────────────────
+
+
+async def test_viewer_reconnects_at_once_where_timeout_has_passed(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    gateway = SmallGateway(nursery, let_in)
+    async with open_viewer(
+        URL,
+        api_key=KEY,
+        source_id="robot-01",
+        cameras=["front"],
+        timeout=60,
+        reconnect=True,
+        opener=gateway.open_stream,
+    ) as viewer:
+        events: list[ViewerEvent] = []
+        with trio.move_on_after(150):
+            async for event in viewer.events():
+                events.append(event)
+    assert gateway.connected_at == pytest.approx(
+        [gateway.connected_at[0] + n * 60 for n in range(3)], abs=SOON
+    )
+    assert [type(event) for event in events] == [Reconnecting, Init] * 2
+
+
+async def test_viewer_reconnects_with_growing_pauses_where_gateway_goes_away(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    gateway = SmallGateway(nursery, sends(then=CloseCode.GOING_AWAY))
+    async with open_viewer(
+        URL,
+        api_key=KEY,
+        source_id="robot-01",
+        cameras=["front"],
+        reconnect=True,
+        opener=gateway.open_stream,
+    ) as viewer:
+        with trio.move_on_after(300):
+            async for _ in viewer:
+                pass
+    times = gateway.connected_at
+    pauses = [later - earlier for earlier, later in pairwise(times)]
+    assert len(pauses) >= 7
+    for n, pause in enumerate(pauses):
+        assert 0.75 * min(60, 2**n) - SOON <= pause <= 1.25 * min(60, 2**n) + SOON
+
+
+async def test_viewer_reconnects_where_connection_broke_and_gateway_is_away_for_a_while(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    gateway = SmallGateway(nursery, vanishes, sends(frame(7), then=CloseCode.UNAUTHORIZED))
+    refusals = [NotAGateway("The gateway is away.", "Wait.")] * 2
+
+    async def opener(url: GatewayUrl) -> trio.abc.Stream:
+        if gateway.connected_at and refusals:
+            raise refusals.pop()
+        return await gateway.open_stream(url)
+
+    async with open_viewer(
+        URL, api_key=KEY, source_id="robot-01", cameras=["front"], reconnect=True, opener=opener
+    ) as viewer:
+        events: list[ViewerEvent] = []
+        with pytest.raises(Refused):
+            await collect(viewer, events)
+    notices = [event for event in events if isinstance(event, Reconnecting)]
+    assert [notice.attempt for notice in notices] == [1, 2, 3]
+    assert notices[0].cause == "The connection was lost."
+    assert notices[1].cause == "The gateway is away. Wait."
+    assert events[-1] == frame(7)
+
+
+async def test_viewer_raises_connect_error_at_once_where_first_connection_fails(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def opener(url: GatewayUrl) -> trio.abc.Stream:
+        raise NotAGateway("It is not.", "Look elsewhere.")
+
+    with pytest.raises(ConnectError, match=r"It is not\. Look elsewhere\."):
+        async with open_viewer(
+            URL, api_key=KEY, source_id="robot-01", cameras=["front"], reconnect=True, opener=opener
+        ):
+            pytest.fail("connected")
+
+
+# ── leaving ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_viewer_closes_properly_and_lets_exception_through_where_body_raises(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    gateway = SmallGateway(nursery, sends(frame(1)))
+
+    async def fails_inside() -> None:
+        async with open_viewer(
+            URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
+        ) as viewer:
+            await anext(viewer)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fails_inside()
+    await trio.testing.wait_all_tasks_blocked()
+    assert gateway.closes == [CloseCode.NORMAL]
+
+
+async def test_viewer_closes_properly_where_it_is_cancelled(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    gateway = SmallGateway(nursery, sends(frame(1)))
+    with trio.move_on_after(30) as scope:
+        async with open_viewer(
+            URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
+        ) as viewer:
+            async for _ in viewer:
+                pass
+    assert scope.cancelled_caught
+    await trio.testing.wait_all_tasks_blocked()
+    assert gateway.closes == [CloseCode.NORMAL]
+
+
+async def test_viewer_leaves_in_bounded_time_where_gateway_never_answers_its_close(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    scope = trio.CancelScope()
+
+    async def freezes(connection: Connection[GatewayViewerSession]) -> None:
+        await let_in(connection)
+        scope.cancel()
+
+    async def opener(url: GatewayUrl) -> trio.abc.Stream:
+        ours, theirs = trio.testing.memory_stream_pair()
+
+        async def serve() -> None:
+            with scope:
+                await gateway._serve(ours)
+
+        nursery.start_soon(serve)
+        return theirs
+
+    gateway = SmallGateway(nursery, freezes)
+    async with open_viewer(
+        URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=opener
+    ) as viewer:
+        await trio.sleep(1)
+        began = trio.current_time()
+    assert trio.current_time() - began <= 4 + SOON
+    assert viewer.closed is not None
+
+
+@pytest.mark.parametrize(
+    ("values", "where"),
+    [
+        ({"source_id": "Robot 01"}, "source_id"),
+        ({"cameras": []}, "camera_id"),
+        ({"cameras": ["x" * 256]}, "camera_id"),
+        ({"timeout": 0}, "timeout"),
+    ],
+)
+async def test_viewer_raises_address_refused_where_no_gateway_could_serve_it(
+    values: dict[str, object], where: str
+) -> None:
+    wanted: dict[str, object] = {"source_id": "robot-01", **values}
+    with pytest.raises(AddressRefused) as caught:
+        async with open_viewer(URL, api_key=KEY, **wanted):  # type: ignore[arg-type]
+            pytest.fail("opened")
+    assert caught.value.where == where
