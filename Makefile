@@ -1,0 +1,38 @@
+# Two commands do everything on a machine with Python 3.11+ and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help demo test check bench spec clean
+
+help:
+	@echo "make demo   a gateway, a real device, a viewer and the judge, in under two minutes"
+	@echo "make test   ruff, mypy --strict and all tests"
+	@echo "make spec   write the generated parts of the specification anew"
+	@echo "make clean  remove what the others made"
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "plexwire needs Python 3.11 or newer: make PYTHON=python3.11")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)
+	@$(BIN)/python examples/demo.py
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report --fail-under=100
+
+spec: $(INSTALLED)
+	$(BIN)/python spec/tools/generate.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -1,0 +1,67 @@
+"""The control: before anything is judged, an ordinary conversation that must be possible at all."""
+
+from plexwire_conformance._case import Case
+from plexwire_conformance._peer import Closing, HandshakeFailed, NoConnection
+from plexwire_conformance._trial import Trial
+
+_ROUNDS = 3
+_WANTS_CREDENTIALS = (401, 403, 407)
+_NOT_ACCEPTED = {4001: "does not accept", 4002: "grants no API access to"}
+
+
+class CouldNotJudge(Exception):
+    """There is nothing to judge: the text says why and what to do."""
+
+
+async def _control(trial: Trial) -> None:
+    """A viewer connects, authenticates, and is not turned away."""
+    for _ in range(_ROUNDS):
+        try:
+            viewer = await trial.connect_viewer(trial.online)
+        except NoConnection as error:
+            url = trial.target.viewers.url
+            raise CouldNotJudge(f"{url}: {error.problem}. Is the gateway up?") from None
+        except HandshakeFailed as error:
+            _judge_handshake(trial, error)
+            return
+        await viewer.authenticate(trial.target.keys.api_key)
+        await viewer.await_init(trial.patience.at_once)
+        ending = viewer.peer.ending
+        if ending is None:
+            continue
+        if ending.how is Closing.GARBAGE:
+            return  # The monitor says so, under its own clause.
+        if ending.code in _NOT_ACCEPTED:
+            raise CouldNotJudge(
+                f"the gateway {_NOT_ACCEPTED[ending.code]} the key in PLEXWIRE_API_KEY (close "
+                f"{ending.code}); give a key that may watch"
+            )
+        trial.find("PW-AUTH-2", "a valid auth is accepted", str(ending))
+        return
+
+
+def _judge_handshake(trial: Trial, error: HandshakeFailed) -> None:
+    url = trial.target.viewers.url
+    if error.answer is not None and error.answer.status in _WANTS_CREDENTIALS:
+        expected = "a handshake that succeeds without any credential"
+        trial.find("PW-ADDR-5", expected, error.problem[:120])
+        return
+    if error.answer is not None and error.answer.status != 101:
+        raise CouldNotJudge(
+            f"{url} answers the handshake by {error.problem[:120]}; give the base URL of the "
+            "gateway, in front of /v1/sources/…"
+        )
+    clause = "PW-ADDR-1" if error.answer is None else "PW-CONN-6"
+    trial.find(clause, "an answer to the WebSocket handshake", error.problem)
+
+
+CONTROL = Case(
+    id="control",
+    title="A viewer connects, authenticates, and is not turned away.",
+    clauses=("PW-ADDR-1", "PW-ADDR-5", "PW-AUTH-2"),
+    needs=frozenset(),
+    takes=0.0,
+    connections=_ROUNDS,
+    scripted=False,
+    body=_control,
+)

@@ -1,0 +1,290 @@
+"""The runner: the control first, then all cases at once, the longest first, and nothing left behind.
+
+It tells what happens as one stream of events, from which every report is made.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeAlias
+
+import trio
+from attrs import define, evolve, field, frozen
+
+from plexwire_conformance._anchor import keep_anchor
+from plexwire_conformance._case import Case, Need
+from plexwire_conformance._control import CONTROL, CouldNotJudge
+from plexwire_conformance._expected import Reckoning
+from plexwire_conformance._patience import Patience
+from plexwire_conformance._peer import HandshakeFailed
+from plexwire_conformance._record import redact, tame
+from plexwire_conformance._target import Keys, Target
+from plexwire_conformance._transcript import Transcript
+from plexwire_conformance._trial import Inconclusive, Trial
+from plexwire_conformance._verdict import CaseResult, Finding, Verdict, worst
+
+
+@frozen(kw_only=True)
+class RunStarted:
+    """The control is done and the cases begin; the run began at `unix_ms`, in Unix milliseconds."""
+
+    target: Target
+    patience: Patience
+    cases: tuple[Case, ...]
+    unix_ms: int
+
+
+@frozen(kw_only=True)
+class CaseFinished:
+    """One case came out; `transcripts` are everything that was said in it, if it ran at all."""
+
+    result: CaseResult
+    transcripts: tuple[Transcript, ...] = field(default=(), repr=False)
+
+
+@frozen(kw_only=True)
+class RunFinished:
+    """The run is over; `seconds` is its length, `results` are in the order of the cases.
+
+    `reckoning` is how they compare with the failures that were expected, where any were.
+    """
+
+    results: tuple[CaseResult, ...]
+    seconds: float
+    reckoning: Reckoning | None = None
+
+
+RunEvent: TypeAlias = RunStarted | CaseFinished | RunFinished
+Listener: TypeAlias = Callable[[RunEvent], None]
+
+#: Round trips that no case exceeds; a gateway far away is given the time for them on top.
+_ROUND_TRIPS: Final = 80
+
+
+@frozen(kw_only=True)
+class Settings:
+    """How a run is made: sockets open at most, seconds that one case may take beyond its waits, the run's nonce.
+
+    `unix_ms` is when the run began, in Unix milliseconds: devices stamp their frames from there.
+    """
+
+    nonce: str
+    unix_ms: int
+    max_connections: int = 64
+    case_budget: float = 30.0
+
+
+@define(eq=False)
+class Runner:
+    """One run against one target."""
+
+    target: Target
+    settings: Settings
+    patience: Patience = field(factory=Patience)
+    _began: float = field(init=False)
+    _stamps: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._began = trio.current_time()
+
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return trio.current_time() - self._began
+
+    def _stamp(self) -> int:
+        self._stamps += 1
+        return self.settings.unix_ms + self._stamps
+
+    async def run(self, cases: Sequence[Case], listen: Listener) -> RunFinished:
+        """Judge the target by *cases*, once the control has shown that there is something to judge.
+
+        Raises:
+            CouldNotJudge: there is not.
+        """
+        finished: RunFinished | None = None
+        could_not: BaseException = CouldNotJudge("the run ended before its time")
+        try:
+            async with trio.open_nursery() as nursery:
+                anchor = self._trial("anchor", nursery, 1)
+                await nursery.start(keep_anchor, anchor)
+                try:
+                    finished = await self._run(cases, listen)
+                finally:
+                    with trio.CancelScope(shield=True):
+                        await anchor.close()
+        except* CouldNotJudge as group:
+            could_not = _first(group)
+        if finished is None:
+            raise could_not
+        return finished
+
+    async def _run(self, cases: Sequence[Case], listen: Listener) -> RunFinished:
+        control = await self._run_case(CONTROL)
+        controlled = control.result
+        listen(
+            RunStarted(
+                target=self.target,
+                patience=self.patience,
+                cases=(CONTROL, *cases),
+                unix_ms=self.settings.unix_ms,
+            )
+        )
+        listen(control)
+        if controlled.verdict in (Verdict.FAIL, Verdict.ERROR, Verdict.UNTESTABLE):
+            reason = f"the control failed: {controlled.reason or controlled.findings[0].actual}"
+            results = [untestable(case, reason) for case in cases]
+            for result in results:
+                listen(CaseFinished(result=result))
+        else:
+            results = await self._run_all(cases, listen)
+        finished = RunFinished(results=(controlled, *results), seconds=self.now())
+        listen(finished)
+        return finished
+
+    async def _run_all(self, cases: Sequence[Case], listen: Listener) -> list[CaseResult]:
+        results: dict[str, CaseResult] = {}
+        may_open = self.settings.max_connections - 1  # the anchor has one
+        free = _Capacity(may_open)
+
+        async def run(case: Case) -> None:
+            try:
+                finished = await self._run_case(case)
+            finally:
+                free.give_back(case.connections)
+            results[case.id] = finished.result
+            listen(finished)
+
+        async with trio.open_nursery() as nursery:
+            for case in sorted(cases, key=lambda case: -case.takes):
+                missing = missing_needs(case, self.target.keys)
+                if not missing and case.connections > may_open:
+                    missing = f"allow the run {case.connections + 1} connections at once"
+                if missing:
+                    results[case.id] = untestable(case, missing)
+                    listen(CaseFinished(result=results[case.id]))
+                    continue
+                await free.take(case.connections)
+                nursery.start_soon(run, case)
+        return [results[case.id] for case in cases]
+
+    async def _run_case(self, case: Case) -> CaseFinished:
+        began = self.now()
+        reason = ""
+        could_not: BaseException | None = None
+        trial: Trial | None = None
+        verdict = Verdict.PASS
+        far = _ROUND_TRIPS * self.patience.round_trip
+        limit = case.takes + self.settings.case_budget + far
+        with trio.move_on_after(limit) as scope:
+            try:
+                async with trio.open_nursery() as nursery:
+                    trial = self._trial(case.id, nursery, case.connections)
+                    try:
+                        await case.body(trial)
+                    finally:
+                        with trio.CancelScope(shield=True):
+                            await trial.close()
+            except* CouldNotJudge as group:
+                could_not = _first(group)
+            except* (Inconclusive, HandshakeFailed) as group:
+                reason, verdict = _first_words(group), Verdict.UNTESTABLE
+            except* Exception as group:
+                first = _first(group)
+                reason = f"an error of the suite: {type(first).__name__}: {first}"
+                verdict = Verdict.ERROR
+        if could_not is not None:
+            raise could_not
+        if scope.cancelled_caught:
+            reason, verdict = f"it did not end within {limit:g} s", Verdict.ERROR
+        findings = () if trial is None else trial.all_findings()
+        if trial is not None and case is CONTROL:
+            self.patience = evolve(self.patience, round_trip=trial.slowest_handshake)
+        result = CaseResult(
+            case=case.id,
+            title=case.title,
+            clauses=case.clauses,
+            verdict=_verdict(verdict, findings),
+            findings=tuple(map(self._without_keys, findings)),
+            reason=self._redacted(reason),
+            seconds=self.now() - began,
+        )
+        return CaseFinished(result=result, transcripts=() if trial is None else trial.transcripts())
+
+    def _without_keys(self, finding: Finding) -> Finding:
+        # What a case says may quote what never went through a recorder, such as the body of an HTTP answer.
+        return evolve(
+            finding,
+            expected=self._redacted(finding.expected),
+            actual=self._redacted(finding.actual),
+        )
+
+    def _redacted(self, text: str) -> str:
+        return tame(redact(text, self.target.keys.secrets))
+
+    def _trial(self, case_id: str, nursery: trio.Nursery, connections: int) -> Trial:
+        return Trial(
+            case_id=case_id,
+            target=self.target,
+            patience=self.patience,
+            nonce=self.settings.nonce,
+            online=f"{self.target.source_prefix}-{self.settings.nonce}-online",
+            nursery=nursery,
+            clock=self.now,
+            stamp=self._stamp,
+            connections=connections,
+        )
+
+
+def missing_needs(case: Case, keys: Keys) -> str:
+    """Return what has to be provided before *case* can be judged; empty when nothing is missing."""
+    given = {
+        Need.PUBLISHER: keys.publishing,
+        Need.FOREIGN_KEY: keys.foreign_key,
+        Need.NO_ACCESS_KEY: keys.no_access_key,
+        Need.REVOKED_KEY: keys.revoked_key,
+    }
+    missing = [need.value for need in Need if need in case.needs and not given[need]]
+    return f"provide {' and '.join(missing)}" if missing else ""
+
+
+def untestable(case: Case, reason: str) -> CaseResult:
+    """Return the result of a case that was not run."""
+    return CaseResult(
+        case=case.id,
+        title=case.title,
+        clauses=case.clauses,
+        verdict=Verdict.UNTESTABLE,
+        reason=reason,
+    )
+
+
+def _verdict(verdict: Verdict, findings: Iterable[Finding]) -> Verdict:
+    # A breach outweighs that the case could not be carried to its end.
+    said = worst((finding.verdict for finding in findings), default=Verdict.PASS)
+    return worst((verdict, said))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
+
+
+def _first_words(group: BaseExceptionGroup[BaseException]) -> str:
+    return str(_first(group))
+
+
+@define(eq=False)
+class _Capacity:
+    """How many connections may still be opened; a case takes all that it needs at once, so none waits half-way."""
+
+    free: int
+    _changed: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+
+    async def take(self, count: int) -> None:
+        while self.free < count:
+            await self._changed.park()
+        self.free -= count
+
+    def give_back(self, count: int) -> None:
+        self.free += count
+        self._changed.unpark_all()

@@ -1,0 +1,1 @@
+"""Reports: each is made from the run's one stream of events."""

@@ -1,0 +1,37 @@
+"""What a run was about, as its reports say it."""
+
+from datetime import UTC, datetime
+
+from attrs import frozen
+
+from plexwire_conformance._patience import Patience
+from plexwire_conformance._runner import RunStarted
+from plexwire_protocol import __version__
+
+
+@frozen(kw_only=True)
+class About:
+    """Which gateway was judged, when, by which cases, with which tolerances, and by which version of the suite."""
+
+    url: str
+    device_url: str
+    began: datetime
+    patience: Patience
+    cases: tuple[str, ...]
+    version: str = __version__
+
+    @classmethod
+    def of(cls, event: RunStarted) -> "About":
+        """Return what the run that *event* begins is about."""
+        return cls(
+            url=event.target.viewers.url,
+            device_url=event.target.devices.url,
+            began=datetime.fromtimestamp(event.unix_ms / 1000, UTC),
+            patience=event.patience,
+            cases=tuple(case.id for case in event.cases),
+        )
+
+    @property
+    def when(self) -> str:
+        """The moment at which it began, for people."""
+        return f"{self.began.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

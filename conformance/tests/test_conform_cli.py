@@ -1,0 +1,498 @@
+"""`plexwire conform` as people get it wrong: one clear line, the right exit code, never a traceback."""
+
+import json
+import os
+import queue
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+import trio
+import trustme
+from attrs import frozen
+from click.testing import CliRunner
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, Event, Request
+
+from plexwire_conformance._framing import Opcode, encode_frame
+from plexwire_conformance.cli import main
+from plexwire_server import Gateway, KeyStore
+
+Handler: TypeAlias = Callable[[trio.SocketStream], Awaitable[None]]
+
+COULD_NOT_JUDGE, NOTHING, INTERRUPTED = 2, 3, 130
+
+#: A key that looks like one, and is in nobody's store.
+KEY = "plx_0123456789abcdef0123"
+ENVIRONMENT = {"PLEXWIRE_API_KEY": KEY}
+#: Seconds that no run here takes: twice the longest wait, on a busy machine.
+PATIENCE_S = 40.0
+
+
+@frozen
+class Said:
+    """What a command said and how it left."""
+
+    exit_code: int
+    out: str
+    err: str
+
+    @property
+    def line(self) -> str:
+        """The one line of an error, without its first word."""
+        assert "Traceback" not in self.out + self.err
+        (line,) = self.err.splitlines()
+        assert line.startswith("Error: ")
+        return line.removeprefix("Error: ")
+
+
+def conform(*arguments: str, environment: Mapping[str, str] = ENVIRONMENT) -> Said:
+    """Call the command in this process."""
+    without = {name: None for name in os.environ if name.startswith("PLEXWIRE_")}
+    result = CliRunner().invoke(main, ["conform", *arguments], env={**without, **environment})
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Said(result.exit_code, result.stdout, result.stderr)
+
+
+PROGRAM = (sys.executable, "-c", "from plexwire_conformance.cli import main; main()")
+
+
+async def run(*arguments: str, program: tuple[str, ...] = PROGRAM, **environment: str) -> Said:
+    """Call the command in a process of its own."""
+    with trio.fail_after(PATIENCE_S):
+        done = await trio.run_process(
+            [*program, "conform", *arguments],
+            env={**os.environ, **ENVIRONMENT, **environment},
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+        )
+    return Said(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+# ── what is wrong before anything is judged ──────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("gateway.example.com", "A URL begins with ws:// or wss://"),
+        ("https://gateway.example.com", "must begin with ws:// or wss://"),
+        ("ws://", "names no host"),
+        ("wss:///v1", "names no host"),
+        ("ws://gateway:port", "is no URL"),
+        ("ws://gateway:99999", "is no URL"),
+        ("ws://[::1", "is no URL"),
+        ("ws://user:secret@gateway", "no user, no query, no fragment"),
+        ("ws://gateway/?camera_id=front", "no user, no query, no fragment"),
+        ("ws://gateway#top", "no user, no query, no fragment"),
+    ],
+)
+def test_conform_gets_a_bad_url_and_says_what_is_wrong_with_it(url: str, problem: str) -> None:
+    said = conform(url)
+    assert said.exit_code == COULD_NOT_JUDGE
+    assert problem in said.line
+    assert "secret" not in said.err or "secret@" in url
+
+
+def test_conform_gets_no_key_and_says_where_to_put_it() -> None:
+    said = conform("ws://127.0.0.1:1", environment={})
+    assert said.exit_code == COULD_NOT_JUDGE
+    assert said.line == (
+        "no key: set PLEXWIRE_API_KEY, or give --keys-file with a line PLEXWIRE_API_KEY=plx_…"
+    )
+
+
+def test_conform_gets_a_keys_file_that_is_not_there_or_unreadable_and_says_so(
+    tmp_path: Path,
+) -> None:
+    missing = tmp_path / "keys"
+    said = conform("ws://127.0.0.1:1", "--keys-file", str(missing))
+    assert said.exit_code == COULD_NOT_JUDGE
+    assert said.line == f"can't read the keys file {missing}: No such file or directory"
+    missing.write_bytes(b"PLEXWIRE_API_KEY=\xff")
+    assert "can't read the keys file" in conform("ws://x", "--keys-file", str(missing)).line
+    missing.write_text("# PLEXWIRE_API_KEY=plx_1\n")
+    assert "no key" in conform("ws://127.0.0.1:1", "--keys-file", str(missing)).line
+
+
+def test_conform_gets_options_without_the_url_that_they_belong_to_and_says_so(
+    tmp_path: Path,
+) -> None:
+    said = conform("--keys-file", str(tmp_path / "keys"))
+    assert (said.exit_code, said.line) == (
+        COULD_NOT_JUDGE,
+        "--device-url and --keys-file go with a URL",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--only", "auth.in-tme"), "'auth.in-tme' matches no case"),
+        (("--skip", "PW-AUTH-99"), "'PW-AUTH-99' matches no case"),
+        (("--only", "auth", "--skip", "auth"), "nothing is left"),
+        (("--only", "auth.*", "--skip", "PW-AUTH-*x"), "'PW-AUTH-*x' matches no case"),
+    ],
+)
+def test_conform_selects_nothing_and_leaves_with_3(words: tuple[str, ...], problem: str) -> None:
+    said = conform("ws://127.0.0.1:1", *words)
+    assert said.exit_code == NOTHING
+    assert problem in said.line
+
+
+def test_conform_lists_what_it_would_run_and_needs_no_key() -> None:
+    said = conform("--list", "--only", "PW-AUTH-3", "--only", "time", environment={})
+    assert said.exit_code == 0
+    assert "auth.never " in said.out
+    assert "time.closes " in said.out
+    assert "auth.in-time" not in said.out
+
+
+@pytest.mark.parametrize("option", ["--report", "--junit"])
+@pytest.mark.parametrize("place", ["nowhere/run.file", "file/run.file"])
+def test_conform_can_not_write_its_report_and_says_so_before_it_judges(
+    option: str, place: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / place
+    said = conform("ws://127.0.0.1:1", option, str(path))
+    assert said.exit_code == COULD_NOT_JUDGE
+    assert said.line.startswith(f"can't write {path}: ")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("option", ["--report", "--junit"])
+def test_conform_runs_out_of_disk_and_says_so_and_accuses_nobody(option: str) -> None:
+    said = conform("--only", "auth.in-time", option, "/dev/full", environment={})
+    assert said.exit_code == COULD_NOT_JUDGE
+    assert said.err.splitlines()[-1] == "Error: can't write a report: No space left on device"
+    assert "Traceback" not in said.out + said.err
+
+
+def test_conform_gets_an_unusable_certificate_authority_and_says_so(tmp_path: Path) -> None:
+    for authority in (tmp_path / "none.pem", Path(__file__)):
+        said = conform("wss://127.0.0.1:1", "--ca", str(authority))
+        assert said.exit_code == COULD_NOT_JUDGE
+        assert f"can't use {authority} as a certificate authority" in said.line
+
+
+def test_conform_finds_that_nothing_listens_and_says_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    said = conform(f"ws://127.0.0.1:{port}")
+    assert said.exit_code == COULD_NOT_JUDGE
+    assert said.line == (
+        f"ws://127.0.0.1:{port}: no connection: Connection refused. Is the gateway up?"
+    )
+
+
+def test_conform_finds_no_such_host_and_says_so() -> None:
+    said = conform("ws://gateway.invalid")
+    assert said.exit_code == COULD_NOT_JUDGE
+    assert said.line.startswith("ws://gateway.invalid: no connection: ")
+
+
+# ── an extra that is not installed ───────────────────────────────────────────────────────────
+
+WITHOUT = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {module!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Missing())
+from plexwire_conformance.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "problem"),
+    [
+        ("rich", ("conform", "ws://x"), "`plexwire conform` needs rich, which is not installed"),
+        ("hypothesis", ("conform", "ws://x"), "pip install 'plexwire[conformance]'"),
+        ("trio_websocket", ("conform",), "pip install 'plexwire[server]'"),
+        ("trio_websocket", ("serve",), "pip install 'plexwire[server]'"),
+        ("click", ("conform", "ws://x"), "The command line needs an extra: pip install"),
+    ],
+)
+def test_command_lacks_an_extra_and_says_how_to_install_it(
+    module: str, arguments: tuple[str, ...], problem: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(module=module), *arguments],
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode in (1, COULD_NOT_JUDGE)
+    assert problem in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_command_asks_for_help_without_any_extra_but_click_and_gets_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(module="trio"), "--help"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert "conform" in done.stdout
+
+
+# ── gateways that are none ───────────────────────────────────────────────────────────────────
+
+
+async def never_answers(stream: trio.SocketStream) -> None:
+    while await stream.receive_some():
+        pass
+
+
+async def closes_at_once(stream: trio.SocketStream) -> None:
+    await stream.aclose()
+
+
+async def resets(stream: trio.SocketStream) -> None:
+    await stream.receive_some()
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await stream.aclose()
+
+
+def answers(data: bytes) -> Handler:
+    async def handler(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(data)
+        await stream.send_eof()
+        await never_answers(stream)
+
+    return handler
+
+
+def upgrades_then(*then: bytes) -> Handler:
+    async def handler(stream: trio.SocketStream) -> None:
+        ws = WSConnection(ConnectionType.SERVER)
+        event: Event | None = None
+        while not isinstance(event, Request):
+            ws.receive_data(bytes(await stream.receive_some()))
+            event = next(iter(ws.events()), None)
+        await stream.send_all(b"".join((ws.send(AcceptConnection()), *then)))
+        await never_answers(stream)
+
+    return handler
+
+
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 8\r\n\r\n\x1b[2Jnope"
+UNKNOWN_OPCODE = encode_frame(0x3, b"", mask=None)
+CASES = ("--only", "auth.in-time", "--only", "init.at-once")
+
+
+@frozen
+class Bad:
+    """A server that is no gateway, how the run ends, and what is said, with secure or plain URLs."""
+
+    handler: Handler
+    exit_code: int
+    says: str
+    scheme: str = "ws"
+
+
+BAD = {
+    "never answers": Bad(never_answers, 1, "PW-ADDR-1"),
+    "closes at once": Bad(closes_at_once, 1, "PW-ADDR-1"),
+    "resets": Bad(resets, 1, "PW-ADDR-1"),
+    "sends garbage": Bad(answers(b"220 smtp.example ESMTP\r\n" * 50), 1, "PW-CONN-6"),
+    "never ends its head": Bad(answers(b"HTTP/1.1 101 x\r\n" * 5000), 1, "PW-CONN-6"),
+    "upgrades and never speaks": Bad(upgrades_then(), 1, "PW-INIT-1"),
+    "upgrades and sends garbage": Bad(upgrades_then(UNKNOWN_OPCODE), 1, "PW-CONN-6"),
+    "upgrades and hangs up": Bad(
+        upgrades_then(encode_frame(Opcode.CLOSE, b"", mask=None)), 1, "PW-AUTH-2"
+    ),
+    "says 404": Bad(answers(NOT_FOUND), COULD_NOT_JUDGE, "HTTP 404"),
+    "says 4001": Bad(
+        upgrades_then(encode_frame(Opcode.CLOSE, struct.pack(">H", 4001), mask=None)),
+        COULD_NOT_JUDGE,
+        "does not accept the key in PLEXWIRE_API_KEY",
+    ),
+    "is plain where TLS is asked for": Bad(
+        answers(NOT_FOUND), COULD_NOT_JUDGE, "TLS failed", "wss"
+    ),
+}
+
+
+#: These have to be waited for, so their runs begin before everything else here.
+SLOW = ("never answers", "upgrades and never speaks")
+
+
+async def _serve(handler: Handler, *, task_status: trio.TaskStatus[int]) -> None:
+    async def handle(stream: trio.SocketStream) -> None:
+        async with stream:
+            with suppress(trio.BrokenResourceError):
+                await handler(stream)
+
+    async with trio.open_nursery() as listening:
+        start = partial(trio.serve_tcp, handle, 0, host="127.0.0.1")
+        listeners = await listening.start(start)
+        task_status.started(listeners[0].socket.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def urls() -> Iterator[dict[str, str]]:
+    """Serve all of `BAD`, in a thread, and give their URLs."""
+    ready: queue.Queue[tuple[dict[str, int], Callable[[], None]]] = queue.Queue()
+
+    async def serve() -> None:
+        async with trio.open_nursery() as nursery:
+            ports = {name: await nursery.start(_serve, bad.handler) for name, bad in BAD.items()}
+            token, scope = trio.lowlevel.current_trio_token(), nursery.cancel_scope
+            ready.put((ports, partial(token.run_sync_soon, scope.cancel)))
+
+    thread = threading.Thread(target=trio.run, args=(serve,))
+    thread.start()
+    ports, stop = ready.get(timeout=PATIENCE_S)
+    yield {name: f"{BAD[name].scheme}://127.0.0.1:{port}" for name, port in ports.items()}
+    stop()
+    thread.join()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def waited(
+    urls: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[str, Callable[[], tuple[Said, Path]]]]:
+    """Begin the runs of `SLOW`, each in a process of its own, and give how to wait for them."""
+    with ExitStack() as stack:
+        waiting = {}
+        for name in SLOW:
+            report = tmp_path_factory.mktemp("slow") / "run.ndjson"
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [*PROGRAM, "conform", urls[name], *CASES, "--report", str(report)],
+                    env={**os.environ, **ENVIRONMENT},
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            stack.callback(process.kill)
+            waiting[name] = partial(_wait, process, report)
+        yield waiting
+
+
+def _wait(process: subprocess.Popen[str], report: Path) -> tuple[Said, Path]:
+    out, err = process.communicate(timeout=PATIENCE_S)
+    return Said(process.returncode, out, err), report
+
+
+@pytest.mark.parametrize("name", sorted(BAD, key=lambda name: name in SLOW))
+def test_conform_meets_a_server_that_is_no_gateway_and_ends_with_verdicts_or_one_line(
+    name: str,
+    urls: dict[str, str],
+    waited: Mapping[str, Callable[[], tuple[Said, Path]]],
+    tmp_path: Path,
+) -> None:
+    bad, report = BAD[name], tmp_path / "run.ndjson"
+    if name in SLOW:
+        said, report = waited[name]()
+    else:
+        said = conform(urls[name], *CASES, "--report", str(report))
+    assert said.exit_code == bad.exit_code
+    assert "Traceback" not in said.err
+    assert KEY not in said.out + said.err
+    if bad.exit_code == COULD_NOT_JUDGE:
+        assert bad.says in said.line
+        assert said.line.isprintable()
+        assert not report.exists()
+        return
+    results = [r for r in map(json.loads, report.read_text().splitlines()) if "case" in r]
+    assert [r["case"] for r in results] == ["control", "auth.in-time", "init.at-once"]
+    assert bad.says in {f["clause"] for r in results for f in r["findings"]}
+    assert bad.says in said.out
+
+
+# ── the reference gateway behind TLS, and an impatient operator ──────────────────────────────
+
+
+async def test_conform_trusts_the_given_authority_and_no_other(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    store, given = KeyStore.throw_away()
+    gateway = Gateway(store)
+
+    async def handle(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        await gateway.serve_stream(stream)
+
+    async with trio.open_nursery() as serving:
+        start = partial(trio.serve_ssl_over_tcp, handle, 0, context, host="127.0.0.1")
+        listeners = await serving.start(start)
+        url = f"wss://127.0.0.1:{listeners[0].transport_listener.socket.getsockname()[1]}"
+        trusting = await run(
+            url,
+            *("--ca", str(tmp_path / "ca.pem"), "--only", "auth.in-time"),
+            PLEXWIRE_API_KEY=given.api_key,
+            PLEXWIRE_DEVICE_KEY=given.device_key,
+        )
+        wary = await run(url, "--only", "auth.in-time", PLEXWIRE_API_KEY=given.api_key)
+        serving.cancel_scope.cancel()
+    assert trusting.exit_code == 0
+    assert "Conformant" in trusting.out
+    assert wary.exit_code == COULD_NOT_JUDGE
+    assert "TLS failed" in wary.line
+    assert given.api_key not in trusting.out + trusting.err + wary.err
+
+
+async def test_conform_lacks_what_its_cases_need_and_leaves_with_3(tmp_path: Path) -> None:
+    store, given = KeyStore.throw_away()
+    async with trio.open_nursery() as serving:
+        start = partial(trio.serve_tcp, Gateway(store).serve_stream, 0, host="127.0.0.1")
+        listeners = await serving.start(start)
+        said = await run(
+            f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}",
+            *("--only", "auth.key-revoked"),
+            PLEXWIRE_API_KEY=given.api_key,
+        )
+        serving.cancel_scope.cancel()
+    assert said.exit_code == NOTHING
+    assert "PLEXWIRE_REVOKED_KEY" in said.out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_conform_is_interrupted_and_leaves_with_one_line() -> None:
+    # The handshake is never answered, so the run is certainly under way.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
+        process = subprocess.Popen(
+            [*PROGRAM, "conform", url],
+            env={**os.environ, **ENVIRONMENT},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            listener.settimeout(PATIENCE_S)
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1)
+                process.send_signal(2)
+                _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == INTERRUPTED
+    assert "Traceback" not in err
+    assert "interrupted" in err

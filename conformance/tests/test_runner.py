@@ -1,0 +1,468 @@
+"""The runner, in virtual time, against gateways of a few lines each: no verdict is lost, nothing hangs, nothing stays open."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import TypeAlias
+
+import pytest
+import trio
+import trio.testing
+from attrs import define, evolve, field
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import (
+    AcceptConnection,
+    CloseConnection,
+    Event,
+    Ping,
+    Request,
+    TextMessage,
+)
+
+from plexwire_conformance._control import CONTROL, CouldNotJudge
+from plexwire_conformance._peer import HandshakeFailed
+from plexwire_conformance._runner import (
+    CaseFinished,
+    RunEvent,
+    RunFinished,
+    Runner,
+    RunStarted,
+    Settings,
+)
+from plexwire_conformance._streams import memory_connection
+from plexwire_conformance._target import Endpoint, Keys, Target
+from plexwire_conformance._trial import Inconclusive, Trial
+from plexwire_conformance._verdict import CaseResult, Verdict
+from plexwire_conformance.cases import Case, Need
+
+Handler: TypeAlias = Callable[[trio.abc.HalfCloseableStream], Awaitable[None]]
+
+INIT = '{"type": "init", "online_sources": []}'
+KEYS = Keys(api_key="plx_0123456789abcdef")
+#: What every run opens besides its cases: the anchor, and the control's viewers one after the other.
+ANCHOR, CONTROL_VIEWERS = 1, 3
+
+# ── gateways of a few lines ──────────────────────────────────────────────────────────────────
+
+
+async def polite(stream: trio.abc.HalfCloseableStream, answer: Event | None = None) -> None:
+    """Answer whatever a viewer says by an init, or by *answer*."""
+    ws = WSConnection(ConnectionType.SERVER)
+    while data := await stream.receive_some():
+        ws.receive_data(bytes(data))
+        for event in ws.events():
+            match event:
+                case Request():
+                    await stream.send_all(ws.send(AcceptConnection()))
+                case TextMessage():
+                    await stream.send_all(ws.send(answer or TextMessage(data=INIT)))
+                case Ping():
+                    await stream.send_all(ws.send(event.response()))
+                case CloseConnection():
+                    if ws.state is ConnectionState.REMOTE_CLOSING:
+                        await stream.send_all(ws.send(event.response()))
+                    return
+                case _:
+                    pass
+
+
+async def never_answers(stream: trio.abc.HalfCloseableStream) -> None:
+    while await stream.receive_some():
+        pass
+
+
+async def closes_at_once(stream: trio.abc.HalfCloseableStream) -> None:
+    await stream.aclose()
+
+
+def answers(data: bytes) -> Handler:
+    async def handler(stream: trio.abc.HalfCloseableStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(data)
+        await never_answers(stream)
+
+    return handler
+
+
+async def bad_key(stream: trio.abc.HalfCloseableStream) -> None:
+    await polite(stream, CloseConnection(code=4001))
+
+
+async def no_access(stream: trio.abc.HalfCloseableStream) -> None:
+    await polite(stream, CloseConnection(code=4002))
+
+
+@define(eq=False)
+class Counted(trio.abc.HalfCloseableStream):
+    """Our end of a connection, counted while it is open."""
+
+    _stream: trio.abc.HalfCloseableStream
+    _dialled: "Dialled"
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._stream.receive_some(max_bytes)
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        self._dialled.open.discard(self)
+        await self._stream.aclose()
+
+
+@define(eq=False)
+class Dialled:
+    """Every connection that was opened: how many are open now, and how many were at most."""
+
+    open: set[Counted] = field(factory=set[Counted], init=False)
+    total: int = field(default=0, init=False)
+    most: int = field(default=0, init=False)
+
+    def add(self, stream: trio.abc.HalfCloseableStream) -> Counted:
+        counted = Counted(stream, self)
+        self.open.add(counted)
+        self.total += 1
+        self.most = max(self.most, len(self.open))
+        return counted
+
+
+@asynccontextmanager
+async def serving(
+    handler: Handler, dialled: Dialled, keys: Keys = KEYS
+) -> AsyncGenerator[Target, None]:
+    async with trio.open_nursery() as nursery:
+
+        async def handle(stream: trio.abc.HalfCloseableStream) -> None:
+            async with stream:
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    await handler(stream)
+
+        async def dial(narrow: bool) -> trio.abc.Stream:
+            ours, theirs = memory_connection()
+            nursery.start_soon(handle, theirs)
+            await trio.lowlevel.checkpoint()
+            return dialled.add(ours)
+
+        endpoint = Endpoint(url="memory:", host_header="gateway.test", path="", dial=dial)
+        yield Target(viewers=endpoint, devices=endpoint, keys=keys)
+        nursery.cancel_scope.cancel()
+
+
+def a_case(
+    body: Callable[[Trial], Awaitable[None]],
+    case_id: str = "test.case",
+    *,
+    needs: frozenset[Need] = frozenset(),
+    takes: float = 0.0,
+    connections: int = 1,
+) -> Case:
+    return evolve(CONTROL, id=case_id, body=body, needs=needs, takes=takes, connections=connections)
+
+
+@define
+class Ran:
+    """A run that is over: what it told, how long it took in virtual seconds, and what it had opened."""
+
+    events: list[RunEvent]
+    seconds: float
+    dialled: Dialled
+
+    @property
+    def results(self) -> dict[str, CaseResult]:
+        finished = self.events[-1]
+        assert isinstance(finished, RunFinished)
+        return {result.case: result for result in finished.results}
+
+
+async def ran(
+    cases: Sequence[Case],
+    handler: Handler = polite,
+    *,
+    keys: Keys = KEYS,
+    max_connections: int = 64,
+    case_budget: float = 30.0,
+) -> Ran:
+    began = trio.current_time()
+    told: list[RunEvent] = []
+    dialled = Dialled()
+    made = Settings(
+        nonce="n",
+        unix_ms=1_750_000_000_000,
+        max_connections=max_connections,
+        case_budget=case_budget,
+    )
+    async with serving(handler, dialled, keys) as target:
+        await Runner(target, made).run(cases, told.append)
+        assert not dialled.open
+    return Ran(told, trio.current_time() - began, dialled)
+
+
+async def passes(trial: Trial) -> None:
+    await trial.open_viewer(trial.source())
+
+
+async def hangs(trial: Trial) -> None:
+    await trial.open_viewer(trial.source())
+    await trio.sleep_forever()
+
+
+async def raises(trial: Trial) -> None:
+    await trial.open_viewer(trial.source())
+    raise RuntimeError("boom")
+
+
+# ── verdicts ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_runner_tells_of_its_beginning_of_every_case_and_of_its_end_in_order(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    cases = [a_case(passes, f"test.{number}") for number in range(3)]
+    run = await ran(cases)
+    kinds = [type(event) for event in run.events]
+    assert kinds == [RunStarted, *[CaseFinished] * 4, RunFinished]
+    started, finished = run.events[0], run.events[-1]
+    assert isinstance(started, RunStarted)
+    assert isinstance(finished, RunFinished)
+    assert [case.id for case in started.cases] == ["control", "test.0", "test.1", "test.2"]
+    assert list(run.results) == ["control", "test.0", "test.1", "test.2"]
+    assert {result.verdict for result in finished.results} == {Verdict.PASS}
+    told = [event.result for event in run.events if isinstance(event, CaseFinished)]
+    assert sorted(told, key=lambda r: r.case) == sorted(finished.results, key=lambda r: r.case)
+
+
+async def test_runner_has_a_case_that_raises_and_calls_it_an_error_of_the_suite(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    run = await ran([a_case(raises, "test.raises"), a_case(passes, "test.passes")])
+    result = run.results["test.raises"]
+    assert (result.verdict, result.reason) == (
+        Verdict.ERROR,
+        "an error of the suite: RuntimeError: boom",
+    )
+    assert run.results["test.passes"].verdict is Verdict.PASS
+
+
+async def test_runner_has_a_case_that_hangs_and_ends_it_within_its_budget(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    run = await ran(
+        [a_case(hangs, "test.hangs", takes=4), a_case(passes, "test.passes")], case_budget=7
+    )
+    result = run.results["test.hangs"]
+    assert (result.verdict, result.reason) == (Verdict.ERROR, "it did not end within 11 s")
+    assert run.results["test.passes"].verdict is Verdict.PASS
+    assert 11 <= run.seconds < 13
+
+
+@pytest.mark.parametrize("error", [Inconclusive("no init"), HandshakeFailed("HTTP 503")])
+async def test_runner_has_a_case_that_gives_up_and_calls_it_untestable(
+    error: Exception, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def gives_up(trial: Trial) -> None:
+        await trio.lowlevel.checkpoint()
+        raise error
+
+    result = (await ran([a_case(gives_up)])).results["test.case"]
+    assert (result.verdict, result.reason) == (Verdict.UNTESTABLE, str(error))
+
+
+async def test_runner_has_a_case_that_found_a_breach_before_it_gave_up_and_calls_it_a_failure(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def finds(trial: Trial) -> None:
+        trial.find("PW-AUTH-2", "this", "that")
+        trial.find("PW-AUTH-2", "this", "once more")
+        trial.chose("PW-ADDR-8", "nothing")
+        await trio.lowlevel.checkpoint()
+        raise Inconclusive("and then it was over")
+
+    result = (await ran([a_case(finds)])).results["test.case"]
+    assert result.verdict is Verdict.FAIL
+    assert result.reason == "and then it was over"
+    assert [finding.clause for finding in result.findings] == ["PW-AUTH-2", "PW-ADDR-8"]
+
+
+async def test_runner_adds_what_the_monitor_saw_unless_the_case_excuses_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def two_inits(stream: trio.abc.HalfCloseableStream) -> None:
+        await polite(stream, None)
+
+    async def speaks_twice(trial: Trial) -> None:
+        viewer = await trial.open_viewer(trial.source())
+        await viewer.authenticate("plx_0123456789abcdef")
+        await viewer.await_init(1)
+
+    async def excuses(trial: Trial) -> None:
+        trial.excuse("PW-INIT-1")
+        await speaks_twice(trial)
+
+    run = await ran([a_case(speaks_twice, "test.two"), a_case(excuses, "test.excused")], two_inits)
+    (finding,) = run.results["test.two"].findings
+    assert finding.clause == "PW-INIT-1"
+    assert run.results["test.two"].verdict is Verdict.FAIL
+    assert run.results["test.excused"].verdict is Verdict.PASS
+
+
+async def test_runner_lacks_keys_and_says_which_to_provide_and_opens_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    needs = frozenset({Need.FOREIGN_KEY, Need.REVOKED_KEY, Need.PUBLISHER})
+    result = (await ran([a_case(raises, needs=needs)])).results["test.case"]
+    assert result.verdict is Verdict.UNTESTABLE
+    assert result.reason == (
+        "provide a key of a second organisation: PLEXWIRE_FOREIGN_KEY "
+        "and a revoked key: PLEXWIRE_REVOKED_KEY"
+    )
+
+
+# ── the control ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("handler", "clauses"),
+    [
+        (closes_at_once, ["PW-ADDR-1"]),
+        (never_answers, ["PW-ADDR-1"]),
+        (answers(b"SSH-2.0-OpenSSH_9.2\r\n"), ["PW-ADDR-1", "PW-CONN-6"]),
+        (answers(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), ["PW-CONN-6"]),
+    ],
+)
+async def test_control_finds_no_websocket_and_everything_else_is_untestable(
+    handler: Handler, clauses: list[str], autojump_clock: trio.testing.MockClock
+) -> None:
+    run = await ran([a_case(passes, "test.one"), a_case(raises, "test.two")], handler)
+    control = run.results["control"]
+    assert control.verdict is Verdict.FAIL
+    assert [finding.clause for finding in control.findings] == clauses
+    for name in ("test.one", "test.two"):
+        assert run.results[name].verdict is Verdict.UNTESTABLE
+        assert run.results[name].reason.startswith("the control failed: ")
+    assert run.seconds < 11
+    assert run.dialled.total == 1 + ANCHOR
+    started = run.events[0]
+    assert isinstance(started, RunStarted)
+    assert started.patience.round_trip >= 0
+
+
+@pytest.mark.parametrize(
+    ("handler", "problem"),
+    [
+        (answers(b"HTTP/1.1 404 Not Found\r\n\r\nno such page"), "HTTP 404"),
+        (answers(b"HTTP/1.1 200 OK\r\n\r\n"), "HTTP 200"),
+        (bad_key, "does not accept the key in PLEXWIRE_API_KEY"),
+        (no_access, "grants no API access to the key in PLEXWIRE_API_KEY"),
+    ],
+)
+async def test_control_finds_nothing_to_judge_and_says_why(
+    handler: Handler, problem: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    dialled = Dialled()
+    told: list[RunEvent] = []
+    began = trio.current_time()
+    async with serving(handler, dialled) as target:
+        with pytest.raises(CouldNotJudge, match=problem):
+            await Runner(target, Settings(nonce="n", unix_ms=0)).run([], told.append)
+    assert trio.current_time() - began < 0.5
+    assert not dialled.open
+    assert not told
+
+
+async def test_control_finds_that_nothing_listens_and_says_so(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def refuse(narrow: bool) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    endpoint = Endpoint(url="ws://nobody", host_header="nobody", path="", dial=refuse)
+    target = Target(viewers=endpoint, devices=endpoint, keys=KEYS)
+    with pytest.raises(CouldNotJudge, match=r"ws://nobody: no connection: .*Is the gateway up\?"):
+        await Runner(target, Settings(nonce="n", unix_ms=0)).run([], lambda _: None)
+
+
+# ── capacity and order ───────────────────────────────────────────────────────────────────────
+
+
+def opens(count: int, seconds: float) -> Callable[[Trial], Awaitable[None]]:
+    async def body(trial: Trial) -> None:
+        for _ in range(count):
+            await trial.connect_viewer(trial.source())
+        await trio.sleep(seconds)
+
+    return body
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(st.tuples(st.integers(1, 8), st.sampled_from((0.0, 0.5, 3.0)), st.booleans())),
+    st.integers(8 + ANCHOR, 12),
+)
+def test_runner_never_opens_more_than_it_may_and_runs_every_case(
+    wanted: list[tuple[int, float, bool]], most: int
+) -> None:
+    def body(count: int, seconds: float, fails: bool) -> Callable[[Trial], Awaitable[None]]:
+        async def run_then_fail(trial: Trial) -> None:
+            await opens(count, seconds)(trial)
+            if fails:
+                raise RuntimeError("boom")
+
+        return run_then_fail
+
+    cases = [
+        a_case(body(*about), f"test.{number}", takes=about[1], connections=about[0])
+        for number, about in enumerate(wanted)
+    ]
+
+    async def main() -> Ran:
+        return await ran(cases, max_connections=most)
+
+    run = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert run.dialled.most <= most
+    assert list(run.results) == ["control", *(case.id for case in cases)]
+    assert run.dialled.total == ANCHOR + CONTROL_VIEWERS + sum(count for count, _, _ in wanted)
+    for case, (_, _, fails) in zip(cases, wanted, strict=True):
+        assert run.results[case.id].verdict is (Verdict.ERROR if fails else Verdict.PASS)
+
+
+async def test_runner_has_a_case_that_needs_more_than_it_may_open_and_calls_it_untestable(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    cases = [a_case(passes, "test.many", connections=8), a_case(passes, "test.one")]
+    with trio.fail_after(60):
+        run = await ran(cases, max_connections=8)
+    result = run.results["test.many"]
+    assert result.verdict is Verdict.UNTESTABLE
+    assert result.reason == "allow the run 9 connections at once"
+    assert run.results["test.one"].verdict is Verdict.PASS
+
+
+async def test_runner_starts_the_longest_cases_first_and_gives_results_in_the_order_asked(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    started: list[str] = []
+
+    async def note(trial: Trial) -> None:
+        started.append(trial.case_id)
+        await trio.sleep(1)
+
+    takes = {"test.a": 0.0, "test.b": 10.0, "test.c": 3.0, "test.d": 10.0, "test.e": 0.0}
+    cases = [a_case(note, name, takes=seconds) for name, seconds in takes.items()]
+    run = await ran(cases, max_connections=1 + ANCHOR)
+    assert started == ["test.b", "test.d", "test.c", "test.a", "test.e"]
+    assert list(run.results) == ["control", *takes]
+
+
+async def test_runner_overlaps_all_waits(autojump_clock: trio.testing.MockClock) -> None:
+    cases = [a_case(opens(1, 10.0), f"test.{number}", takes=10.0) for number in range(20)]
+    run = await ran(cases)
+    assert 10 <= run.seconds < 11

@@ -1,0 +1,471 @@
+"""Runs and transcripts on disk: read back as they were or refused in one sentence, judged again, compared."""
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from attrs import evolve, frozen
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from plexwire_conformance._case import Case
+from plexwire_conformance._diff import Diff, compare
+from plexwire_conformance._judge import judge_transcripts
+from plexwire_conformance._lines import BadFile
+from plexwire_conformance._monitor import monitor
+from plexwire_conformance._runner import CaseFinished, RunEvent, RunFinished, Runner, Settings
+from plexwire_conformance._select import select
+from plexwire_conformance._stock import memory_gateway
+from plexwire_conformance._stored import StoredRun, parse_run
+from plexwire_conformance._transcript import Transcript, read_transcripts
+from plexwire_conformance._trial import Trial
+from plexwire_conformance._verdict import CaseResult, Finding, Verdict
+from plexwire_conformance.cli import main
+from plexwire_conformance.faults import FaultyGateway
+from plexwire_conformance.faults._auth_time import DeadlineTooShort
+from plexwire_conformance.faults._frames import WidthAndHeightSwapped
+from plexwire_conformance.report._matrix import render_matrix
+from plexwire_conformance.report._ndjson import NdjsonReport
+from plexwire_conformance.report._transcripts import TranscriptsReport
+from plexwire_conformance.scripts import PROPERTIES, play_script
+
+WORDS = ("auth.never", "auth.in-time", "frames.*", "iso.cameras", "addr.empty-camera")
+
+
+class Faulty(FaultyGateway):
+    """Breaks two promises."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.viewer_rules = DeadlineTooShort
+        self.device_conversation = WidthAndHeightSwapped
+
+
+@frozen
+class Told:
+    """A run that was made here, and what was written of it."""
+
+    events: list[RunEvent]
+    run: str
+    transcripts: str
+
+    @property
+    def finished(self) -> RunFinished:
+        """Its end."""
+        (last,) = (event for event in self.events if isinstance(event, RunFinished))
+        return last
+
+
+def scripted() -> Case:
+    """Return a case that plays a script, so that there is a transcript of one."""
+    property_ = PROPERTIES["scripts.relay"]
+
+    async def body(trial: Trial) -> None:
+        await play_script(trial, property_, (("watch", 0, 0, ("front",)),))
+
+    return evolve(select(("frames.relayed",), ())[0], id="scripts.relay", body=body)
+
+
+def judged(gateway: FaultyGateway) -> Told:
+    events: list[RunEvent] = []
+    run, transcripts = io.StringIO(), io.StringIO()
+    reports = (NdjsonReport(run), TranscriptsReport(transcripts))
+
+    def listen(event: RunEvent) -> None:
+        events.append(event)
+        for report in reports:
+            report.listen(event)
+
+    async def go() -> None:
+        async with memory_gateway(gateway, gateway.given) as target:
+            runner = Runner(target, Settings(nonce="5703ed", unix_ms=1_750_000_000_000))
+            await runner.run([*select(WORDS, ()), scripted()], listen)
+
+    trio.run(go, clock=trio.testing.MockClock(autojump_threshold=0))
+    return Told(events, run.getvalue(), transcripts.getvalue())
+
+
+FAULTY = judged(Faulty())
+STOCK = judged(FaultyGateway())
+
+
+def bare(result: CaseResult) -> CaseResult:
+    """Return *result* as a file keeps it: times to the microsecond, and no bodies of messages."""
+    return evolve(
+        result,
+        seconds=round(result.seconds, 3),
+        findings=tuple(
+            evolve(
+                finding,
+                at=None if finding.at is None else round(finding.at, 6),
+                timeline=tuple(
+                    evolve(entry, at=round(entry.at, 6), body=None) for entry in finding.timeline
+                ),
+            )
+            for finding in result.findings
+        ),
+    )
+
+
+# ── read back ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("told", [FAULTY, STOCK], ids=["faulty", "stock"])
+def test_stored_run_is_read_back_as_it_was(told: Told) -> None:
+    stored = parse_run(told.run, "run")
+    assert stored.results == tuple(map(bare, told.finished.results))
+    assert stored.seconds == round(told.finished.seconds, 3)
+    assert (stored.about.url, f"{stored.about.began:%Y-%m-%d}") == ("memory:", "2025-06-15")
+
+
+def test_stored_run_of_a_faulty_gateway_has_what_this_module_relies_on() -> None:
+    broken = {finding.clause for result in FAULTY.finished.results for finding in result.findings}
+    assert {"PW-AUTH-4", "PW-FRAME-3"} <= broken
+    assert parse_run(STOCK.run, "run").summary.exit_code == 0
+
+
+def validate(schema_name: str, text: str) -> None:
+    schema = json.loads(
+        files("plexwire_conformance.report").joinpath(schema_name).read_text("utf-8")
+    )
+    Draft202012Validator.check_schema(schema)
+    for line in text.splitlines():
+        kind = json.loads(line)["type"]
+        Draft202012Validator({**schema, "oneOf": [{"$ref": f"#/$defs/{kind}"}]}).validate(
+            json.loads(line)
+        )
+
+
+@pytest.mark.parametrize("told", [FAULTY, STOCK], ids=["faulty", "stock"])
+def test_schemas_fit_every_line_that_is_written(told: Told) -> None:
+    validate("run.schema.json", told.run)
+    validate("transcripts.schema.json", told.transcripts)
+
+
+# ── refused ──────────────────────────────────────────────────────────────────────────────────
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_file_that_is_cut_anywhere_is_refused(data: st.DataObject) -> None:
+    for text, read in ((FAULTY.run, parse_run), (FAULTY.transcripts, read_transcripts)):
+        # The last newline is no loss.
+        cut = data.draw(st.integers(0, len(text) - 2))
+        with pytest.raises(BadFile):
+            read(text[:cut], "cut")
+
+
+def changed(text: str, place: int, **members: object) -> str:
+    lines = [json.loads(line) for line in text.splitlines()]
+    lines[place] |= members
+    return "".join(f"{json.dumps(line)}\n" for line in lines)
+
+
+def footer(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(text.splitlines()[-1])
+    return found
+
+
+RUN, SAID = FAULTY.run, FAULTY.transcripts
+LINES = RUN.splitlines(keepends=True)
+COUNTS = footer(RUN)["cases"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "it is empty: nothing was written to it"),
+        ("\n\n", "it is empty: nothing was written to it"),
+        ("{\n", "it, line 1 can't be read: it is no JSON"),
+        ("[]\n", "it, line 1 is no JSON object"),
+        ('{"a": 1}\n', "it does not begin with a header: no file of plexwire conform"),
+        (LINES[-1], "it does not begin with a header: no file of plexwire conform"),
+        (
+            SAID,
+            "it holds transcripts, not the verdicts of a run, which plexwire conform --report writes",
+        ),
+        (
+            changed(RUN, 0, format=2, plexwire="9.0"),
+            "it has format 2, this plexwire reads 1: use the version that wrote it (9.0)",
+        ),
+        ("".join(LINES[:-1]), "it is truncated: it has no footer, so its run was not over"),
+        (LINES[0], "it is truncated: it has no footer, so its run was not over"),
+        (RUN[:-20], f"it, line {len(LINES)} can't be read: it is truncated"),
+        (RUN + LINES[-1], f"it, line {len(LINES)} is no result: the file was altered"),
+        ("".join((*LINES[:2], *LINES[3:])), "it is damaged: it has no result of addr.empty-camera"),
+        ("".join((*LINES[:2], *LINES[1:])), "it is damaged: it has 2 results of control"),
+        (
+            changed(RUN, -1, cases={**COUNTS, "fail": COUNTS["fail"] + 1}),
+            f"it is damaged: its footer counts {COUNTS['fail'] + 1} fail, its lines are {COUNTS['fail']}",
+        ),
+        (changed(RUN, -1, cases=7), f"it, line {len(LINES)}: 'cases' must be an object"),
+        (changed(RUN, 0, began="yesterday"), "it, line 1: 'began' must be a date and a time"),
+        (changed(RUN, 0, began="2030-01-01"), "it, line 1: 'began' must say in which time zone"),
+        (changed(RUN, 0, url=None), "it, line 1: 'url' must be a string"),
+        (changed(RUN, 0, cases=["control"]), "it is damaged: its header does not name"),
+        (changed(RUN, 1, verdict="good"), "it, line 2: 'verdict' must be one of fail, error"),
+        (changed(RUN, 1, verdict="fail"), "it, line 2: its verdict is fail, and its findings say"),
+        (
+            changed(RUN, 1, clauses=["PW-NEW-1"]),
+            "it, line 2 cites PW-NEW-1, which this version does not know; use plexwire ",
+        ),
+        (changed(RUN, 1, seconds=float("nan")), "it, line 2: 'seconds' must be a number"),
+        (changed(RUN, 1, seconds=10**400), "it, line 2: 'seconds' must be a number"),
+    ],
+)
+def test_file_that_is_no_whole_run_is_refused_with_one_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(BadFile) as caught:
+        parse_run(text, "it")
+    assert str(caught.value).startswith(sentence)
+    assert "\n" not in str(caught.value)
+
+
+def test_file_whose_clause_had_another_level_names_the_version_to_read_it_with() -> None:
+    place, line = next(
+        (n, json.loads(text)) for n, text in enumerate(LINES) if '"PW-AUTH-4","level"' in text
+    )
+    line["findings"][0]["level"] = "SHOULD"
+    with pytest.raises(BadFile, match="PW-AUTH-4 was SHOULD then and is MUST now; use plexwire"):
+        parse_run(changed(RUN, place, **line), "it")
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    match value:
+        case dict():
+            for name, inner in value.items():
+                yield from places(inner, (*path, name))
+        case list():
+            for number, inner in enumerate(value[:3]):
+                yield from places(inner, (*path, number))
+        case _:
+            pass
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from(("run", "transcripts")), st.data())
+def test_file_with_anything_in_any_place_is_read_or_refused_and_nothing_else(
+    which: str, data: st.DataObject
+) -> None:
+    lines = [json.loads(line) for line in (RUN if which == "run" else SAID).splitlines()[:3]]
+    number = data.draw(st.integers(0, 2))
+    path = data.draw(st.sampled_from(list(places(lines[number]))[1:]))
+    inner = lines[number]
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = data.draw(JUNK)
+    last = footer(RUN) if which == "run" else {"type": "footer", "transcripts": 2}
+    text = "".join(f"{json.dumps(line)}\n" for line in (*lines, last))
+    with suppress(BadFile):
+        if which == "run":
+            parse_run(text, "it")
+        else:
+            judge_transcripts(read_transcripts(text, "it"))
+
+
+# ── judged again ─────────────────────────────────────────────────────────────────────────────
+
+
+def live(told: Told) -> list[Transcript]:
+    return [
+        transcript
+        for event in told.events
+        if isinstance(event, CaseFinished)
+        for transcript in event.transcripts
+    ]
+
+
+@pytest.mark.parametrize("told", [FAULTY, STOCK], ids=["faulty", "stock"])
+def test_transcripts_are_judged_offline_as_the_monitor_judged_them_live(told: Told) -> None:
+    stored = read_transcripts(told.transcripts, "it")
+    originals = live(told)
+    assert [t.name for t in stored] == [t.name for t in originals]
+    assert "scripts.relay, script 1" in [t.name for t in stored]
+    for result, original in zip(judge_transcripts(stored), originals, strict=True):
+        seen = [f for f in monitor(original.conversations) if f.clause not in original.excused]
+        assert [(f.clause, f.expected, f.actual) for f in result.findings] == [
+            (f.clause, f.expected, f.actual) for f in seen
+        ]
+
+
+def test_transcripts_keep_quiet_about_what_their_case_is_to_blame_for() -> None:
+    (accused, *_) = [t for t in live(FAULTY) if monitor(t.conversations)]
+    clauses = {finding.clause for finding in monitor(accused.conversations)}
+    (result,) = judge_transcripts([evolve(accused, excused=tuple(clauses))])
+    assert result.verdict is Verdict.PASS
+
+
+def call(*arguments: str | Path) -> tuple[int, str]:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    for name, text in {
+        "faulty.ndjson": FAULTY.run,
+        "stock.ndjson": STOCK.run,
+        "faulty.said": FAULTY.transcripts,
+        "stock.said": STOCK.transcripts,
+        "cut.said": FAULTY.transcripts[:-9],
+    }.items():
+        tmp_path.joinpath(name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "exit_code", "words"),
+    [
+        ("stock.said", 0, "conversations: nothing broken."),
+        ("faulty.said", 1, "1 documented promise broken."),
+        ("cut.said", 2, "it is truncated"),
+        ("stock.ndjson", 2, "not transcripts, which plexwire conform --transcripts writes"),
+        ("absent", 2, "can't read"),
+    ],
+)
+def test_judge_is_given_a_file_and_says_what_it_holds(
+    stored: Path, name: str, exit_code: int, words: str
+) -> None:
+    code, said = call("judge", stored / name)
+    assert code == exit_code
+    assert words in " ".join(said.split())
+
+
+# ── compared ─────────────────────────────────────────────────────────────────────────────────
+
+
+def run_of(*results: CaseResult) -> StoredRun:
+    stored = parse_run(STOCK.run, "a.ndjson")
+    about = evolve(stored.about, cases=tuple(result.case for result in results))
+    return evolve(stored, about=about, results=results)
+
+
+def result(case: str, verdict: Verdict, *found: tuple[str, str], reason: str = "") -> CaseResult:
+    findings = tuple(Finding(clause=clause, expected="this", actual=said) for clause, said in found)
+    return CaseResult(
+        case=case, title="x", clauses=(), verdict=verdict, findings=findings, reason=reason
+    )
+
+
+FAIL, PASS = Verdict.FAIL, Verdict.PASS
+FAILS = result("auth.late", FAIL, ("PW-AUTH-3", "close 1000 after 3.2 s"))
+PASSES = result("auth.late", PASS)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "group"),
+    [
+        ((PASSES,), (FAILS,), "regressions"),
+        ((FAILS,), (PASSES,), "fixes"),
+        ((), (FAILS,), "new"),
+        ((FAILS,), (), "gone"),
+        ((), (PASSES,), "new"),
+        ((result("auth.late", Verdict.UNTESTABLE, reason="no key"),), (FAILS,), "new"),
+        ((FAILS,), (result("auth.late", Verdict.ERROR, reason="boom"),), "gone"),
+        ((FAILS,), (result("auth.late", FAIL, ("PW-AUTH-3", "still open")),), "changed"),
+        ((FAILS,), (result("auth.late", FAIL, ("PW-AUTH-3", "close 1000 after 9 s")),), None),
+        ((PASSES,), (result("auth.late", Verdict.WARN, ("PW-AUTH-11", "no")),), "regressions"),
+        (
+            (result("auth.x", Verdict.INFO, ("PW-AUTH-12", "accepted")),),
+            (result("auth.x", Verdict.INFO, ("PW-AUTH-12", "close 4001")),),
+            "dialect",
+        ),
+    ],
+)
+def test_diff_puts_each_change_into_one_group(
+    before: Sequence[CaseResult], after: Sequence[CaseResult], group: str | None
+) -> None:
+    found = compare(run_of(*before), run_of(*after))
+    groups = ("regressions", "fixes", "new", "gone", "changed", "dialect")
+    assert {name: len(getattr(found, name)) for name in groups if getattr(found, name)} == (
+        {} if group is None else {group: 1}
+    )
+    assert found.worse is (group == "regressions" and after[0].verdict is FAIL)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(("auth.late", "auth.never", "dev.acks")),
+            st.sampled_from((PASS, FAIL, Verdict.ERROR)),
+            st.sampled_from(("still open", "close 1000")),
+        ),
+        max_size=6,
+    ).map(lambda drawn: [drawn[:3], drawn[3:]])
+)
+def test_diff_is_turned_around_and_what_broke_is_what_was_fixed(
+    drawn: list[list[tuple[str, Verdict, str]]],
+) -> None:
+    def build(cases: list[tuple[str, Verdict, str]]) -> StoredRun:
+        by_id = {
+            case: result(
+                case,
+                verdict,
+                *([("PW-AUTH-3", said)] if verdict is FAIL else []),
+                reason="boom" if verdict is Verdict.ERROR else "",
+            )
+            for case, verdict, said in cases
+        }
+        return run_of(*by_id.values())
+
+    def checks(found: Diff, name: str) -> set[tuple[str, str]]:
+        return {(change.case, change.clause) for change in getattr(found, name)}
+
+    one, two = map(build, drawn)
+    there, back = compare(one, two), compare(two, one)
+    for name, other in (("regressions", "fixes"), ("new", "gone"), ("changed", "changed")):
+        assert checks(there, name) == checks(back, other)
+    assert compare(one, one) == Diff()
+
+
+@pytest.mark.parametrize(
+    ("names", "exit_code", "words"),
+    [
+        (("stock.ndjson", "faulty.ndjson"), 1, "Regressions: "),
+        (("faulty.ndjson", "stock.ndjson"), 0, "Fixes: "),
+        (("stock.ndjson", "stock.ndjson"), 0, "Nothing differs."),
+        (("stock.ndjson", "stock.ndjson", "faulty.ndjson"), 1, "Clauses that differ"),
+        (("stock.ndjson",), 2, "give at least two files to compare"),
+        (("stock.ndjson", "stock.said"), 2, "stock.said holds transcripts"),
+        (("stock.ndjson", "absent"), 2, "can't read"),
+    ],
+)
+def test_diff_is_given_files_and_leaves_with_1_where_something_broke(
+    stored: Path, names: tuple[str, ...], exit_code: int, words: str
+) -> None:
+    code, said = call("diff", *(stored / name for name in names))
+    assert code == exit_code
+    assert words in said
+
+
+def test_diff_writes_one_page_with_every_clause_against_every_run(stored: Path) -> None:
+    page = stored / "matrix.html"
+    call("diff", stored / "stock.ndjson", stored / "faulty.ndjson", "--html", page)
+    text = page.read_text("utf-8")
+    runs = [parse_run(STOCK.run, "stock.ndjson"), parse_run(FAULTY.run, "faulty.ndjson")]
+    assert text == render_matrix(runs)
+    for clause in {*runs[0].summary.clauses, *runs[1].summary.clauses}:
+        assert text.count(f'<tr id="{clause}"') == 1
+    code, said = call("diff", stored / "stock.ndjson", stored / "stock.ndjson", "--html", stored)
+    assert (code, "is a directory" in said) == (2, True)
