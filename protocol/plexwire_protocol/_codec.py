@@ -181,7 +181,7 @@ def _parse(text: str, sender: Role) -> dict[str, JsonValue]:
     # Few messages have so many brackets at all, and counting them is cheap.
     if text.count("{") + text.count("[") > MAX_NESTING and _is_too_deep(value):
         raise MalformedMessage(
-            f"nests more than {MAX_NESTING} deep", clause, "message", Refusal.NOT_JSON
+            f"nests more than {MAX_NESTING} deep", "PW-LIM-7", "message", Refusal.NOT_JSON
         )
     return value
 

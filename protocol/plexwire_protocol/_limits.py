@@ -28,7 +28,7 @@ MAX_ID_BYTES: Final = 255
 MAX_CAMERAS: Final = 64
 
 #: How deep a JSON message may nest, its own braces counted: room for every known message, and none for an attack
-#: on the stack of those who copy, print or relay it.  RFC 8259 section 9 leaves such a limit to the receiver.
+#: on the stack of those who copy, print or relay it.  [PW-LIM-7]
 MAX_NESTING: Final = 64
 
 #: What a source id looks like.  [PW-ADDR-11]

@@ -3,5 +3,5 @@
 from hypothesis import settings
 
 settings.register_profile("core", deadline=None, max_examples=60, stateful_step_count=40)
-settings.register_profile("thorough", deadline=None, max_examples=2000, stateful_step_count=100)
+settings.register_profile("thorough", deadline=None, max_examples=1000, stateful_step_count=80)
 settings.load_profile("core")

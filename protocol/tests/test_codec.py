@@ -177,6 +177,7 @@ def test_decode_survives_texts_that_have_broken_parsers(sender: Role, text: str)
 def test_decode_takes_the_same_depth_whatever_the_stack_of_its_caller(
     depth: int, bracket: str, sender: Role
 ) -> None:
+    """PW-LIM-7."""
     closing = "]" if bracket == "[" else "}"
     text = f'{{"type":"x","a":{bracket * depth}0{closing * depth}}}'
     if depth < MAX_NESTING:

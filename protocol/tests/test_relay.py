@@ -236,7 +236,7 @@ def replace_or_append(waiting: list[VideoFrame], frame: VideoFrame) -> None:
 
 
 TestRelay = RelayMachine.TestCase
-TestRelay.settings = settings(max_examples=100)
+TestRelay.settings = settings(max_examples=2 * settings().max_examples)
 
 
 # ── by example ───────────────────────────────────────────────────────────────────────────────
@@ -268,6 +268,8 @@ def test_relay_hands_frames_on_like_this() -> None:
     assert relay.publish(device, frame("front", 3)) == (viewer,)
     assert relay.publish(device, frame("cabin", 4)) == ()
     assert read_all(relay, viewer) == [("rear", 2), ("front", 3)]
+    (source,) = relay.online("acme", "drone-01")
+    assert source.cameras == ("cabin", "front", "rear")
 
     relay.leave(device)
     assert relay.online("acme", "drone-01") == ()
