@@ -51,6 +51,11 @@ def _judge_handshake(trial: Trial, error: HandshakeFailed) -> None:
             f"{url} answers the handshake by {error.problem[:120]}; give the base URL of the "
             "gateway, in front of /v1/sources/…"
         )
+    if error.answer is None and url.startswith("wss:"):
+        # With TLS 1.3 a gateway hangs up only now on who shows no certificate.
+        raise CouldNotJudge(
+            f"{url}: {error.problem}. Does it ask for a client certificate? Then give --client-cert"
+        )
     clause = "PW-ADDR-1" if error.answer is None else "PW-CONN-6"
     trial.find(clause, "an answer to the WebSocket handshake", error.problem)
 

@@ -86,6 +86,8 @@ class Peer:
     _stream: trio.abc.Stream
     _recorder: Recorder
     _clock: Callable[[], float]
+    #: Seconds to allow on top to whoever waits since then, as the gateway is slow to answer anything.
+    slack: Callable[[float], float] = lambda since: 0.0
     opened_at: float = field(init=False)
     #: When the answer to the handshake had come, in seconds.
     upgraded_at: float = field(default=0.0, init=False)
@@ -198,10 +200,11 @@ class Peer:
             await trio.aclose_forcefully(self._stream)
 
     def stall(self) -> None:
-        """Stop reading: the network fills up, and then the gateway feels it."""
-        self._reading = trio.Event()
-        self._receiving.cancel()
-        self._note(Way.SENT, Kind.NOTE, "stops reading")
+        """Stop reading: the network fills up, and then the gateway feels it.  Once stalled, a no-op."""
+        if self._reading.is_set():
+            self._reading = trio.Event()
+            self._receiving.cancel()
+            self._note(Way.SENT, Kind.NOTE, "stops reading")
 
     def resume(self) -> None:
         """Read again, after a stall."""
@@ -262,29 +265,43 @@ class Peer:
 
     async def next(self, within: float) -> Entry | None:
         """Return the next message or pong; None on silence for *within* seconds, or at the end."""
-        with trio.move_on_after(within):
-            while not self._inbox and self.ending is None:
-                await self._arrived.park()
+        began = self._clock()
+        while not self._inbox and self.ending is None and await self._arrival(began, within):
+            pass
         return self._inbox.popleft() if self._inbox else None
 
     async def until(self, wanted: Callable[[Entry], bool], within: float) -> Entry | None:
         """Return the next entry that is *wanted*, passing over others; None if it did not come."""
-        with trio.move_on_after(within):
-            while True:
-                while self._inbox:
-                    if wanted(entry := self._inbox.popleft()):
-                        return entry
-                if self.ending is not None:
-                    return None
-                await self._arrived.park()
-        return None
+        began = self._clock()
+        while True:
+            while self._inbox:
+                if wanted(entry := self._inbox.popleft()):
+                    return entry
+            if self.ending is not None or not await self._arrival(began, within):
+                return None
 
-    async def until_ended(self, within: float) -> Ending:
-        """Return how the connection ended; `Closing.OPEN` if it did not within *within* seconds."""
-        with trio.move_on_after(within):
-            while self.ending is None:
-                await self._arrived.park()
+    async def until_ended(self, within: float, *, exactly: bool = False) -> Ending:
+        """Return how the connection ended; `Closing.OPEN` if it did not within *within* seconds.
+
+        Where so many are meant *exactly*, a slow gateway is allowed no more.
+        """
+        began = self._clock()
+        while self.ending is None and await self._arrival(began, within, exactly=exactly):
+            pass
         return self.ending or Ending(Closing.OPEN, None, self._clock())
+
+    async def _arrival(self, began: float, within: float, *, exactly: bool = False) -> bool:
+        """Wait until something arrives, or the connection ends; whether it did before the time was up."""
+        while True:
+            slack = 0.0 if exactly else self.slack(began)
+            left = began + within + slack - self._clock()
+            if left <= 0:
+                break
+            with trio.move_on_after(left):
+                await self._arrived.park()
+                return True
+        await trio.lowlevel.checkpoint()
+        return False
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────
 

@@ -35,7 +35,7 @@ async def auth_late(trial: Trial) -> None:
     await (await trial.open_viewer(trial.online)).peer.close()
     viewer = await trial.connect_viewer(trial.online)
     late = AUTH_DEADLINE - 1.0 - 2 * trial.patience.round_trip
-    ending = await viewer.peer.until_ended(viewer.peer.opened_at + late - trial.now())
+    ending = await viewer.peer.until_ended(viewer.peer.opened_at + late - trial.now(), exactly=True)
     if viewer.peer.ending is not None:
         actual = f"{ending} after {ending.at - viewer.peer.opened_at:.2f} s"
         trial.find("PW-AUTH-4", "open for 10 s", actual)

@@ -14,7 +14,7 @@ async def _judge_ping(trial: Trial, peer: Peer, payload: bytes) -> None:
     if pong is None:
         trial.find("PW-CONN-1", f"a pong with {payload!r}", f"none ({trial.fate(peer)})")
     elif pong.text != payload.hex():
-        trial.find("PW-CONN-1", f"a pong with {payload!r}", f"one with {pong.text}")
+        trial.find("PW-CONN-1", f"a pong with {payload!r}", f"one with {pong.text or 'nothing'}")
 
 
 @case("conn.ping", "PW-CONN-1", "PW-CONN-6")

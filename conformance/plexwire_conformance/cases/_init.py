@@ -22,7 +22,7 @@ async def init_at_once(trial: Trial) -> None:
             trial.inconclusive(f"the auth was refused ({trial.fate(viewer.peer)})")
         trial.find("PW-INIT-1", "one init", "none")
         return
-    if (late := init.at - at - trial.patience.at_once) > 0:
+    if (late := init.at - at - trial.patience.at_once - trial.slack(at)) > 0:
         expected = f"init within {trial.patience.at_once:.2g} s of the auth"
         trial.find("PW-INIT-2", expected, f"after {init.at - at:.2f} s", margin_s=late)
     await viewer.peer.until(lambda entry: entry.type == "init", trial.patience.silence)

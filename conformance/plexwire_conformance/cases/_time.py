@@ -126,6 +126,6 @@ async def time_odd_values(trial: Trial) -> None:
 @case("time.without", "PW-TIME-6", takes=8.0)
 async def time_without(trial: Trial) -> None:
     """Whether a stream without timeout ends by itself within eight seconds."""
-    viewer = await trial.open_viewer(trial.online)
+    viewer = await trial.open_viewer(trial.online, timeout=None)
     ending = await viewer.peer.until_ended(8.0)
     trial.chose("PW-TIME-6", f"without timeout, after 8 s: {ending}")
