@@ -1,31 +1,51 @@
 """The anchor: one device that is online for the whole run.
 
 A gateway may refuse viewers of a source that nobody has seen [PW-ADDR-12], so whatever is judged of viewers alone is
-judged at a source that is there.
+judged at a source that is there.  Its pings feel the gateway's pulse.
 """
 
 import trio
 
 from plexwire_conformance._peer import HandshakeFailed
+from plexwire_conformance._pulse import Pulse
+from plexwire_conformance._record import pong_with
 from plexwire_conformance._roles import Device
 from plexwire_conformance._trial import Inconclusive, Trial
 
 #: Seconds between two of its frames, and before it connects again.
 _INTERVAL = 1.0
+#: Seconds between two beats, and after which one is given up.
+_BEAT = 0.25
+_LONGEST_BEAT = 30.0
 
 
 async def keep_anchor(
-    trial: Trial, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    trial: Trial, pulse: Pulse, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Keep the source `trial.online` online; it has started once that is so, or can't be."""
+    """Keep the source `trial.online` online, and measure the *pulse*; it has started once that is so, or can't be."""
     device = await _connect(trial)
     task_status.started()
     # Without a device's key the source is one that nobody has seen, and the cases have to do with that.
     while device is not None:
-        while device.peer.ending is None:
-            await device.publish("front")
-            await trio.sleep(_INTERVAL)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_beat, device, pulse)
+            while device.peer.ending is None:
+                await device.publish("front")
+                await trio.sleep(_INTERVAL)
+            nursery.cancel_scope.cancel()
+        pulse.lost()
         device = await _connect(trial)
+
+
+async def _beat(device: Device, pulse: Pulse) -> None:
+    while device.peer.ending is None:
+        pulse.asked()
+        await device.peer.ping(b"pulse")
+        if await device.peer.until(pong_with(b"pulse"), _LONGEST_BEAT) is None:
+            pulse.lost()
+            return
+        pulse.answered()
+        await trio.sleep(_BEAT)
 
 
 async def _connect(trial: Trial) -> Device | None:

@@ -25,6 +25,7 @@ from plexwire_conformance._aim import (
     looks_like_a_key,
 )
 from plexwire_conformance._lines import BadFile, read_text
+from plexwire_conformance._select import NothingSelected, select
 from plexwire_conformance._target import VARIABLES, BadTarget, split_url
 
 OWN_FILE: Final = "plexwire.toml"
@@ -232,6 +233,11 @@ class _Reader:
         words = self.table.get(name, [])
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             self._refuse(name, "must be a list of strings")
+        for word in words:
+            try:
+                select([word], [])
+            except NothingSelected as error:
+                raise BadFile(f"{self.where}.{name}: {error}") from None
         return tuple(words)
 
     def _connections(self) -> int | None:

@@ -1,11 +1,11 @@
 """What changed between stored runs, check by check; a check is one clause in one case."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import click
-from attrs import frozen
+from attrs import evolve, frozen
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -66,7 +66,7 @@ def compare(before: StoredRun, after: StoredRun) -> Diff:
             regressions.append(_change(check, finding, "kept", finding.actual))
         elif check[0] in then:
             was = then[check[0]]
-            new.append(_change(check, finding, f"{was.verdict}: {was.reason}", finding.actual))
+            new.append(_change(check, finding, _words(was), finding.actual))
     fixes, gone = [], []
     for check, finding in broke.items():
         if check in breaks:
@@ -75,12 +75,12 @@ def compare(before: StoredRun, after: StoredRun) -> Diff:
             fixes.append(_change(check, finding, finding.actual, "kept"))
         elif check[0] in now:
             is_ = now[check[0]]
-            gone.append(_change(check, finding, finding.actual, f"{is_.verdict}: {is_.reason}"))
+            gone.append(_change(check, finding, finding.actual, _words(is_)))
     return Diff(
         regressions=tuple(regressions),
         fixes=tuple(fixes),
-        new=(*new, *(_case(now[case], added=True) for case in now if case not in then)),
-        gone=(*gone, *(_case(then[case], added=False) for case in then if case not in now)),
+        new=(*new, *_only_in(then, now), *(_turn(change) for change in _lost(now, then, breaks))),
+        gone=(*gone, *map(_turn, _only_in(now, then)), *_lost(then, now, broke)),
         changed=_otherwise(broke, breaks),
         dialect=_otherwise(_checks(before, (Verdict.INFO,)), _checks(after, (Verdict.INFO,))),
     )
@@ -108,10 +108,35 @@ def _change(check: Check, finding: Finding, before: str, after: str) -> Change:
     return Change(case=case, clause=clause, verdict=finding.verdict, before=before, after=after)
 
 
-def _case(result: CaseResult, *, added: bool) -> Change:
-    words = f"{result.verdict}{': ' * bool(result.reason)}{result.reason}"
-    before, after = ("no such case", words) if added else (words, "no such case")
-    return Change(case=result.case, verdict=result.verdict, before=before, after=after)
+def _only_in(one: Mapping[str, CaseResult], other: Mapping[str, CaseResult]) -> Iterator[Change]:
+    """Yield the cases that *other* alone has."""
+    for case, result in other.items():
+        if case not in one:
+            yield Change(
+                case=case, verdict=result.verdict, before="no such case", after=_words(result)
+            )
+
+
+def _lost(
+    then: Mapping[str, CaseResult], now: Mapping[str, CaseResult], broke: Mapping[Check, Finding]
+) -> Iterator[Change]:
+    """Yield the cases that were judged, broke nothing, and could not be judged any more."""
+    told = {case for case, _ in broke}
+    for case, was in then.items():
+        is_ = now.get(case)
+        if is_ is None or case in told or was.verdict in _SILENT or is_.verdict not in _SILENT:
+            continue
+        yield Change(case=case, verdict=is_.verdict, before=_words(was), after=_words(is_))
+
+
+def _turn(change: Change) -> Change:
+    return evolve(change, before=change.after, after=change.before)
+
+
+def _words(result: CaseResult) -> str:
+    broken = [finding.clause for finding in result.findings if finding.verdict in _BREACHES]
+    why = result.reason or ", ".join(broken)
+    return f"{result.verdict}: {why}" if why else result.verdict.value
 
 
 def _otherwise(then: Mapping[Check, Finding], now: Mapping[Check, Finding]) -> tuple[Change, ...]:

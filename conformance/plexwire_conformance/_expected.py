@@ -178,7 +178,7 @@ def _bare(actual: str) -> str:
 
 def gist(actual: str) -> str:
     """Return what a finding says, with `*` for what is another in each run: times, counts, made-up ids, steps."""
-    return re.sub(r"\*(?:\s*\*)+", "*", _VOLATILE.sub("*", _bare(actual)))
+    return re.sub(r"\*(?:\s*\*)+", "*", _VOLATILE.sub("*", _bare(actual))).strip() or "*"
 
 
 # ── the file ─────────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar, TypeVarTuple, Unpack
+from typing import Final, NoReturn, TypeVar, TypeVarTuple
 
 import click
 import trio
@@ -135,7 +135,7 @@ def make_settings(*, max_connections: int = MAX_CONNECTIONS, case_budget: float 
     )
 
 
-def run_trio(function: Callable[[Unpack[Ts]], Awaitable[R]], *arguments: Unpack[Ts]) -> R:
+def run_trio(function: Callable[[*Ts], Awaitable[R]], *arguments: *Ts) -> R:
     """Do what `trio.run` does, with what ended it early taken out of the groups that nurseries wrap it in.
 
     Raises:

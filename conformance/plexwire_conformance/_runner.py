@@ -15,6 +15,7 @@ from plexwire_conformance._control import CONTROL, CouldNotJudge
 from plexwire_conformance._expected import Reckoning
 from plexwire_conformance._patience import Patience
 from plexwire_conformance._peer import HandshakeFailed
+from plexwire_conformance._pulse import Pulse
 from plexwire_conformance._record import redact, tame
 from plexwire_conformance._target import Keys, Target
 from plexwire_conformance._transcript import Transcript
@@ -80,10 +81,12 @@ class Runner:
     settings: Settings
     patience: Patience = field(factory=Patience)
     _began: float = field(init=False)
+    _pulse: Pulse = field(init=False)
     _stamps: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._began = trio.current_time()
+        self._pulse = Pulse(self.now)
 
     def now(self) -> float:
         """Seconds since the run began."""
@@ -104,7 +107,7 @@ class Runner:
         try:
             async with trio.open_nursery() as nursery:
                 anchor = self._trial("anchor", nursery, 1)
-                await nursery.start(keep_anchor, anchor)
+                await nursery.start(keep_anchor, anchor, self._pulse)
                 try:
                     finished = await self._run(cases, listen)
                 finally:
@@ -197,6 +200,7 @@ class Runner:
         findings = () if trial is None else trial.all_findings()
         if trial is not None and case is CONTROL:
             self.patience = evolve(self.patience, round_trip=trial.slowest_handshake)
+            self._pulse.usual = self.patience.round_trip
         result = CaseResult(
             case=case.id,
             title=case.title,
@@ -230,6 +234,7 @@ class Runner:
             clock=self.now,
             stamp=self._stamp,
             connections=connections,
+            slack=self._pulse.slack,
         )
 
 

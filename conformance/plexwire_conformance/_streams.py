@@ -11,8 +11,9 @@ from attrs import define, field
 #: Opens a byte stream to the gateway; `narrow` asks for small receive buffers, for viewers that stall.
 Dial: TypeAlias = Callable[[bool], Awaitable[trio.abc.Stream]]
 
-#: Bytes of the receive buffer of a viewer that is going to stall.
-NARROW_BUFFER = 65536
+#: Bytes of the receive buffer of a viewer that is going to stall: little, and several segments of a loopback all the
+#: same, as a sender waits for seconds with a segment that does not fit.
+NARROW_BUFFER = 262_144
 
 
 async def dial_tcp(

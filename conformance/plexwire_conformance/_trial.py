@@ -49,6 +49,8 @@ class Trial:
     _stamp: Callable[[], int]
     #: How many connections may be open at once, before those are dropped that wait for an answer to our close.
     _connections: int = 1000
+    #: Seconds to allow for a gateway that has been slow to answer anything since then.
+    slack: Callable[[float], float] = lambda since: 0.0
     findings: list[Finding] = field(factory=list[Finding], init=False)
     _peers: list[tuple[Peer, dict[str, Any]]] = field(factory=list, init=False)
     #: Clauses that the monitor keeps quiet about, since what the case sends is to blame for them.
@@ -73,6 +75,7 @@ class Trial:
                 nursery=nursery,
                 clock=self._clock,
                 stamp=self._stamp,
+                slack=self.slack,
             )
             try:
                 yield own
@@ -135,7 +138,7 @@ class Trial:
         except trio.BrokenResourceError as error:
             raise NoConnection(f"TLS failed: {error.__cause__ or error}") from None
         recorder = Recorder(name, self.target.keys.secrets)
-        peer = Peer(stream, recorder, self._clock)
+        peer = Peer(stream, recorder, self._clock, self.slack)
         about = {
             "role": role,
             "source_id": source_id,
@@ -223,14 +226,15 @@ class Trial:
         cameras: tuple[str, ...] = ("front",),
         *,
         api_key: str | None = None,
+        timeout: object = LASTING,
         **more: Any,
     ) -> Viewer:
-        """Open a viewer and wait for its `init`.
+        """Open a viewer that is to last, unless *timeout* says otherwise, and wait for its `init`.
 
         Raises:
             Inconclusive: it got none.
         """
-        viewer = await self.connect_viewer(source_id, cameras, **more)
+        viewer = await self.connect_viewer(source_id, cameras, timeout=timeout, **more)
         await viewer.authenticate(self.target.keys.api_key if api_key is None else api_key)
         if await viewer.await_init(self.patience.at_once) is None:
             raise Inconclusive(f"{viewer.peer.name} got no init ({self.fate(viewer.peer)})")
@@ -280,13 +284,13 @@ class Trial:
     async def open_stream(
         self, source_id: str, cameras: tuple[str, ...] = ("front",), **options: Any
     ) -> tuple[Device, Viewer]:
-        """Open a device and a lasting viewer of its *cameras*, and see a first frame of each camera through.
+        """Open a device and a viewer of its *cameras*, and see a first frame of each camera through.
 
         Raises:
             Inconclusive: it did not get through.
         """
         device = await self.open_source(source_id, cameras)
-        viewer = await self.open_viewer(source_id, cameras, **{"timeout": LASTING, **options})
+        viewer = await self.open_viewer(source_id, cameras, **options)
         for camera in cameras:
             await self.must_see(viewer, device, camera)
         return device, viewer

@@ -203,61 +203,6 @@ def test_conform_finds_no_such_host_and_says_so() -> None:
     assert said.line.startswith("ws://gateway.invalid: no connection: ")
 
 
-# ── an extra that is not installed ───────────────────────────────────────────────────────────
-
-WITHOUT = """
-import sys
-
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == {module!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-
-sys.meta_path.insert(0, Missing())
-from plexwire_conformance.cli import main
-main()
-"""
-
-
-@pytest.mark.parametrize(
-    ("module", "arguments", "problem"),
-    [
-        ("rich", ("conform", "ws://x"), "`plexwire conform` needs rich, which is not installed"),
-        ("hypothesis", ("conform", "ws://x"), "pip install 'plexwire[conformance]'"),
-        ("trio_websocket", ("conform",), "pip install 'plexwire[server]'"),
-        ("trio_websocket", ("serve",), "pip install 'plexwire[server]'"),
-        ("click", ("conform", "ws://x"), "The command line needs an extra: pip install"),
-    ],
-)
-def test_command_lacks_an_extra_and_says_how_to_install_it(
-    module: str, arguments: tuple[str, ...], problem: str
-) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT.format(module=module), *arguments],
-        env={**os.environ, **ENVIRONMENT},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert done.returncode in (1, COULD_NOT_JUDGE)
-    assert problem in done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_command_asks_for_help_without_any_extra_but_click_and_gets_it() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT.format(module="trio"), "--help"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert done.returncode == 0
-    assert "conform" in done.stdout
-
-
 # ── gateways that are none ───────────────────────────────────────────────────────────────────
 
 
@@ -337,8 +282,11 @@ BAD = {
 }
 
 
-#: These have to be waited for, so their runs begin before everything else here.
-SLOW = ("never answers", "upgrades and never speaks")
+#: These have to be waited for, so their runs begin before everything else here; one waits for no device in addition.
+SLOW = {
+    "never answers": (),
+    "upgrades and never speaks": ("--device-url", "ws://127.0.0.1:1"),
+}
 
 
 async def _serve(handler: Handler, *, task_status: trio.TaskStatus[int]) -> None:
@@ -379,11 +327,11 @@ def waited(
     """Begin the runs of `SLOW`, each in a process of its own, and give how to wait for them."""
     with ExitStack() as stack:
         waiting = {}
-        for name in SLOW:
+        for name, more in SLOW.items():
             report = tmp_path_factory.mktemp("slow") / "run.ndjson"
             process = stack.enter_context(
                 subprocess.Popen(
-                    [*PROGRAM, "conform", urls[name], *CASES, "--report", str(report)],
+                    [*PROGRAM, "conform", urls[name], *more, *CASES, "--report", str(report)],
                     env={**os.environ, **ENVIRONMENT},
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,

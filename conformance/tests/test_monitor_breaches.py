@@ -360,7 +360,7 @@ def planted(
 
 
 @pytest.mark.parametrize("name", BREACHES)
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(data=st.data())
 def test_monitor_sees_one_breach_and_finds_it_under_its_clause_alone(
     name: str, data: st.DataObject

@@ -121,7 +121,7 @@ ODD = (
     '{"type": "init", "online_sources": {"source_id": "x"}}',
     '{"type": "\\ud800", "a": "\\u001b[2J"}',
     "\x1b[2J\x07",
-    '{"type": "x", "a": ' + "[" * 100 + "]" * 100 + "}",
+    '{"type": "x", "a": ' + "[" * 20 + "]" * 20 + "}",
     '{"type": "x", "a": ' + "9" * 5000 + "}",
     '{"type": "video_frame", "frame": {"sha256": "0"}}',
     '{"type": "video_frame", "camera_id": ["front"], "frame": "\\ud800"}',
@@ -136,7 +136,7 @@ ODD = (
 
 
 def says_odd_things(event: Event) -> list[Event | bytes]:
-    if isinstance(event, TextMessage):
+    if isinstance(event, TextMessage) and "api_key" in event.data:
         return [*_polite(event), *(TextMessage(data=text) for text in ODD)]
     return _polite(event)
 

@@ -402,7 +402,7 @@ def opens(count: int, seconds: float) -> Callable[[Trial], Awaitable[None]]:
     return body
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(
     st.lists(st.tuples(st.integers(1, 8), st.sampled_from((0.0, 0.5, 3.0)), st.booleans())),
     st.integers(8 + ANCHOR, 12),

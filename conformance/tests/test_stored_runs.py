@@ -201,7 +201,7 @@ COUNTS = footer(RUN)["cases"]
         (LINES[0], "it is truncated: it has no footer, so its run was not over"),
         (RUN[:-20], f"it, line {len(LINES)} can't be read: it is truncated"),
         (RUN + LINES[-1], f"it, line {len(LINES)} is no result: the file was altered"),
-        ("".join((*LINES[:2], *LINES[3:])), "it is damaged: it has no result of addr.empty-camera"),
+        ("".join((*LINES[:2], *LINES[3:])), "it is damaged: it has no result of "),
         ("".join((*LINES[:2], *LINES[1:])), "it is damaged: it has 2 results of control"),
         (
             changed(RUN, -1, cases={**COUNTS, "fail": COUNTS["fail"] + 1}),
@@ -382,6 +382,8 @@ PASSES = result("auth.late", PASS)
         ((), (PASSES,), "new"),
         ((result("auth.late", Verdict.UNTESTABLE, reason="no key"),), (FAILS,), "new"),
         ((FAILS,), (result("auth.late", Verdict.ERROR, reason="boom"),), "gone"),
+        ((PASSES,), (result("auth.late", Verdict.ERROR, reason="boom"),), "gone"),
+        ((result("auth.late", Verdict.UNTESTABLE, reason="no key"),), (PASSES,), "new"),
         ((FAILS,), (result("auth.late", FAIL, ("PW-AUTH-3", "still open")),), "changed"),
         ((FAILS,), (result("auth.late", FAIL, ("PW-AUTH-3", "close 1000 after 9 s")),), None),
         ((PASSES,), (result("auth.late", Verdict.WARN, ("PW-AUTH-11", "no")),), "regressions"),

@@ -39,9 +39,11 @@ async def auth_in_time(trial: Trial) -> None:
     """A viewer that authenticates at once is accepted."""
     viewer = await trial.connect_viewer(trial.online)
     await viewer.authenticate(trial.target.keys.api_key)
-    await viewer.await_init(trial.patience.at_once)
+    accepted = await viewer.await_init(trial.patience.at_once) is not None
     if viewer.peer.ending is not None:
         trial.find("PW-AUTH-2", "a valid auth is accepted", trial.fate(viewer.peer))
+    elif not accepted:
+        trial.inconclusive("no init came, and no close either; see init.at-once")
 
 
 @case("auth.pipelined", "PW-AUTH-2")

@@ -192,13 +192,14 @@ def _accuse(accusation: Accusation, reckoning: Reckoning | None, url: str, said:
     finding, case = accusation.finding, accusation.case
     clause = clauses()[finding.clause]
     anchor = f"finding-{clause.id}"
+    known = reckoning is not None and reckoning.accepts(case.case, finding) is not None
     rows = [
         *_evidence(case, finding, reckoning, url),
         ("Found by", f"{_case_link(case)} — {prose(case.title)}"),
     ]
     facts = "".join(f"<dt>{name}</dt><dd><bdi>{value}</bdi></dd>" for name, value in rows)
     return (
-        f'<article class="finding {finding.verdict}" id="{anchor}" data-verdict="{finding.verdict}" '
+        f'<article class="finding {finding.verdict}{" known" * known}" id="{anchor}" data-verdict="{finding.verdict}" '
         f'data-area="{clause.area}">\n'
         f'<h3>{badge(finding.verdict)} <a class="id" href="#{clause.id}">{clause.id}</a> '
         f'<span class="level">{clause.level}</span>'

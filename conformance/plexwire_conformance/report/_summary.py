@@ -63,7 +63,7 @@ class Summary:
 
     @property
     def accusations(self) -> list[Accusation]:
-        """What was found against the gateway, clause by clause, the MUST clauses first."""
+        """What was found against the gateway, clause by clause: MUST before SHOULD, what nobody knew before the rest."""
         found: dict[str, list[tuple[CaseResult, Finding]]] = {}
         for result in self.results:
             for finding in result.findings:
@@ -74,14 +74,23 @@ class Summary:
             for clause in self.clauses
             if clause in found
         ]
-        return sorted(accusations, key=lambda each: each.finding.verdict is not Verdict.FAIL)
+        return sorted(
+            accusations,
+            key=lambda each: (
+                each.finding.verdict is not Verdict.FAIL,
+                self._is_known(each.case, each.finding),
+            ),
+        )
+
+    def _is_known(self, result: CaseResult, finding: Finding) -> bool:
+        return (
+            self.reckoning is not None and self.reckoning.accepts(result.case, finding) is not None
+        )
 
     def _weakness(self, sighting: tuple[CaseResult, Finding]) -> tuple[bool, bool, bool, int]:
         """Order evidence: what nobody knew, by a case that is about it, drawn by nobody, in few words."""
         result, finding = sighting
-        known = (
-            self.reckoning is not None and self.reckoning.accepts(result.case, finding) is not None
-        )
+        known = self._is_known(result, finding)
         cited = finding.clause in result.clauses
         return known, not cited, bool(finding.replay), len(finding.timeline)
 

@@ -72,10 +72,20 @@ def read_token(token: str) -> tuple[Property, Script]:
         raise BadToken(f"{property_id!r} is no property; there are {', '.join(PROPERTIES)}")
     try:
         data = base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))
-        script = json.loads(zlib.decompressobj().decompress(data, 1_000_000))
-    except (ValueError, binascii.Error, zlib.error):
+        unpacker = zlib.decompressobj()
+        script = json.loads(unpacker.decompress(data, 1_000_000))
+    except (ValueError, binascii.Error, zlib.error, RecursionError):
         raise BadToken("the token is damaged; copy it whole") from None
+    # A token that was cut may still unpack.
+    if not unpacker.eof or not _is_script(script):
+        raise BadToken("the token is damaged; copy it whole")
     return found, freeze(script)
+
+
+def _is_script(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(step, list) and step and isinstance(step[0], str) for step in value
+    )
 
 
 def freeze(script: Sequence[Sequence[Any]]) -> Script:

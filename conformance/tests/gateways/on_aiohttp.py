@@ -46,7 +46,7 @@ KEYS: Final = {
 
 PATIENCE: Final = 10.0
 #: Seconds since its last frame after which a camera is no longer online, where only fresh ones are.
-FRESH: Final = 3.0
+FRESH: Final = 5.0
 #: Seconds that a close may take.
 FAREWELL: Final = 3.0
 

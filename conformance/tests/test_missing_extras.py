@@ -1,0 +1,64 @@
+"""The command line where an extra is not installed: one line that says which, and how to get it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+#: Seconds that no command here takes.
+PATIENCE_S = 40.0
+ENVIRONMENT = {**os.environ, "PLEXWIRE_API_KEY": "plx_0123456789abcdef0123"}
+COULD_NOT_JUDGE = 2
+
+WITHOUT = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {module!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Missing())
+from plexwire_conformance.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "problem"),
+    [
+        ("rich", ("conform", "ws://x"), "`plexwire conform` needs rich, which is not installed"),
+        ("hypothesis", ("conform", "ws://x"), "pip install 'plexwire[conformance]'"),
+        ("trio_websocket", ("conform",), "pip install 'plexwire[server]'"),
+        ("trio_websocket", ("serve",), "pip install 'plexwire[server]'"),
+        ("click", ("conform", "ws://x"), "The command line needs an extra: pip install"),
+    ],
+)
+def test_command_lacks_an_extra_and_says_how_to_install_it(
+    module: str, arguments: tuple[str, ...], problem: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(module=module), *arguments],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode in (1, COULD_NOT_JUDGE)
+    assert problem in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_command_asks_for_help_without_any_extra_but_click_and_gets_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(module="trio"), "--help"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert "conform" in done.stdout
