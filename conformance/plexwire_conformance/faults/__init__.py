@@ -1,0 +1,44 @@
+"""Faulty gateways: the reference gateway with one promise broken at a time, so that the judge is itself on trial.
+
+`FAULTS[…].build()` gives one; serve it like any other gateway, and see what a test of yours makes of it.
+"""
+
+from plexwire_conformance.faults import (
+    _addr,
+    _auth,
+    _auth_time,
+    _conn,
+    _delivery,
+    _device,
+    _flow,
+    _frames,
+    _init,
+    _iso,
+    _keys,
+    _media,
+    _rob,
+    _time,
+)
+from plexwire_conformance.faults._fault import FAULTS as FAULTS
+from plexwire_conformance.faults._fault import Fault as Fault
+from plexwire_conformance.faults._fault import FaultyGateway as FaultyGateway
+from plexwire_conformance.faults._fault import InvalidFault as InvalidFault
+from plexwire_conformance.faults._fault import fault as fault
+
+#: Importing a module registers its faults.
+_AREAS = (
+    _addr,
+    _auth,
+    _auth_time,
+    _conn,
+    _delivery,
+    _device,
+    _flow,
+    _frames,
+    _init,
+    _iso,
+    _keys,
+    _media,
+    _rob,
+    _time,
+)

@@ -1,0 +1,165 @@
+"""Faults in what is an auth, and in what may come before it."""
+
+import json
+import re
+
+import trio
+from trio_websocket import WebSocketConnection
+
+from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._parts import Listening, Talkative
+from plexwire_protocol import (
+    CloseCode,
+    EncodedFrame,
+    Event,
+    GatewayViewerSession,
+    MalformedMessage,
+    Message,
+    MessageIgnored,
+    MessageRefused,
+    Refusal,
+    State,
+    StreamAddress,
+    VideoFrame,
+)
+from plexwire_server import (
+    ConnectionReport,
+    DeviceConversation,
+    Opening,
+    Verdict,
+    ViewerConversation,
+)
+
+# ── what is an auth ──────────────────────────────────────────────────────────────────────────
+
+
+class _Reader(GatewayViewerSession):
+    """Reads the first message otherwise."""
+
+    def read(self, text: str) -> str | None:
+        """Return what it takes *text* for; None refuses it."""
+        raise NotImplementedError
+
+    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        """Take what `read` makes of the first message."""
+        if self.state is not State.AWAITING_AUTH or isinstance(data, bytes):
+            return super().receive(data, now=now)
+        if (text := self.read(data)) is None:
+            return self.close(CloseCode.UNAUTHORIZED, now=now)
+        return super().receive(text, now=now)
+
+
+@fault("auth.case-insensitive-type", "PW-AUTH-5")
+class CaseInsensitiveType(_Reader):
+    """Takes `Auth` for `auth`."""
+
+    def read(self, text: str) -> str:
+        return text.replace('"Auth"', '"auth"')
+
+
+@fault("auth.key-in-a-list", "PW-AUTH-6")
+class KeyInAList(_Reader):
+    """Takes the key out of a list, as some query parsers do."""
+
+    def read(self, text: str) -> str:
+        return re.sub(r'\["(plx_[^"]*)"\]', r'"\1"', text)
+
+
+@fault("auth.trailing-comma", "PW-AUTH-6")
+class TrailingComma(_Reader):
+    """Reads JSON as loosely as a configuration file."""
+
+    def read(self, text: str) -> str:
+        return text.rstrip(", ")
+
+
+@fault("auth.by-pattern", "PW-AUTH-2")
+class ByPattern(_Reader):
+    """Looks for the auth by a pattern instead of parsing it."""
+
+    def read(self, text: str) -> str | None:
+        found = re.match(r'\{"type": ?"auth"(, ?"api_key": ?"|\})', text)
+        return text if found or '"auth"' not in text else None
+
+
+@fault("auth.extra-members-refused", "PW-AUTH-11")
+class ExtraMembersRefused(_Reader):
+    """Refuses an auth with a member that it does not know."""
+
+    def read(self, text: str) -> str | None:
+        return text if text.count('":') <= 2 else None
+
+
+@fault("auth.anything-before", "PW-AUTH-5")
+class AnythingBefore(GatewayViewerSession):
+    """Passes over messages that come before the auth."""
+
+    def _received_unknown(self, message: Message, *, now: float) -> list[Event]:
+        return [MessageIgnored(message)]
+
+
+@fault("auth.malformed-ignored", "PW-AUTH-6")
+class MalformedIgnored(GatewayViewerSession):
+    """Passes over an auth that it can't read, until the deadline."""
+
+    def _received_malformed(self, error: MalformedMessage, *, now: float) -> list[Event]:
+        if error.refusal is Refusal.NO_TYPE:
+            return super()._received_malformed(error, now=now)
+        return [MessageRefused(error)]
+
+
+class _Anonymous(GatewayViewerSession):
+    def _received_malformed(self, error: MalformedMessage, *, now: float) -> list[Event]:
+        if error.refusal is Refusal.MISSING_MEMBER:
+            return self.receive('{"type":"auth","api_key":"anonymous"}', now=now)
+        return super()._received_malformed(error, now=now)
+
+
+@fault("auth.anonymous", "PW-AUTH-6")
+class Anonymous(FaultyGateway):
+    """Takes an auth without a key for a visitor's, and lets it in."""
+
+    viewer_rules = _Anonymous
+
+    async def check_key(self, api_key: str) -> Verdict:
+        return await super().check_key(self.given.api_key if api_key == "anonymous" else api_key)
+
+
+# ── what comes before it ─────────────────────────────────────────────────────────────────────
+
+
+@fault("auth.greeting", "PW-AUTH-10")
+class Greeting(Talkative):
+    """Greets a viewer as soon as it has connected."""
+
+    def __init__(self, address: StreamAddress, *, now: float) -> None:
+        super().__init__(address, now=now)
+        self.say(json.dumps({"type": "hello", "gateway": "faulty"}))
+
+
+@fault("auth.frames-before", "PW-AUTH-10", also=("PW-INIT-3",))
+class FramesBefore(Listening):
+    """Sends frames to viewers that have not authenticated yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: dict[Talkative, ViewerConversation | DeviceConversation] = {}
+
+    def viewer_session(self, address: StreamAddress) -> Talkative:
+        return Talkative(address, now=trio.current_time())
+
+    def converse(
+        self, opening: Opening, ws: WebSocketConnection, report: ConnectionReport
+    ) -> ViewerConversation | DeviceConversation:
+        conversation = super().converse(opening, ws, report)
+        if isinstance(session := conversation.session, Talkative):
+            self._waiting[session] = conversation
+        return conversation
+
+    def hear(self, organisation: str, frame: VideoFrame) -> None:
+        for session, conversation in tuple(self._waiting.items()):
+            if session.state is not State.AWAITING_AUTH:
+                del self._waiting[session]
+            elif session.address.source_id == frame.source_id:
+                session.say(EncodedFrame.of(frame).text)
+                conversation.connection.flush_soon()

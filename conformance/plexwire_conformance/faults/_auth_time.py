@@ -1,0 +1,134 @@
+"""Faults in when a viewer's auth counts."""
+
+from contextvars import ContextVar
+from typing import ClassVar
+
+import trio
+from attrs import evolve
+
+from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._wire import PING, ClientFrame, FrameWire, Wire
+from plexwire_protocol import (
+    CloseCode,
+    Deadline,
+    Event,
+    GatewayViewerSession,
+    State,
+    StreamAddress,
+    Timer,
+)
+from plexwire_server import Answer, Opening, Request
+
+
+class _Deadline(GatewayViewerSession):
+    """Waits `wait` seconds for the auth, None for ever."""
+
+    wait: ClassVar[float | None]
+
+    def _seconds(self, timer: Timer) -> float | None:
+        return self.wait if timer.deadline is Deadline.AUTH else super()._seconds(timer)
+
+
+@fault("auth.no-deadline", "PW-AUTH-3")
+class NoDeadline(_Deadline):
+    """Waits for the auth for ever."""
+
+    wait = None
+
+
+@fault("auth.deadline-too-long", "PW-AUTH-3")
+class DeadlineTooLong(_Deadline):
+    """Waits fourteen seconds for the auth."""
+
+    wait = 14.0
+
+
+@fault("auth.deadline-too-short", "PW-AUTH-4")
+class DeadlineTooShort(_Deadline):
+    """Waits five seconds for the auth."""
+
+    wait = 5.0
+
+
+@fault("auth.late-refused", "PW-AUTH-2")
+class LateRefused(GatewayViewerSession):
+    """Refuses an auth that comes later than five seconds after connecting."""
+
+    def __init__(self, address: StreamAddress, *, now: float) -> None:
+        super().__init__(address, now=now)
+        self._since = now
+
+    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        if self.state is State.AWAITING_AUTH and now > self._since + 5:
+            return self.close(CloseCode.UNAUTHORIZED, now=now)
+        return super().receive(data, now=now)
+
+
+@fault("auth.pipelined-lost", "PW-AUTH-2")
+class PipelinedLost(FaultyGateway):
+    """Loses what comes behind the handshake in the same segment."""
+
+    def route(self, request: Request) -> Answer | Opening:
+        return super().route(evolve(request, rest=b""))
+
+
+# ── a deadline that is put off ───────────────────────────────────────────────────────────────
+
+
+class _Attentive(FrameWire):
+    """Tells its session of what comes."""
+
+    session: "_PutOff | None" = None
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        super().__init__(stream)
+        _wire.set(self)
+
+    def put_off(self) -> None:
+        """Have the session count anew."""
+        if self.session is not None:
+            self.session.put_off()
+
+
+class _PutOff(GatewayViewerSession):
+    def __init__(self, address: StreamAddress, *, now: float) -> None:
+        super().__init__(address, now=now)
+        _wire.get().session = self
+
+    def put_off(self) -> None:
+        """Begin to count anew."""
+        if self.state is State.AWAITING_AUTH:
+            self._enter(State.AWAITING_AUTH, trio.current_time())
+
+
+#: The wire of the connection that a task serves.
+_wire: ContextVar[_Attentive] = ContextVar("_wire")
+
+
+class _PutOffByPings(_Attentive):
+    def hears_frame(self, frame: ClientFrame) -> bytes:
+        if frame.opcode == PING:
+            self.put_off()
+        return super().hears_frame(frame)
+
+
+class _PutOffByBytes(_Attentive):
+    def hears(self, data: bytes) -> bytes:
+        self.put_off()
+        return Wire.hears(self, data)
+
+
+@fault("auth.deadline-restarted-by-pings", "PW-AUTH-3")
+class DeadlineRestartedByPings(FaultyGateway):
+    """Counts the ten seconds anew with every ping."""
+
+    viewer_rules = _PutOff
+    wire = _PutOffByPings
+
+
+@fault("auth.deadline-restarted-by-bytes", "PW-AUTH-3")
+class DeadlineRestartedByBytes(FaultyGateway):
+    """Counts the ten seconds anew with every byte that comes."""
+
+    viewer_rules = _PutOff
+    wire = _PutOffByBytes

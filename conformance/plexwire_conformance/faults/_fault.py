@@ -1,0 +1,120 @@
+"""Faults and their register: the reference gateway with one promise broken at a time."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias, TypeVar
+
+import trio
+from attrs import frozen
+
+from plexwire_conformance.faults._wire import Wire
+from plexwire_protocol import GatewayDeviceSession, GatewayViewerSession, StreamAddress
+from plexwire_server import DeviceConversation, Gateway, KeyStore, ViewerConversation
+from plexwire_spec import clauses
+
+
+class FaultyGateway(Gateway):
+    """The reference gateway with throw-away keys, `given`, and a place for each part that may be faulty."""
+
+    viewer_rules: type[GatewayViewerSession] = GatewayViewerSession
+    device_rules: type[GatewayDeviceSession] = GatewayDeviceSession
+    wire: type[Wire] = Wire
+
+    def __init__(self) -> None:
+        store, self.given = KeyStore.throw_away()
+        super().__init__(store)
+
+    def viewer_session(self, address: StreamAddress) -> GatewayViewerSession:
+        """Return the rules towards one viewer."""
+        return self.viewer_rules(address, now=trio.current_time())
+
+    def device_session(self) -> GatewayDeviceSession:
+        """Return the rules towards one device."""
+        return self.device_rules(now=trio.current_time())
+
+    async def serve_stream(self, stream: trio.abc.Stream) -> None:
+        """Serve one connection over the wire of this gateway."""
+        await super().serve_stream(self.wire(stream))
+
+
+#: What a fault may be: a gateway, or one part of it.
+Part: TypeAlias = (
+    type[FaultyGateway]
+    | type[ViewerConversation]
+    | type[DeviceConversation]
+    | type[GatewayViewerSession]
+    | type[GatewayDeviceSession]
+    | type[Wire]
+)
+P = TypeVar("P", bound=Part)
+
+
+@frozen(kw_only=True)
+class Fault:
+    """One fault: its frozen id, the clause that it must be found under, and what it does wrong in one sentence.
+
+    `also` are the clauses that it truly breaks as well: a finding under one of them is right, any other one is not.
+    """
+
+    id: str
+    clause: str
+    also: frozenset[str]
+    title: str
+    part: Part
+
+    @property
+    def area(self) -> str:
+        """The first part of the id."""
+        return self.id.partition(".")[0]
+
+    def build(self) -> FaultyGateway:
+        """Return a new gateway with this fault and no other."""
+        part = self.part
+        if issubclass(part, FaultyGateway):
+            return part()
+        gateway = FaultyGateway()
+        if issubclass(part, ViewerConversation):
+            gateway.viewer_conversation = part
+        elif issubclass(part, DeviceConversation):
+            gateway.device_conversation = part
+        elif issubclass(part, GatewayViewerSession):
+            gateway.viewer_rules = part
+        elif issubclass(part, GatewayDeviceSession):
+            gateway.device_rules = part
+        else:
+            gateway.wire = part
+        return gateway
+
+
+_faults: dict[str, Fault] = {}
+
+#: Every fault, by id.
+FAULTS: Final[Mapping[str, Fault]] = _faults
+
+
+class InvalidFault(Exception):
+    """A fault was declared wrongly; the text names it and the fix."""
+
+
+def fault(fault_id: str, clause: str, *, also: tuple[str, ...] = ()) -> Callable[[P], P]:
+    """Register a class as the fault *fault_id*, which breaks *clause*: a gateway, or the part that is faulty in it.
+
+    Its docstring says in one sentence what it does wrong.
+
+    Raises:
+        InvalidFault: the id is taken, a clause does not exist, or there is no docstring.
+    """
+
+    def register(part: P) -> P:
+        title = (vars(part).get("__doc__") or "").strip().partition("\n")[0]
+        if fault_id in _faults:
+            raise InvalidFault(f"{fault_id} is taken; ids are never reused, choose another")
+        if unknown := [name for name in (clause, *also) if name not in clauses()]:
+            raise InvalidFault(f"{fault_id} breaks {', '.join(unknown)}; see clauses.toml")
+        if not title:
+            raise InvalidFault(f"{fault_id} has no docstring; say in one sentence what is wrong")
+        _faults[fault_id] = Fault(
+            id=fault_id, clause=clause, also=frozenset(also), title=title, part=part
+        )
+        return part
+
+    return register

@@ -1,0 +1,187 @@
+"""Faults in `init`: whether it comes, when, and what it says."""
+
+from collections.abc import Iterable
+
+import trio
+from attrs import evolve
+
+from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._parts import (
+    Members,
+    Remembering,
+    RetoldInit,
+    Talkative,
+    watchers,
+)
+from plexwire_protocol import (
+    GatewayViewerSession,
+    Init,
+    OnlineSource,
+    Outgoing,
+    StreamAddress,
+    encode,
+)
+from plexwire_server import DeviceConversation, Granted, ViewerConversation
+
+# ── whether and when ─────────────────────────────────────────────────────────────────────────
+
+
+@fault("init.never", "PW-INIT-1")
+class Never(GatewayViewerSession):
+    """Lets viewers in without a word."""
+
+    def take_outbox(self) -> list[Outgoing]:
+        return [item for item in super().take_outbox() if not _is_init(item)]
+
+
+@fault("init.twice", "PW-INIT-1")
+class Twice(GatewayViewerSession):
+    """Sends the init twice."""
+
+    def take_outbox(self) -> list[Outgoing]:
+        return [item for item in super().take_outbox() for _ in range(2 if _is_init(item) else 1)]
+
+
+def _is_init(item: Outgoing) -> bool:
+    return isinstance(item, str) and item.startswith('{"type":"init"')
+
+
+class _Announcing(DeviceConversation):
+    def admit(self, granted: Granted) -> None:
+        super().admit(granted)
+        online = self.gateway.relay.online(granted.organisation, self.session.source_id)
+        for viewer in watchers(self.gateway, self.session.source_id):
+            if isinstance(viewer.session, Talkative):
+                viewer.session.say(encode(Init(online_sources=online)))
+                viewer.connection.flush_soon()
+
+
+@fault("init.again", "PW-INIT-1")
+class Again(FaultyGateway):
+    """Sends another init to the viewers of a source whenever a device of it joins."""
+
+    viewer_rules = Talkative
+    device_conversation = _Announcing
+
+
+@fault("init.late", "PW-INIT-2")
+class Late(ViewerConversation):
+    """Takes four seconds to answer a good auth."""
+
+    async def answer(self, api_key: str) -> None:
+        if isinstance(await self.gateway.check_key(api_key), Granted):
+            await trio.sleep(4)
+        await super().answer(api_key)
+
+
+class _HoldingBack(GatewayViewerSession):
+    """Holds its init back until `let_go`."""
+
+    def __init__(self, address: StreamAddress, *, now: float) -> None:
+        super().__init__(address, now=now)
+        self._held: list[Outgoing] | None = []
+
+    def take_outbox(self) -> list[Outgoing]:
+        outbox = super().take_outbox()
+        if self._held is None:
+            return outbox
+        self._held += filter(_is_init, outbox)
+        return [item for item in outbox if not _is_init(item)]
+
+    def let_go(self) -> None:
+        """Send what was held back."""
+        self._outbox += self._held or ()
+        self._held = None
+
+
+class _SubscribingFirst(ViewerConversation):
+    session: _HoldingBack
+
+    async def stream(self) -> None:
+        self._nursery.start_soon(self._tell)
+        await super().stream()
+
+    async def _tell(self) -> None:
+        await trio.sleep(0.05)
+        self.session.let_go()
+        await self.connection.flush()
+
+
+@fault("init.after-frames", "PW-INIT-3")
+class AfterFrames(FaultyGateway):
+    """Subscribes a viewer first, and takes its time over the init."""
+
+    viewer_rules = _HoldingBack
+    viewer_conversation = _SubscribingFirst
+
+
+# ── what it says ─────────────────────────────────────────────────────────────────────────────
+
+
+@fault("init.by-source", "PW-INIT-4")
+class BySource(RetoldInit):
+    """Gives online_sources as an object, cameras by source."""
+
+    def tell(self, members: Members) -> Members:
+        listed = members["online_sources"]
+        by_source = {source["source_id"]: source["cameras"] for source in listed}
+        return {**members, "online_sources": by_source}
+
+
+@fault("init.cameras-as-objects", "PW-INIT-4")
+class CamerasAsObjects(RetoldInit):
+    """Lists cameras as objects with an id."""
+
+    def tell(self, members: Members) -> Members:
+        for source in members["online_sources"]:
+            source["cameras"] = [{"id": camera} for camera in source["cameras"]]
+        return members
+
+
+@fault("init.null-when-empty", "PW-INIT-4")
+class NullWhenEmpty(RetoldInit):
+    """Says null where nothing is online."""
+
+    def tell(self, members: Members) -> Members:
+        return {**members, "online_sources": members["online_sources"] or None}
+
+
+@fault("init.always-empty", "PW-INIT-5")
+class AlwaysEmpty(ViewerConversation):
+    """Lists nothing, whatever is online."""
+
+    def online(self, granted: Granted) -> Iterable[OnlineSource]:
+        return ()
+
+
+@fault("init.one-camera-only", "PW-INIT-5")
+class OneCameraOnly(ViewerConversation):
+    """Lists one camera of a source, the last in the alphabet."""
+
+    def online(self, granted: Granted) -> Iterable[OnlineSource]:
+        return [evolve(source, cameras=source.cameras[-1:]) for source in super().online(granted)]
+
+
+@fault("init.echo", "PW-INIT-6")
+class Echo(ViewerConversation):
+    """Lists what was asked for, online or not."""
+
+    def online(self, granted: Granted) -> Iterable[OnlineSource]:
+        address = self.session.address
+        return [OnlineSource(source_id=address.source_id, cameras=address.cameras)]
+
+
+class _Nostalgic(ViewerConversation):
+    gateway: Remembering
+
+    def online(self, granted: Granted) -> Iterable[OnlineSource]:
+        source_id = self.session.address.source_id
+        cameras = self.gateway.last.get((granted.organisation, source_id), ())
+        return [OnlineSource(source_id=source_id, cameras=cameras)] if cameras else []
+
+
+@fault("init.never-forgets", "PW-INIT-7")
+class NeverForgets(Remembering):
+    """Lists every camera that ever sent something."""
+
+    viewer_conversation = _Nostalgic

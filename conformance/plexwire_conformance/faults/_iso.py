@@ -1,0 +1,97 @@
+"""Faults that let frames or names out to those who have no right to them."""
+
+from collections.abc import Iterable
+
+from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._parts import Heard, Leaking, Remembering, is_of
+from plexwire_protocol import OnlineSource, VideoFrame
+from plexwire_server import Granted, Verdict, ViewerConversation
+
+
+@fault("iso.all-cameras", "PW-ISO-1")
+class AllCameras(Leaking):
+    """Sends every camera of the source, whichever were asked for."""
+
+    def leaks(self, viewer: ViewerConversation, organisation: str, frame: VideoFrame) -> bool:
+        return is_of(viewer, organisation, frame.source_id)
+
+
+@fault("iso.camera-prefix", "PW-ISO-1")
+class CameraPrefix(Leaking):
+    """Compares camera ids by their beginning."""
+
+    def leaks(self, viewer: ViewerConversation, organisation: str, frame: VideoFrame) -> bool:
+        asked = viewer.session.address.cameras
+        return is_of(viewer, organisation, frame.source_id) and frame.camera_id.startswith(asked)
+
+
+@fault("iso.camera-in-any-case", "PW-ISO-1")
+class CameraInAnyCase(Leaking):
+    """Compares camera ids without regard to case."""
+
+    def leaks(self, viewer: ViewerConversation, organisation: str, frame: VideoFrame) -> bool:
+        asked = {camera.lower() for camera in viewer.session.address.cameras}
+        return is_of(viewer, organisation, frame.source_id) and frame.camera_id.lower() in asked
+
+
+@fault("iso.same-camera-elsewhere", "PW-ISO-2")
+class SameCameraElsewhere(Leaking):
+    """Finds viewers by the name of the camera alone."""
+
+    def leaks(self, viewer: ViewerConversation, organisation: str, frame: VideoFrame) -> bool:
+        address = viewer.session.address
+        ours = viewer.granted is not None and viewer.granted.organisation == organisation
+        return ours and frame.camera_id in address.cameras
+
+
+@fault("iso.organisations-ignored", "PW-ISO-3", also=("PW-ISO-4", "PW-ISO-6"))
+class OrganisationsIgnored(FaultyGateway):
+    """Takes all organisations for one."""
+
+    async def check_key(self, api_key: str) -> Verdict:
+        verdict = await super().check_key(api_key)
+        if isinstance(verdict, Granted):
+            return Granted("everybody", verdict.scopes, verdict.key_name)
+        return verdict
+
+
+@fault("iso.foreign-frames", "PW-ISO-3")
+class ForeignFrames(Leaking):
+    """Hands frames to every viewer of that source id, whose key it is or not."""
+
+    def leaks(self, viewer: ViewerConversation, organisation: str, frame: VideoFrame) -> bool:
+        address = viewer.session.address
+        return address.source_id == frame.source_id and frame.camera_id in address.cameras
+
+
+class _Impersonating(Heard):
+    gateway: Remembering
+
+    def admit(self, granted: Granted) -> None:
+        source_id = self.session.source_id
+        known = (owner for owner, source in self.gateway.last if source == source_id)
+        owner = next(known, granted.organisation)
+        super().admit(Granted(owner, granted.scopes, granted.key_name))
+
+
+@fault("iso.foreign-device", "PW-ISO-3")
+class ForeignDevice(Remembering):
+    """Lets a device of any organisation speak for a source that is there already."""
+
+    device_conversation = _Impersonating
+
+
+class _Gossiping(ViewerConversation):
+    gateway: Remembering
+
+    def online(self, granted: Granted) -> Iterable[OnlineSource]:
+        relay = self.gateway.relay
+        everything = (relay.online(*known) for known in self.gateway.last)
+        return [source for sources in everything for source in sources]
+
+
+@fault("iso.all-sources-listed", "PW-ISO-4", also=("PW-ISO-6",))
+class AllSourcesListed(Remembering):
+    """Lists in the init whatever is online, of whichever organisation."""
+
+    viewer_conversation = _Gossiping

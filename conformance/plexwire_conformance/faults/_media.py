@@ -1,0 +1,160 @@
+"""Faults in the forms in which devices send frames, and in their limits."""
+
+from typing import ClassVar
+
+from attrs import evolve
+
+from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_protocol import (
+    MAX_MESSAGE_BYTES,
+    Event,
+    GatewayDeviceSession,
+    MessageReceived,
+    State,
+    VideoFrame,
+    decode_device_frame,
+)
+from plexwire_server import DeviceConversation, Limits
+
+
+class _Picky(GatewayDeviceSession):
+    """Passes over some of what devices send."""
+
+    def wants(self, data: str | bytes) -> bool:
+        """Whether it looks at the message."""
+        raise NotImplementedError
+
+    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        if self.state is not State.STREAMING or self.wants(data):
+            return super().receive(data, now=now)
+        return []
+
+
+@fault("media.binary-ignored", "PW-BIN-1")
+class BinaryIgnored(_Picky):
+    """Reads frames in their text form alone."""
+
+    def wants(self, data: str | bytes) -> bool:
+        return isinstance(data, str)
+
+
+@fault("media.text-ignored", "PW-TXT-1")
+class TextIgnored(_Picky):
+    """Reads frames in their binary form alone."""
+
+    def wants(self, data: str | bytes) -> bool:
+        return isinstance(data, bytes) or '"video_frame"' not in data[:40]
+
+
+@fault("media.text-needs-source", "PW-TXT-1")
+class TextNeedsSource(_Picky):
+    """Drops a text frame that does not name its source."""
+
+    def wants(self, data: str | bytes) -> bool:
+        return isinstance(data, bytes) or '"video_frame"' not in data[:40] or "source_id" in data
+
+
+@fault("media.zero-size-dropped", "PW-BIN-3")
+class ZeroSizeDropped(DeviceConversation):
+    """Drops frames without a size."""
+
+    def publish(self, frame: VideoFrame) -> None:
+        if frame.width and frame.height:
+            super().publish(frame)
+
+
+@fault("media.thermal-stripped", "PW-THERM-1")
+class ThermalStripped(DeviceConversation):
+    """Relays no member of a frame that it does not know."""
+
+    def publish(self, frame: VideoFrame) -> None:
+        super().publish(evolve(frame, extra={}))
+
+
+# ── whose frame it is ────────────────────────────────────────────────────────────────────────
+
+
+class _Credulous(GatewayDeviceSession):
+    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        return [self._as_named(event, data) for event in super().receive(data, now=now)]
+
+    def _as_named(self, event: Event, data: str | bytes) -> Event:
+        if isinstance(event, MessageReceived) and isinstance(data, bytes):
+            return MessageReceived(decode_device_frame(data))
+        return event
+
+
+class _PublishingForOthers(DeviceConversation):
+    def publish(self, frame: VideoFrame) -> None:
+        own = self._publisher
+        if own is not None and frame.source_id != own.source_id:
+            self._publisher = self.gateway.relay.join(own.organisation, frame.source_id)
+            super().publish(frame)
+            self.gateway.relay.leave(self._publisher)
+            self._publisher = own
+        else:
+            super().publish(frame)
+
+
+@fault("media.source-field-believed", "PW-BIN-2", also=("PW-ISO-2",))
+class SourceFieldBelieved(FaultyGateway):
+    """Relays a frame under the source that the frame itself names."""
+
+    device_rules = _Credulous
+    device_conversation = _PublishingForOthers
+
+
+@fault("media.other-source-dropped", "PW-BIN-2")
+class OtherSourceDropped(GatewayDeviceSession):
+    """Drops a frame that names another source than the device's."""
+
+    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        return [event for event in super().receive(data, now=now) if not self._strange(event, data)]
+
+    def _strange(self, event: Event, data: str | bytes) -> bool:
+        if isinstance(data, str) or not isinstance(event, MessageReceived):
+            return False
+        return decode_device_frame(data).source_id != self.source_id
+
+
+# ── limits ───────────────────────────────────────────────────────────────────────────────────
+
+
+class _Limited(FaultyGateway):
+    """Has another limit for messages, `bytes_allowed`."""
+
+    bytes_allowed: ClassVar[int]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits = Limits(message_bytes=self.bytes_allowed)
+
+
+@fault("media.limit-512-kib", "PW-LIM-1", also=("PW-LIM-2",))
+class Limit512Kib(_Limited):
+    """Has a limit of 512 KiB, as its proxy does."""
+
+    bytes_allowed = 512 * 1024
+
+
+@fault("media.limit-million", "PW-LIM-2")
+class LimitMillion(_Limited):
+    """Takes a megabyte for a million bytes."""
+
+    bytes_allowed = 1_000_000
+
+
+class _Unlimited(GatewayDeviceSession):
+    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        if isinstance(data, bytes) and len(data) > MAX_MESSAGE_BYTES:
+            frame = evolve(decode_device_frame(data), source_id=self.source_id)
+            return [MessageReceived(frame)]
+        return super().receive(data, now=now)
+
+
+@fault("media.no-limit", "PW-LIM-3")
+class NoLimit(_Limited):
+    """Relays messages of any size."""
+
+    bytes_allowed = 1 << 30
+    device_rules = _Unlimited

@@ -1,0 +1,215 @@
+"""What several faults are made of."""
+
+import json
+from abc import abstractmethod
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from typing import Any, ClassVar, TypeAlias
+
+import trio
+
+from plexwire_conformance.faults._fault import FaultyGateway
+from plexwire_protocol import (
+    CloseCode,
+    EncodedFrame,
+    GatewayDeviceSession,
+    GatewayViewerSession,
+    Outgoing,
+    Session,
+    VideoFrame,
+)
+from plexwire_server import DeviceConversation, Gateway, Granted, ViewerConversation
+
+Members: TypeAlias = dict[str, Any]
+
+# ── saying things otherwise ──────────────────────────────────────────────────────────────────
+
+
+class _Retold(Session):
+    """A session whose messages of one type, `about`, go out as `tell` puts them."""
+
+    about: ClassVar[str]
+
+    def take_outbox(self) -> list[Outgoing]:
+        """Return what has to be sent, retold."""
+        return [self._retold(item) for item in super().take_outbox()]
+
+    def _retold(self, item: Outgoing) -> Outgoing:
+        if not isinstance(item, str) or not item.startswith(f'{{"type":"{self.about}"'):
+            return item
+        told = self.tell(json.loads(item))
+        return told if isinstance(told, str | bytes) else json.dumps(told)
+
+    @abstractmethod
+    def tell(self, members: Members) -> Members | str | bytes:
+        """Return what is said instead of a message with these *members*."""
+
+
+class RetoldInit(_Retold, GatewayViewerSession):
+    """Tells the `init` otherwise."""
+
+    about = "init"
+
+
+class RetoldFrame(_Retold, GatewayViewerSession):
+    """Tells frames otherwise."""
+
+    about = "video_frame"
+
+
+class RetoldAnswer(_Retold, GatewayDeviceSession):
+    """Answers devices otherwise."""
+
+    about = "authenticated"
+
+
+# ── who is here ──────────────────────────────────────────────────────────────────────────────
+
+
+def watchers(gateway: Gateway, source_id: str) -> list[ViewerConversation]:
+    """Return the viewers of a source, the first one first."""
+    everybody = gateway.viewers.values()
+    return [viewer for viewer in everybody if viewer.session.address.source_id == source_id]
+
+
+def throw_out(viewers: list[ViewerConversation]) -> None:
+    """Close all *viewers* as if something had gone wrong inside."""
+    for viewer in viewers:
+        viewer.session.close(CloseCode.INTERNAL_ERROR, now=trio.current_time())
+        viewer.connection.flush_soon()
+
+
+class Mutable(ViewerConversation):
+    """May stay connected and get nothing any more."""
+
+    muted = False
+
+    def next_frame(self) -> EncodedFrame | None:
+        """Take the next frame, and lose it where this viewer is muted."""
+        frame = super().next_frame()
+        return None if self.muted else frame
+
+
+def mute(viewers: list[ViewerConversation]) -> None:
+    """Send nothing to *viewers* from now on."""
+    for viewer in viewers:
+        if isinstance(viewer, Mutable):
+            viewer.muted = True
+
+
+class Talkative(GatewayViewerSession):
+    """Says things that have no place in the conversation."""
+
+    def say(self, text: str) -> None:
+        """Send *text* whatever the state is."""
+        self._outbox.append(text)
+
+
+# ── keeping frames otherwise ─────────────────────────────────────────────────────────────────
+
+
+class Queueing(ViewerConversation):
+    """Takes its frames out of the relay at once, into a queue of its own with `places`."""
+
+    places: ClassVar[int | None] = None
+    queue: deque[EncodedFrame]
+
+    def admit(self, granted: Granted) -> None:
+        """Let the viewer in, with an empty queue."""
+        self.queue = deque(maxlen=self.places)
+        super().admit(granted)
+
+    def ring(self) -> None:
+        """Take what waits, and wake the writer."""
+        while (frame := super().next_frame()) is not None:
+            self.take(frame)
+        super().ring()
+
+    def take(self, frame: EncodedFrame) -> None:
+        """Put *frame* into the queue."""
+        self.queue.append(frame)
+
+    def next_frame(self) -> EncodedFrame | None:
+        """Take the next frame out of the queue."""
+        return self.queue.popleft() if self.queue else None
+
+
+class Mailbox(Queueing):
+    """Keeps one frame a camera, the newest, as the relay does."""
+
+    def take(self, frame: EncodedFrame) -> None:
+        """Put *frame* in the place of an older one of its camera."""
+        self.queue = deque(other for other in self.queue if _camera(other) != _camera(frame))
+        super().take(frame)
+
+
+def _camera(frame: EncodedFrame) -> tuple[str, str]:
+    return frame.frame.source_id, frame.frame.camera_id
+
+
+class Heard(DeviceConversation):
+    """Tells the gateway of each frame."""
+
+    gateway: "Listening"
+
+    def publish(self, frame: VideoFrame) -> None:
+        """Publish *frame*, and tell."""
+        super().publish(frame)
+        if self.granted is not None:
+            self.gateway.hear(self.granted.organisation, frame)
+
+
+class Listening(FaultyGateway):
+    """Hears every frame, behind the relay."""
+
+    device_conversation = Heard
+
+    def hear(self, organisation: str, frame: VideoFrame) -> None:
+        """Take a frame that a device of *organisation* sent."""
+
+
+class Remembering(Listening):
+    """Remembers the last frame of every camera: `last`, by organisation and source, then by camera."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: defaultdict[tuple[str, str], dict[str, EncodedFrame]] = defaultdict(dict)
+
+    def hear(self, organisation: str, frame: VideoFrame) -> None:
+        """Remember *frame*."""
+        self.last[organisation, frame.source_id][frame.camera_id] = EncodedFrame.of(frame)
+
+
+class Leaking(Listening):
+    """Hands frames to viewers that have no right to them, where `leaks` says so."""
+
+    viewer_conversation = Mailbox
+
+    def hear(self, organisation: str, frame: VideoFrame) -> None:
+        """Hand *frame* to everybody who gets it by mistake."""
+        for viewer in self._strangers(organisation, frame):
+            if self.leaks(viewer, organisation, frame):
+                viewer.take(EncodedFrame.of(frame))
+                viewer.ring()
+
+    def _strangers(self, organisation: str, frame: VideoFrame) -> Iterator[Queueing]:
+        for viewer in tuple(self.viewers.values()):
+            if isinstance(viewer, Queueing) and not (
+                is_of(viewer, organisation, frame.source_id)
+                and frame.camera_id in viewer.session.address.cameras
+            ):
+                yield viewer
+
+    def leaks(self, viewer: ViewerConversation, organisation: str, frame: VideoFrame) -> bool:
+        """Whether *viewer* gets *frame* of a device of *organisation*."""
+        raise NotImplementedError
+
+
+def is_of(viewer: ViewerConversation, organisation: str, source_id: str) -> bool:
+    """Whether *viewer* watches this source, of this organisation."""
+    granted = viewer.granted
+    address = viewer.session.address
+    return granted is not None and (granted.organisation, address.source_id) == (
+        organisation,
+        source_id,
+    )

@@ -1,0 +1,79 @@
+"""Faults that let one peer harm others."""
+
+from typing import ClassVar
+
+from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._parts import Mutable, mute, throw_out, watchers
+from plexwire_protocol import (
+    CloseCode,
+    ConversationClosed,
+    Event,
+    MessageRefused,
+    Refusal,
+)
+from plexwire_server import DeviceConversation, ViewerConversation
+
+# ── devices ──────────────────────────────────────────────────────────────────────────────────
+
+
+@fault("rob.malformed-frame-ends-viewers", "PW-ROB-1")
+class MalformedFrameEndsViewers(DeviceConversation):
+    """Closes the viewers of a source when its device sends something malformed."""
+
+    def handle(self, event: Event) -> None:
+        super().handle(event)
+        if isinstance(event, MessageRefused):
+            throw_out(watchers(self.gateway, self.session.source_id))
+
+
+class _Decoding(DeviceConversation):
+    def handle(self, event: Event) -> None:
+        super().handle(event)
+        if isinstance(event, MessageRefused) and event.error.refusal is Refusal.NOT_JPEG:
+            mute(watchers(self.gateway, self.session.source_id))
+
+
+@fault("rob.bad-picture-ends-video", "PW-ROB-1")
+class BadPictureEndsVideo(FaultyGateway):
+    """Decodes a source's pictures in one place, which the first bad one brings to a halt."""
+
+    viewer_conversation = Mutable
+    device_conversation = _Decoding
+
+
+# ── viewers ──────────────────────────────────────────────────────────────────────────────────
+
+
+class _EndingTogether(ViewerConversation):
+    """Closes all viewers of a source when one of them is closed with `code`."""
+
+    code: ClassVar[CloseCode]
+
+    def handle(self, event: Event) -> None:
+        super().handle(event)
+        if isinstance(event, ConversationClosed) and event.close.code == self.code:
+            throw_out(watchers(self.gateway, self.session.address.source_id))
+
+
+@fault("rob.rude-viewer-ends-others", "PW-ROB-2")
+class RudeViewerEndsOthers(_EndingTogether):
+    """Closes all viewers of a source when one of them breaks WebSocket."""
+
+    code = CloseCode.PROTOCOL_ERROR
+
+
+@fault("rob.oversize-message-ends-others", "PW-ROB-2")
+class OversizeMessageEndsOthers(_EndingTogether):
+    """Closes all viewers of a source when one of them sends a message over the limit."""
+
+    code = CloseCode.TOO_BIG
+
+
+@fault("rob.vanished-viewer-ends-video", "PW-ROB-3")
+class VanishedViewerEndsVideo(Mutable):
+    """Ends the fan-out of a source with the first viewer whose connection breaks."""
+
+    def leave(self) -> None:
+        super().leave()
+        if self.report.close is not None and self.report.close.code == CloseCode.ABNORMAL:
+            mute(watchers(self.gateway, self.session.address.source_id))

@@ -1,0 +1,146 @@
+"""Faults in the timeout of an address."""
+
+from collections import defaultdict
+from http import HTTPStatus
+from typing import Final
+
+import trio
+
+from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_protocol import (
+    CloseCode,
+    ConversationClosed,
+    Deadline,
+    EncodedFrame,
+    Event,
+    GatewayReconnecting,
+    GatewayViewerSession,
+    State,
+    Timer,
+    VideoFrame,
+)
+from plexwire_server import Answer, Opening, Request, ViewerConversation
+
+_BAN_S: Final = 3.0
+
+
+class _Timing(GatewayViewerSession):
+    """Takes a timeout of so many seconds for another."""
+
+    def meant(self, seconds: float) -> float | None:
+        """Return after how many seconds it closes; None for never."""
+        raise NotImplementedError
+
+    def _seconds(self, timer: Timer) -> float | None:
+        seconds = super()._seconds(timer)
+        return self.meant(seconds) if timer.deadline is Deadline.TIMEOUT and seconds else seconds
+
+
+@fault("time.never", "PW-TIME-1")
+class Never(_Timing):
+    """Ignores the timeout."""
+
+    def meant(self, seconds: float) -> None:
+        return None
+
+
+@fault("time.late", "PW-TIME-1")
+class Late(_Timing):
+    """Looks at timeouts every four seconds only."""
+
+    def meant(self, seconds: float) -> float:
+        return seconds + 4
+
+
+@fault("time.minutes", "PW-TIME-1")
+class Minutes(_Timing):
+    """Takes the timeout for minutes."""
+
+    def meant(self, seconds: float) -> float:
+        return seconds * 60
+
+
+@fault("time.half", "PW-TIME-2")
+class Half(_Timing):
+    """Closes after half of the timeout."""
+
+    def meant(self, seconds: float) -> float:
+        return seconds / 2
+
+
+@fault("time.milliseconds", "PW-TIME-2")
+class Milliseconds(_Timing):
+    """Takes the timeout for milliseconds."""
+
+    def meant(self, seconds: float) -> float:
+        return seconds / 1000
+
+
+@fault("time.restarted-by-frames", "PW-TIME-1")
+class RestartedByFrames(GatewayViewerSession):
+    """Counts the timeout from the last frame."""
+
+    def send(self, message: VideoFrame | EncodedFrame | GatewayReconnecting, *, now: float) -> None:
+        super().send(message, now=now)
+        self._enter(State.STREAMING, now)
+
+
+@fault("time.normal-close", "PW-TIME-1")
+class NormalClose(GatewayViewerSession):
+    """Closes with 1000 when the timeout has passed."""
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "", *, now: float) -> list[Event]:
+        return super().close(1000 if code == CloseCode.TIMEOUT else code, reason, now=now)
+
+
+# ── afterwards ───────────────────────────────────────────────────────────────────────────────
+
+
+class _Banning(ViewerConversation):
+    gateway: "_Banned"
+
+    def handle(self, event: Event) -> None:
+        super().handle(event)
+        if isinstance(event, ConversationClosed) and event.close.code == CloseCode.TIMEOUT:
+            source_id = self.session.address.source_id
+            self.gateway.banned_until[source_id] = trio.current_time() + _BAN_S
+
+
+class _Banned(FaultyGateway):
+    """Bans the viewers of a source for a while when the time of one was up."""
+
+    viewer_conversation = _Banning
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.banned_until: defaultdict[str, float] = defaultdict(float)
+
+    def is_banned(self, source_id: str) -> bool:
+        """Whether viewers of *source_id* are to wait."""
+        return trio.current_time() < self.banned_until[source_id]
+
+
+@fault("time.handshake-refused-afterwards", "PW-TIME-3")
+class HandshakeRefusedAfterwards(_Banned):
+    """Refuses handshakes for a source for three seconds after a viewer has had its time."""
+
+    def route(self, request: Request) -> Answer | Opening:
+        if any(map(self.is_banned, request.path.split("/"))):
+            return Answer(HTTPStatus.TOO_MANY_REQUESTS, "You have had your time.\n")
+        return super().route(request)
+
+
+class _NoMore(_Banning):
+    async def answer(self, api_key: str) -> None:
+        if self.gateway.is_banned(self.session.address.source_id):
+            self.session.refuse(now=trio.current_time())
+            await self.connection.flush()
+        else:
+            await super().answer(api_key)
+
+
+@fault("time.key-refused-afterwards", "PW-TIME-3")
+class KeyRefusedAfterwards(_Banned):
+    """Refuses the key for a source for three seconds after a viewer has had its time."""
+
+    viewer_conversation = _NoMore

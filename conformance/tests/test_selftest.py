@@ -1,0 +1,98 @@
+"""The judge on trial: every fault is found under its own clause, and nothing else is said."""
+
+import pytest
+from click.testing import CliRunner
+
+from plexwire_conformance._selftest import (
+    STOCK,
+    Outcome,
+    conclusion,
+    examine,
+    examine_all,
+    selftest,
+)
+from plexwire_conformance.faults import FAULTS
+
+
+def test_judge_finds_every_fault_under_its_own_clause_and_accuses_nobody_wrongly(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outcomes = list(examine_all([STOCK, *FAULTS], jobs=2))
+    with capsys.disabled():
+        print(f"\n  {conclusion(outcomes)}")
+    assert {outcome.fault for outcome in outcomes} == {STOCK, *FAULTS}
+    wrong = {
+        outcome.fault: (outcome.found, outcome.unrelated, outcome.problem)
+        for outcome in outcomes
+        if not outcome.good
+    }
+    assert not wrong
+
+
+def test_judge_finds_a_fault_by_the_cases_of_its_clause() -> None:
+    outcome = examine("auth.revoked-accepted")
+    assert outcome.good
+    assert outcome.found_by == ("auth.key-revoked",)
+    assert not outcome.unrelated
+
+
+def test_judge_that_says_nothing_of_a_fault_has_missed_it() -> None:
+    outcome = Outcome(fault="auth.any-key", accused={"PW-DEV-4": ("dev.bad-key",)})
+    assert not outcome.found
+    assert not outcome.good
+    assert not outcome.unrelated  # the fault breaks this clause as well
+
+
+def test_judge_that_accuses_another_clause_raises_a_false_alarm() -> None:
+    accused = {"PW-INIT-1": ("init.at-once",), "PW-FLOW-1": ("flow.stalled-viewer",)}
+    outcome = Outcome(fault="init.never", accused=accused)
+    assert outcome.found
+    assert not outcome.good
+    assert outcome.unrelated == {"PW-FLOW-1": ("flow.stalled-viewer",)}
+
+
+def test_judge_that_accuses_the_reference_gateway_raises_a_false_alarm() -> None:
+    assert Outcome(fault=STOCK).good
+    outcome = Outcome(fault=STOCK, accused={"PW-INIT-2": ("init.at-once",)})
+    assert not outcome.good
+    assert outcome.unrelated == {"PW-INIT-2": ("init.at-once",)}
+
+
+def test_conclusion_counts_what_was_found_and_what_was_said_without_reason() -> None:
+    found = Outcome(fault="init.never", accused={"PW-INIT-1": ("init.at-once",)})
+    missed = Outcome(fault="init.late")
+    alarm = Outcome(fault=STOCK, accused={"PW-INIT-2": ("init.at-once",)})
+    broken = Outcome(fault="init.twice", problem="it broke")
+    fine = "1 of 1 faults found, each under its own clause, 0 false alarms"
+    assert conclusion([Outcome(fault=STOCK), found]) == fine
+    assert conclusion([found, missed]) == "1 of 2 faults found, the others missed, 0 false alarms"
+    assert (
+        conclusion([alarm, found])
+        == "1 of 1 faults found, each under its own clause, 1 false alarm"
+    )
+    assert conclusion([found, broken]).endswith("0 false alarms, 1 error")
+
+
+def test_command_judges_the_faults_that_it_is_given_and_prints_a_line_for_each() -> None:
+    result = CliRunner().invoke(selftest, ["addr.any-*", "PW-ADDR-7", "--jobs", "2"])
+    assert result.exit_code == 0
+    *lines, last = result.stdout.splitlines()
+    assert [line.split()[:3] for line in lines] == [
+        ["found", "addr.device-origin-refused", "PW-ADDR-7"],
+        ["found", "addr.any-path", "PW-ADDR-13"],
+    ]
+    assert last == "2 of 2 faults found, each under its own clause, 0 false alarms"
+
+
+def test_command_lists_faults_with_their_clauses_and_what_is_wrong() -> None:
+    result = CliRunner().invoke(selftest, ["PW-INIT-3", "--list"])
+    assert result.exit_code == 0
+    first, second = result.stdout.splitlines()
+    assert first.split() == ["init.after-frames", "PW-INIT-3"]
+    assert second.strip() == FAULTS["init.after-frames"].title
+
+
+def test_command_is_given_a_word_that_matches_no_fault_and_says_so() -> None:
+    result = CliRunner().invoke(selftest, ["nonsense"])
+    assert result.exit_code == 3
+    assert result.stderr == "Error: nonsense matches no fault; see plexwire selftest --list\n"
