@@ -26,6 +26,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/plexwire spec --coverage >/dev/null
 
 test: check
 	$(BIN)/coverage run -m pytest

@@ -32,6 +32,11 @@ _COMMANDS: Final = {
         "conformance",
         "Judge stored conversations again, offline.",
     ),
+    "selftest": (
+        "plexwire_conformance._selftest:selftest",
+        "conformance",
+        "Put the judge on trial: does it find what is broken?",
+    ),
     "serve": ("plexwire_server.cli:serve", "server", "Run the reference gateway."),
     "keys": ("plexwire_server.cli:keys", "server", "Make keys for the reference gateway."),
     "watch": ("plexwire_client.cli:watch", "client", "Watch cameras from the terminal."),
