@@ -3,14 +3,16 @@
 import os
 import secrets
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import wraps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, NoReturn, TypeVar, TypeVarTuple
 
 import click
 import trio
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from plexwire_conformance._aim import (
     MAX_CONNECTIONS,
@@ -144,7 +146,8 @@ def run_trio(function: Callable[[*Ts], Awaitable[R]], *arguments: *Ts) -> R:
         OSError: a report can't be written any more.
     """
     try:
-        return trio.run(function, *arguments)
+        with _own_hypothesis_home():
+            return trio.run(function, *arguments)
     except BaseExceptionGroup as group:
         for kind in (KeyboardInterrupt, CouldNotJudge, OSError):
             found: BaseException | None = group.subgroup(kind)
@@ -153,6 +156,17 @@ def run_trio(function: Callable[[*Ts], Awaitable[R]], *arguments: *Ts) -> R:
             if found is not None:
                 raise found from None
         raise
+
+
+@contextmanager
+def _own_hypothesis_home() -> Iterator[None]:
+    """Keep Hypothesis from leaving a folder where the user stands."""
+    with TemporaryDirectory(prefix="plexwire-") as home:
+        set_hypothesis_home_dir(home)
+        try:
+            yield
+        finally:
+            set_hypothesis_home_dir(None)
 
 
 @asynccontextmanager

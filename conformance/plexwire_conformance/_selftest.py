@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from fnmatch import fnmatchcase
 from multiprocessing import get_context
 from typing import Final
@@ -14,7 +15,6 @@ import trio.testing
 from attrs import field, frozen
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from plexwire_conformance._control import CouldNotJudge
@@ -33,7 +33,9 @@ CASES: Final = tuple(case for case in ALL_CASES.values() if not case.scripted)
 #: When all devices' clocks begin, in Unix ms; which day it is makes no difference.
 _UNIX_MS: Final = 1_750_000_000_000
 
+_ID_WIDTH: Final = max(map(len, FAULTS))
 _ACCUSING: Final = (Verdict.FAIL, Verdict.WARN)
+_COULD_NOT_JUDGE: Final = 2
 _NOTHING: Final = 3
 
 #: Which cases have a finding, by the clause that they find broken.
@@ -108,7 +110,11 @@ def accusations(results: Iterable[CaseResult]) -> Accusations:
 
 
 def examine_all(fault_ids: Iterable[str], jobs: int) -> Iterator[Outcome]:
-    """Judge each of *fault_ids*, *jobs* at a time in processes of their own, and give what is ready first."""
+    """Judge each of *fault_ids*, *jobs* at a time in processes of their own, and give what is ready first.
+
+    Raises:
+        BrokenProcessPool: somebody killed one of the processes.
+    """
     # Spawned, as a fork would take along whatever threads the caller has.
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_be_quiet)
     try:
@@ -116,6 +122,8 @@ def examine_all(fault_ids: Iterable[str], jobs: int) -> Iterator[Outcome]:
         for future in as_completed(futures):
             try:
                 yield future.result()
+            except BrokenProcessPool:
+                raise
             except Exception as error:
                 problem = f"{type(error).__name__}: {error}"
                 yield Outcome(fault=futures[future], problem=problem)
@@ -151,6 +159,7 @@ def selftest(words: tuple[str, ...], jobs: int, listing: bool) -> None:
     \b
     Exit codes: 0 each fault was found under its own clause, and nothing else
                 1 one was missed, or a clause accused that it does not break
+                2 could not judge
                 3 nothing selected
     """
     chosen = [fault for fault in FAULTS.values() if not words or _matches(fault, words)]
@@ -161,16 +170,20 @@ def selftest(words: tuple[str, ...], jobs: int, listing: bool) -> None:
         raise SystemExit(_NOTHING)
     if listing:
         for fault in chosen:
-            click.echo(
-                f"{fault.id:34} {' '.join((fault.clause, *sorted(fault.also)))}\n    {fault.title}"
-            )
+            broken = " ".join((fault.clause, *sorted(fault.also)))
+            click.echo(f"{fault.id:{_ID_WIDTH}}  {broken}\n    {fault.title}")
         return
     fault_ids = [fault.id for fault in chosen] if words else [STOCK, *FAULTS]
-    outcomes = list(_watched(examine_all(fault_ids, jobs), len(fault_ids)))
+    try:
+        outcomes = list(_watched(examine_all(fault_ids, jobs), len(fault_ids)))
+    except BrokenProcessPool:
+        click.echo("Error: one of the processes was killed; nothing was concluded", err=True)
+        raise SystemExit(_COULD_NOT_JUDGE) from None
     outcomes.sort(key=lambda outcome: fault_ids.index(outcome.fault))
     out = Console()
-    out.print(_table(outcomes))
-    out.print(conclusion(outcomes), highlight=False)
+    for outcome in outcomes:
+        out.print(_line(outcome), soft_wrap=True)
+    out.print(conclusion(outcomes), highlight=False, soft_wrap=True)
     raise SystemExit(not all(outcome.good for outcome in outcomes))
 
 
@@ -204,26 +217,20 @@ def _verdict(outcome: Outcome) -> str:
     return "clean" if outcome.fault == STOCK else "found"
 
 
-def _table(outcomes: Iterable[Outcome]) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
-    for outcome in outcomes:
-        style = "green" if outcome.good else "bold red"
-        fault = FAULTS.get(outcome.fault)
-        clause = "" if fault is None else fault.clause
-        table.add_row(Text(_verdict(outcome), style), outcome.fault, clause, _told(outcome))
-    return table
-
-
-def _told(outcome: Outcome) -> Text:
-    told = Text()
+def _line(outcome: Outcome) -> Text:
+    fault = FAULTS.get(outcome.fault)
+    clause = "" if fault is None else fault.clause
+    line = Text(f"{_verdict(outcome):12}", "green" if outcome.good else "bold red")
+    line.append(f"{outcome.fault:{_ID_WIDTH}}  {clause:12}", "default")
     if outcome.found_by:
         first, *others = outcome.found_by
-        told.append(f"{first}{f' and {len(others)} more' if others else ''}", "dim")
-    for clause, cases in outcome.unrelated.items():
-        told.append(f"\naccuses {clause} by {', '.join(cases)}", "red")
+        line.append(f"{first}{f' +{len(others)}' if others else ''}", "dim")
+    for accused, cases in outcome.unrelated.items():
+        line.append(f"\n    accuses {accused} by {', '.join(cases)}", "red")
     if outcome.problem:
-        told.append(f"\n{outcome.problem}", "red")
-    return told
+        line.append(f"\n    {outcome.problem}", "red")
+    line.rstrip()
+    return line
 
 
 def conclusion(outcomes: Sequence[Outcome]) -> str:

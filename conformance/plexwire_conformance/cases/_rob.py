@@ -83,12 +83,15 @@ async def rob_malformed_device_messages(trial: Trial) -> None:
         await rude.peer.send(payload)
         await rude.peer.ping(b"still there?")
         await rude.peer.next(trial.patience.at_once)
+        # A pong may overtake what becomes of the message.
+        await rude.peer.until_ended(0.05)
         fates[what] = "dropped" if rude.peer.ending is None else str(rude.peer.ending)
         if rude.peer.ending is not None:
             rude = await trial.open_device(source, name="rude device")
     await _unharmed(trial, "PW-ROB-1", "malformed device messages", device, bystander)
     # What becomes of its viewers once a device was thrown out is for the gateway to say.  [PW-FRAME-13]
-    if set(fates.values()) == {"dropped"}:
+    await rude.peer.until_ended(trial.patience.silence)
+    if rude.peer.ending is None and set(fates.values()) == {"dropped"}:
         await _unharmed(trial, "PW-ROB-1", "its device's malformed messages", rude, viewer)
     for clause, chosen in (
         ("PW-BIN-4", {what for what in fates if _BINARY_FLAWS(what)}),

@@ -15,7 +15,7 @@ from plexwire_conformance.faults._parts import (
     watchers,
 )
 from plexwire_protocol import CloseCode, EncodedFrame, State, StreamAddress
-from plexwire_server import Granted, ViewerConversation
+from plexwire_server import DeviceConversation, Granted, ViewerConversation
 
 # ── order and number ─────────────────────────────────────────────────────────────────────────
 
@@ -161,3 +161,17 @@ class EndWithOneViewer(Mutable):
         super().leave()
         if self.report.close is not None and self.report.close.code == CloseCode.NORMAL:
             mute(watchers(self.gateway, self.session.address.source_id))
+
+
+class _EndingVideo(DeviceConversation):
+    def leave(self) -> None:
+        super().leave()
+        mute(watchers(self.gateway, self.session.source_id))
+
+
+@fault("frames.end-with-the-device", "PW-FRAME-9")
+class EndWithTheDevice(FaultyGateway):
+    """Keeps the viewers of a device that has left, and never finds it again when it is back."""
+
+    viewer_conversation = Mutable
+    device_conversation = _EndingVideo
