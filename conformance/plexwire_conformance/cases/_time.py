@@ -64,13 +64,13 @@ async def time_closes_a_busy_stream(trial: Trial) -> None:
     await _judge_timeout(trial, 3, device=True)
 
 
-@case("time.reconnect", "PW-TIME-3", needs=(Need.PUBLISHER,), takes=1.0, connections=3)
+@case("time.reconnect", "PW-TIME-3", needs=(Need.PUBLISHER,), takes=2.0, connections=3)
 async def time_reconnect(trial: Trial) -> None:
     """A viewer that was closed with 4008 connects again at once and goes on."""
     source = trial.source()
     device = await trial.open_source(source)
     # Long enough for a frame to come through before.
-    seconds = 1 + round(4 * trial.patience.round_trip)
+    seconds = 2 + round(4 * trial.patience.round_trip)
     viewer = await trial.open_viewer(source, timeout=seconds)
     await trial.must_see(viewer, device)
     ending = await viewer.peer.until_ended(seconds + trial.patience.late)
