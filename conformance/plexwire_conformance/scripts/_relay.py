@@ -16,8 +16,9 @@ _DEVICES: Final = 2
 _VIEWERS: Final = 3
 _CAMERAS: Final = ("front", "rear", "front2")
 
-_device = st.integers(0, _DEVICES - 1)
-_viewer = st.integers(0, _VIEWERS - 1)
+# Mostly the same few, as what goes wrong goes wrong between them.
+_device = st.sampled_from((0, 0, 0, 1))
+_viewer = st.sampled_from((0, 0, 1, 2))
 _camera = st.sampled_from(_CAMERAS)
 
 _step: Final[st.SearchStrategy[Step]] = st.one_of(
@@ -204,7 +205,7 @@ RELAY: Final = register(
             "PW-ISO-2",
         ),
         needs=frozenset({Need.PUBLISHER}),
-        scripts=st.lists(_step, max_size=14).map(tuple),
+        scripts=st.lists(_step, min_size=6, max_size=18).map(tuple),
         play=_play,
         say=_say,
         simpler=_simpler,
