@@ -14,13 +14,17 @@ from plexwire_conformance._selftest import (
 from plexwire_conformance.faults import FAULTS
 
 
-def test_judge_finds_every_fault_under_its_own_clause_and_accuses_nobody_wrongly(
+#: One fault a clause; `plexwire selftest` judges them all, which takes minutes.
+CHOSEN = list({fault.clause: fault.id for fault in FAULTS.values()}.values())
+
+
+def test_judge_finds_a_fault_of_every_clause_under_it_and_accuses_nobody_wrongly(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    outcomes = list(examine_all([STOCK, *FAULTS], jobs=2))
+    outcomes = list(examine_all([STOCK, *CHOSEN], jobs=2))
     with capsys.disabled():
         print(f"\n  {conclusion(outcomes)}")
-    assert {outcome.fault for outcome in outcomes} == {STOCK, *FAULTS}
+    assert {outcome.fault for outcome in outcomes} == {STOCK, *CHOSEN}
     wrong = {
         outcome.fault: (outcome.found, outcome.unrelated, outcome.problem)
         for outcome in outcomes
