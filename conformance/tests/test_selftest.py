@@ -13,7 +13,6 @@ from plexwire_conformance._selftest import (
 )
 from plexwire_conformance.faults import FAULTS
 
-
 #: One fault a clause; `plexwire selftest` judges them all, which takes minutes.
 CHOSEN = list({fault.clause: fault.id for fault in FAULTS.values()}.values())
 
