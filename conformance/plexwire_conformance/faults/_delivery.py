@@ -7,6 +7,7 @@ from attrs import frozen
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._parts import (
+    Dawdling,
     Mailbox,
     Mutable,
     Queueing,
@@ -14,7 +15,7 @@ from plexwire_conformance.faults._parts import (
     mute,
     watchers,
 )
-from plexwire_protocol import CloseCode, EncodedFrame, State, StreamAddress
+from plexwire_protocol import CloseCode, EncodedFrame, StreamAddress
 from plexwire_server import DeviceConversation, Granted, ViewerConversation
 
 # ── order and number ─────────────────────────────────────────────────────────────────────────
@@ -31,7 +32,7 @@ class NewestFirst(Queueing):
 
 
 @fault("frames.twice", "PW-FRAME-6")
-class SentTwice(ViewerConversation):
+class SentTwice(Dawdling):
     """Sends every frame twice, to be on the safe side."""
 
     async def send_frame(self, frame: EncodedFrame) -> None:
@@ -44,7 +45,7 @@ class _Repeating(StreamAddress):
     """An address that names a camera twice."""
 
 
-class _OncePerMention(ViewerConversation):
+class _OncePerMention(Dawdling):
     async def send_frame(self, frame: EncodedFrame) -> None:
         await super().send_frame(frame)
         if isinstance(self.session.address, _Repeating):
@@ -113,13 +114,12 @@ class OneBehind(ViewerConversation):
 
 
 @fault("frames.three-seconds-late", "PW-FRAME-9")
-class ThreeSecondsLate(ViewerConversation):
+class ThreeSecondsLate(Dawdling):
     """Buffers three seconds of video before it sends any."""
 
     async def send_frame(self, frame: EncodedFrame) -> None:
         await trio.sleep(3)
-        if self.session.state is State.STREAMING:
-            await super().send_frame(frame)
+        await super().send_frame(frame)
 
 
 class _Limited(ViewerConversation):

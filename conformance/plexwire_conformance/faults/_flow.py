@@ -7,8 +7,8 @@ from trio_websocket import WebSocketConnection
 from wsproto.frame_protocol import CloseReason
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
-from plexwire_conformance.faults._parts import Queueing
-from plexwire_protocol import EncodedFrame, State
+from plexwire_conformance.faults._parts import Dawdling, Queueing
+from plexwire_protocol import EncodedFrame
 from plexwire_server import (
     ConnectionReport,
     DeviceConversation,
@@ -17,13 +17,12 @@ from plexwire_server import (
 )
 
 
-class _TakingTurns(ViewerConversation):
+class _TakingTurns(Dawdling):
     turn: trio.Lock
 
     async def send_frame(self, frame: EncodedFrame) -> None:
         async with self.turn:
-            if self.session.state is State.STREAMING:
-                await super().send_frame(frame)
+            await super().send_frame(frame)
 
 
 @fault("flow.one-writer", "PW-FLOW-1")

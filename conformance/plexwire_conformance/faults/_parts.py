@@ -16,6 +16,7 @@ from plexwire_protocol import (
     GatewayViewerSession,
     Outgoing,
     Session,
+    State,
     VideoFrame,
 )
 from plexwire_server import DeviceConversation, Gateway, Granted, ViewerConversation
@@ -108,7 +109,16 @@ class Talkative(GatewayViewerSession):
 # ── keeping frames otherwise ─────────────────────────────────────────────────────────────────
 
 
-class Queueing(ViewerConversation):
+class Dawdling(ViewerConversation):
+    """Takes its time, or sends again: its viewer may have gone meanwhile."""
+
+    async def send_frame(self, frame: EncodedFrame) -> None:
+        """Write one frame, if there is still somebody to read it."""
+        if self.session.state is State.STREAMING:
+            await super().send_frame(frame)
+
+
+class Queueing(Dawdling):
     """Takes its frames out of the relay at once, into a queue of its own with `places`."""
 
     places: ClassVar[int | None] = None
