@@ -27,8 +27,8 @@ class Need(Enum):
 class Case:
     """One case: its frozen id, the clauses that it judges, and what it needs.
 
-    `takes` is the seconds that it waits by design, `connections` how many it has open at most.  A `scripted` case thinks
-    in a thread, so it can't run where time is virtual; its property can, script by script.
+    `takes` is the seconds that it waits by design, `connections` how many it has open at most; it can do with `least`,
+    more slowly.  A `scripted` case thinks in a thread, so it can't run where time is virtual beside others.
     """
 
     id: str
@@ -37,6 +37,7 @@ class Case:
     needs: frozenset[Need]
     takes: float
     connections: int
+    least: int
     scripted: bool
     body: CaseBody
 
@@ -62,12 +63,13 @@ def case(
     needs: tuple[Need, ...] = (),
     takes: float = 0.0,
     connections: int = 2,
+    least: int | None = None,
     scripted: bool = False,
 ) -> Callable[[CaseBody], CaseBody]:
     """Register an async function as the case *case_id*, judging the clauses *cited*.
 
     Its docstring is the case's title: one sentence that says what must be true.  *takes* is the seconds that it waits by
-    design, the longest cases starting first; *connections* is how many it has open at most.
+    design, the longest cases starting first; *connections* is how many it has open at most, *least* how few will do.
 
     Raises:
         InvalidCase: the id is taken, no clause is cited or one does not exist, or there is no docstring.
@@ -90,6 +92,7 @@ def case(
             needs=frozenset(needs),
             takes=takes,
             connections=connections,
+            least=connections if least is None else least,
             scripted=scripted,
             body=body,
         )

@@ -67,6 +67,7 @@ CONTROL = Case(
     needs=frozenset(),
     takes=0.0,
     connections=_ROUNDS,
+    least=_ROUNDS,
     scripted=False,
     body=_control,
 )

@@ -164,6 +164,7 @@ def case_of_token(token: str) -> Case:
         needs=property_.needs,
         takes=0.0,
         connections=_CONNECTIONS,
+        least=_CONNECTIONS,
         scripted=False,
         body=body,
     )

@@ -151,20 +151,20 @@ class Runner:
             try:
                 finished = await self._run_case(case)
             finally:
-                free.give_back(case.connections)
+                free.give_back(min(case.connections, may_open))
             results[case.id] = finished.result
             listen(finished)
 
         async with trio.open_nursery() as nursery:
             for case in sorted(cases, key=lambda case: -case.takes):
                 missing = missing_needs(case, self.target.keys)
-                if not missing and case.connections > may_open:
-                    missing = f"allow the run {case.connections + 1} connections at once"
+                if not missing and case.least > may_open:
+                    missing = f"allow the run {case.least + 1} connections at once"
                 if missing:
                     results[case.id] = untestable(case, missing)
                     listen(CaseFinished(result=results[case.id]))
                     continue
-                await free.take(case.connections)
+                await free.take(min(case.connections, may_open))
                 nursery.start_soon(run, case)
         return [results[case.id] for case in cases]
 
@@ -179,7 +179,8 @@ class Runner:
         with trio.move_on_after(limit) as scope:
             try:
                 async with trio.open_nursery() as nursery:
-                    trial = self._trial(case.id, nursery, case.connections)
+                    may_open = min(case.connections, self.settings.max_connections - 1)
+                    trial = self._trial(case.id, nursery, may_open)
                     try:
                         await case.body(trial)
                     finally:

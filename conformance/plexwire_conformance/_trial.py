@@ -48,7 +48,7 @@ class Trial:
     _clock: Callable[[], float]
     _stamp: Callable[[], int]
     #: How many connections may be open at once, before those are dropped that wait for an answer to our close.
-    _connections: int = 1000
+    connections: int = 1000
     #: Seconds to allow for a gateway that has been slow to answer anything since then.
     slack: Callable[[float], float] = lambda since: 0.0
     findings: list[Finding] = field(factory=list[Finding], init=False)
@@ -274,11 +274,11 @@ class Trial:
             await device.publish(camera)
         await self.until_read(device)
 
-    async def until_read(self, device: Device) -> bool:
-        """Wait until the gateway has read what *device* has sent; whether it said so."""
+    async def until_read(self, who: Device | Viewer) -> bool:
+        """Wait until the gateway has read what *who* has sent; whether it said so."""
         # What is answered behind the frames was read behind them.
-        await device.peer.ping(b"read?")
-        pong = await device.peer.until(pong_with(b"read?"), self.patience.at_once)
+        await who.peer.ping(b"read?")
+        pong = await who.peer.until(pong_with(b"read?"), self.patience.at_once)
         return pong is not None
 
     async def open_stream(
@@ -444,7 +444,7 @@ class Trial:
 
     async def _make_room(self) -> None:
         standing = [peer for peer, _ in self._peers if peer.is_standing]
-        excess = len(standing) + 1 - self._connections
+        excess = len(standing) + 1 - self.connections
         for peer in [peer for peer in standing if peer.is_closing][: max(excess, 0)]:
             await peer.vanish()
 

@@ -164,7 +164,15 @@ def a_case(
     takes: float = 0.0,
     connections: int = 1,
 ) -> Case:
-    return evolve(CONTROL, id=case_id, body=body, needs=needs, takes=takes, connections=connections)
+    return evolve(
+        CONTROL,
+        id=case_id,
+        body=body,
+        needs=needs,
+        takes=takes,
+        connections=connections,
+        least=connections,
+    )
 
 
 @define
@@ -432,6 +440,20 @@ def test_runner_never_opens_more_than_it_may_and_runs_every_case(
     assert run.dialled.total == ANCHOR + CONTROL_VIEWERS + sum(count for count, _, _ in wanted)
     for case, (_, _, fails) in zip(cases, wanted, strict=True):
         assert run.results[case.id].verdict is (Verdict.ERROR if fails else Verdict.PASS)
+
+
+async def test_runner_gives_a_case_fewer_connections_than_it_likes_where_those_will_do(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    had = []
+
+    async def body(trial: Trial) -> None:
+        had.append(trial.connections)
+
+    thrifty = evolve(a_case(body, "test.thrifty", connections=20), least=5)
+    run = await ran([thrifty], max_connections=10)
+    assert run.results["test.thrifty"].verdict is Verdict.PASS
+    assert had == [9]
 
 
 async def test_runner_has_a_case_that_needs_more_than_it_may_open_and_calls_it_untestable(

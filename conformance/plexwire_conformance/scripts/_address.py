@@ -113,6 +113,7 @@ ADDRESS: Final = register(
         scripts=st.lists(_step, max_size=6).map(tuple),
         play=_play,
         say=_say,
+        connections=2,
         from_silence=frozenset({"PW-ADDR-3", "PW-ADDR-4", "PW-ADDR-10"}),
     )
 )

@@ -190,6 +190,7 @@ AUTH: Final = register(
         scripts=st.lists(_step, max_size=5).map(tuple),
         play=_play,
         say=_say,
+        connections=1,
         from_silence=frozenset(
             {"PW-AUTH-2", "PW-AUTH-5", "PW-AUTH-6", "PW-AUTH-7", "PW-AUTH-11", "PW-CONN-2"}
         ),

@@ -1,88 +1,81 @@
 """Looking for a script that breaks a property, and for the shortest that does.
 
-Hypothesis thinks in a thread of its own and the scripts run in the one Trio loop, so that properties overlap with everything
-else.  Nothing is drawn while a script talks.
+Hypothesis draws all scripts before the first is played, in a thread of its own; they are played in the one Trio loop,
+several at once, so that properties overlap with everything else.  Nothing is drawn while a script talks.
 """
 
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TypeAlias
+from functools import partial
+from typing import Final
 
 import trio
-from attrs import evolve
+from attrs import evolve, frozen
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from plexwire_conformance._trial import Inconclusive, Trial
 from plexwire_conformance._verdict import Finding, Verdict
-from plexwire_conformance.scripts._property import Property, Script, write_token
+from plexwire_conformance.scripts._property import AT_ONCE, Property, Script, write_token
 from plexwire_conformance.scripts._shrink import shrink
 
-#: So much of the usual patience is spent on a script while looking; what is found is confirmed with all of it.
-_HASTE = 0.2
+#: So much of the usual patience is spent on a script while looking, and so much on a second look at a silence; what is
+#: found is confirmed with all of it.
+_HASTE: Final = 0.2
+_LESS_HASTE: Final = 0.6
 
 #: Times that a broken script is played again before it is reported.
-_CONFIRMATIONS = 3
-
-#: Plays one script and returns what it broke.
-Play: TypeAlias = Callable[[Script], Awaitable[tuple[Finding, ...]]]
+_CONFIRMATIONS: Final = 3
 
 
-class _Broken(Exception):
-    """A script broke the property."""
+@frozen
+class _Broken:
+    """A script that broke the property, and how."""
 
-    def __init__(self, script: Script, findings: tuple[Finding, ...]) -> None:
-        super().__init__(findings[0].actual)
-        self.script = script
-        self.findings = findings
+    script: Script
+    finding: Finding
 
 
 async def explore(
-    trial: Trial, property_: Property, *, examples: int = 120, budget: float = 4.0
+    trial: Trial,
+    property_: Property,
+    *,
+    examples: int = 200,
+    look_s: float = 4.0,
+    shrink_s: float = 6.0,
 ) -> None:
-    """Judge *property_* on the target of *trial*: look for *budget* seconds, and shrink as long again at most.
+    """Judge *property_* on the target of *trial*: look for *look_s* seconds, and shrink for *shrink_s* at most.
 
     What breaks is confirmed by playing it three times more; one that does not break each time is labelled so.
+
+    Raises:
+        Inconclusive: something failed to come, and came whenever it was tried again.
     """
-
-    async def play(script: Script) -> tuple[Finding, ...]:
-        return await play_script(trial, property_, script, _HASTE)
-
-    until = trial.now() + budget
-
-    def look() -> _Broken | None:
-        return find_broken(
-            property_,
-            lambda script: trio.from_thread.run(play, script),
-            examples=examples,
-            seed_=zlib.crc32(trial.nonce.encode()),
-            enough=lambda: trio.from_thread.run_sync(trial.now) > until,
-        )
-
-    broken = await trio.to_thread.run_sync(look, abandon_on_cancel=True)
+    draw = partial(draw_scripts, property_, examples, seed_=zlib.crc32(trial.nonce.encode()))
+    scripts = await trio.to_thread.run_sync(draw, abandon_on_cancel=True)
+    broken = await _first_broken(trial, property_, scripts, until=trial.now() + look_s)
     if broken is None:
         return
-    clause, until = broken.findings[0].clause, trial.now() + budget
+    shortest = await _shortest(trial, property_, broken, until=trial.now() + shrink_s)
+    again: list[tuple[Finding, ...]] = []
+    # What was shortened in haste may have been shortened too far.
+    for script in dict.fromkeys((shortest, broken.script)):
+        again = await _play_again(trial, property_, script)
+        if _showing(broken.finding.clause, again):
+            report(trial, property_, script, broken.finding, again)
+            return
+    if broken.finding.clause in property_.from_silence:
+        token = write_token(property_.id, broken.script)
+        trial.inconclusive(
+            f"{broken.finding.clause} seemed broken twice and then no more: {broken.finding.actual}; "
+            f"try `plexwire replay {token}`"
+        )
+    report(trial, property_, broken.script, broken.finding, again)
 
-    async def still_breaks(script: Script) -> bool:
-        if trial.now() > until:
-            return False
-        return any(finding.clause == clause for finding in await play(script))
 
-    script = await shrink(broken.script, still_breaks, property_.simpler)
-    again = await _play_again(trial, property_, script)
-    report(trial, property_, script, broken.findings[0], again)
-
-
-def find_broken(
-    property_: Property,
-    play: Callable[[Script], tuple[Finding, ...]],
-    *,
-    examples: int,
-    seed_: int,
-    enough: Callable[[], bool] = lambda: False,
-) -> _Broken | None:
-    """Return the first script drawn that breaks *property_*; None if none did before there were *enough*."""
+def draw_scripts(property_: Property, examples: int, *, seed_: int) -> list[Script]:
+    """Return so many scripts of *property_*, the same ones for the same seed."""
+    scripts: list[Script] = []
 
     @seed(seed_)
     @settings(
@@ -91,32 +84,72 @@ def find_broken(
         deadline=None,
         phases=(Phase.generate,),
         suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-        print_blob=False,
     )
     @given(property_.scripts)
-    def holds(script: Script) -> None:
-        if not found and not enough() and (broken := play(script)):
-            found.append(_Broken(script, broken))
-            raise found[0]
+    def draw(script: Script) -> None:
+        scripts.append(script)
 
+    draw()
+    return scripts
+
+
+async def _first_broken(
+    trial: Trial, property_: Property, scripts: Iterable[Script], *, until: float
+) -> _Broken | None:
+    """Play *scripts*, several at once, until one breaks something or no time is left."""
+    queue = iter(scripts)
     found: list[_Broken] = []
-    # Hypothesis plays a failure again to be sure; that is done elsewhere here, so to Hypothesis it is flaky.
-    try:
-        holds()
-    except Exception:
-        if not found:
-            raise
+
+    async def play_on(enough: trio.CancelScope) -> None:
+        for script in queue:
+            if trial.now() > until:
+                return
+            if (finding := await _breach(trial, property_, script)) is not None:
+                found.append(_Broken(script, finding))
+                enough.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(_at_once(trial, property_)):
+            nursery.start_soon(play_on, nursery.cancel_scope)
     return found[0] if found else None
+
+
+def _at_once(trial: Trial, property_: Property) -> int:
+    return max(1, min(AT_ONCE, trial.connections // property_.connections))
+
+
+async def _breach(trial: Trial, property_: Property, script: Script) -> Finding | None:
+    """Return what *script* breaks, if anything; what it concludes from a silence has to show with less haste too."""
+
+    def from_silence(finding: Finding) -> bool:
+        return finding.clause in property_.from_silence
+
+    found = await play_script(trial, property_, script, _HASTE)
+    if found and all(map(from_silence, found)):
+        found = await play_script(trial, property_, script, _LESS_HASTE)
+    return min(found, key=from_silence, default=None)
+
+
+async def _shortest(trial: Trial, property_: Property, broken: _Broken, *, until: float) -> Script:
+    async def still_breaks(script: Script) -> bool:
+        if trial.now() > until:
+            return False
+        found = await play_script(trial, property_, script, _HASTE)
+        return any(finding.clause == broken.finding.clause for finding in found)
+
+    at_once = _at_once(trial, property_)
+    return await shrink(broken.script, still_breaks, property_.simpler, at_once=at_once)
 
 
 async def _play_again(
     trial: Trial, property_: Property, script: Script
 ) -> list[tuple[Finding, ...]]:
     found: list[tuple[Finding, ...]] = []
+    places = trio.Semaphore(_at_once(trial, property_))
 
     async def play() -> None:
-        found.append(await play_script(trial, property_, script))
+        async with places:
+            found.append(await play_script(trial, property_, script))
 
     async with trio.open_nursery() as nursery:
         for _ in range(_CONFIRMATIONS):
@@ -132,11 +165,11 @@ def report(
     again: Sequence[tuple[Finding, ...]],
 ) -> None:
     """Put what *script* broke at *first* and *again* into the findings of *trial*, with its steps and its token."""
-    shown = [[f for f in found if f.clause == first.clause] for found in again]
-    confirmed = sum(map(bool, shown))
+    shown = _showing(first.clause, again)
+    confirmed = len(shown)
     if not confirmed and first.clause in property_.from_silence:
         return
-    finding = next((found[0] for found in shown if found), first)
+    finding = shown[0] if shown else first
     flaky = "" if confirmed == len(again) else f"FLAKY, {confirmed} of {len(again)} times: "
     steps = "; ".join(f"{n}. {property_.say(step)}" for n, step in enumerate(script, 1))
     trial.add(
@@ -146,6 +179,12 @@ def report(
             replay=write_token(property_.id, script),
         )
     )
+
+
+def _showing(clause: str, again: Sequence[tuple[Finding, ...]]) -> list[Finding]:
+    """Return the first finding of *clause* from each time that it showed."""
+    each = (next((f for f in found if f.clause == clause), None) for found in again)
+    return [finding for finding in each if finding is not None]
 
 
 async def play_script(

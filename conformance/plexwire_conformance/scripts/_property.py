@@ -13,6 +13,9 @@ from hypothesis.strategies import SearchStrategy
 from plexwire_conformance._case import Need
 from plexwire_conformance._trial import Trial
 
+#: Scripts of one property that are played at once, where the run may open so many connections.
+AT_ONCE: Final = 4
+
 #: One step: its name first, then its arguments; JSON as it stands.
 Step: TypeAlias = tuple[Any, ...]
 #: A script; any list of steps can be played, so that any can be left out when it is shrunk.
@@ -23,8 +26,9 @@ Script: TypeAlias = tuple[Step, ...]
 class Property:
     """Something that must hold whatever the script: drawn by `scripts`, played and judged by `play`.
 
-    `say` puts one step into words, `simpler` gives forms of it that say less.  `from_silence` are the clauses whose breach shows in something that did not come: found
-    in haste, it has to show again with patience.
+    `say` puts one step into words, `simpler` gives forms of it that say less.  A script has at most so many `connections`
+    open.  `from_silence` are the clauses whose breach shows in something that did not come: found in haste, it has to show
+    again with patience.
     """
 
     id: str
@@ -34,6 +38,7 @@ class Property:
     scripts: SearchStrategy[Script]
     play: Callable[[Trial, Script], Awaitable[None]]
     say: Callable[[Step], str]
+    connections: int
     simpler: Callable[[Step], Iterable[Step]] = lambda step: ()
     from_silence: frozenset[str] = frozenset()
 
