@@ -1,8 +1,26 @@
-"""The pump between a session of the core and a WebSocket, on Trio; shared by the gateway and the clients.
+"""Dialling a gateway, and the pump between a session of the core and a WebSocket, on Trio; shared by gateway and clients.
 
 It holds no rule of the protocol.  Needs an extra: `plexwire[server]` or `plexwire[client]`.
 """
 
 from plexwire_trio._connection import Connection as Connection
+from plexwire_trio._errors import BadUrl as BadUrl
+from plexwire_trio._errors import ConnectError as ConnectError
+from plexwire_trio._errors import ConnectionLost as ConnectionLost
+from plexwire_trio._errors import HandshakeRefused as HandshakeRefused
+from plexwire_trio._errors import HandshakeTimedOut as HandshakeTimedOut
+from plexwire_trio._errors import HostNotFound as HostNotFound
+from plexwire_trio._errors import HostUnreachable as HostUnreachable
+from plexwire_trio._errors import NotAGateway as NotAGateway
+from plexwire_trio._errors import NothingListens as NothingListens
+from plexwire_trio._errors import Refused as Refused
+from plexwire_trio._errors import StreamEnded as StreamEnded
+from plexwire_trio._errors import TlsFailed as TlsFailed
+from plexwire_trio._helpers import helper_tasks as helper_tasks
+from plexwire_trio._transport import HANDSHAKE_TIMEOUT_S as HANDSHAKE_TIMEOUT_S
+from plexwire_trio._transport import StreamOpener as StreamOpener
+from plexwire_trio._transport import open_stream as open_stream
+from plexwire_trio._transport import open_websocket as open_websocket
+from plexwire_trio._urls import GatewayUrl as GatewayUrl
 from plexwire_trio._websocket import wrap_client_stream as wrap_client_stream
 from plexwire_trio._websocket import wrap_server_stream as wrap_server_stream

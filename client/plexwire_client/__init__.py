@@ -26,11 +26,11 @@ from plexwire_client._errors import TlsFailed as TlsFailed
 from plexwire_client._images import DEFAULT_QUALITY as DEFAULT_QUALITY
 from plexwire_client._images import Picture as Picture
 from plexwire_client._jpeg import jpeg_size as jpeg_size
-from plexwire_client._transport import HANDSHAKE_TIMEOUT_S as HANDSHAKE_TIMEOUT_S
-from plexwire_client._transport import StreamOpener as StreamOpener
-from plexwire_client._transport import open_stream as open_stream
-from plexwire_client._transport import open_websocket as open_websocket
-from plexwire_client._urls import GatewayUrl as GatewayUrl
 from plexwire_client._viewer import Viewer as Viewer
 from plexwire_client._viewer import ViewerEvent as ViewerEvent
 from plexwire_client._viewer import open_viewer as open_viewer
+from plexwire_trio import HANDSHAKE_TIMEOUT_S as HANDSHAKE_TIMEOUT_S
+from plexwire_trio import GatewayUrl as GatewayUrl
+from plexwire_trio import StreamOpener as StreamOpener
+from plexwire_trio import open_stream as open_stream
+from plexwire_trio import open_websocket as open_websocket

@@ -12,7 +12,6 @@ from trio_websocket import WebSocketConnection
 
 from plexwire_client._backoff import Backoff
 from plexwire_client._errors import ConnectError, ConnectionLost, Refused
-from plexwire_client._helpers import helper_tasks
 from plexwire_protocol import (
     Close,
     CloseCode,
@@ -23,7 +22,7 @@ from plexwire_protocol import (
     PlexwireError,
     Session,
 )
-from plexwire_trio import Connection
+from plexwire_trio import Connection, helper_tasks
 
 S = TypeVar("S", bound=Session)
 

@@ -14,8 +14,6 @@ from plexwire_client._errors import ConnectionLost, ImageError, Refused
 from plexwire_client._ffmpeg import play_camera
 from plexwire_client._images import DEFAULT_QUALITY, Jpeg, Picture, as_it_is, to_jpeg
 from plexwire_client._mailbox import Mailbox
-from plexwire_client._transport import StreamOpener, open_websocket
-from plexwire_client._urls import GatewayUrl
 from plexwire_protocol import (
     DEFAULT_CAMERA,
     DEVICE_PATH,
@@ -33,7 +31,7 @@ from plexwire_protocol import (
     __version__,
     encode,
 )
-from plexwire_trio import Connection
+from plexwire_trio import Connection, GatewayUrl, StreamOpener, open_websocket
 
 #: Codes of an `error` that no second attempt with the same key will change.
 _FINAL = {code.name.lower(): code for code in (CloseCode.UNAUTHORIZED, CloseCode.NO_API_ACCESS)}

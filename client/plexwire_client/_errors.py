@@ -22,76 +22,19 @@ Fields are plain and positional, so that the errors copy and pickle.
 
 from attrs import define
 
-from plexwire_protocol import Close, CloseCode, PlexwireError, describe_close
-
-
-@define(eq=False)
-class ConnectError(PlexwireError):
-    """No WebSocket came to be: `problem` says why, `hint` what to do."""
-
-    problem: str
-    hint: str
-
-    def __str__(self) -> str:
-        return f"{self.problem} {self.hint}"
-
-
-class BadUrl(ConnectError):
-    """Not the base address of a gateway."""
-
-
-class HostNotFound(ConnectError):
-    """There is no host of that name."""
-
-
-class NothingListens(ConnectError):
-    """The host is there and refuses the port."""
-
-
-class HostUnreachable(ConnectError):
-    """The network has no way there."""
-
-
-class TlsFailed(ConnectError):
-    """The encrypted connection was refused, by either side."""
-
-
-@define(eq=False)
-class HandshakeRefused(ConnectError):
-    """The answer to the handshake was the HTTP `status`, not 101; `body` is the beginning of what came with it."""
-
-    status: int
-    body: str
-
-
-class HandshakeTimedOut(ConnectError):
-    """No answer to the handshake in time."""
-
-
-class NotAGateway(ConnectError):
-    """It hung up during the handshake, or answered something else."""
-
-
-@define(eq=False)
-class StreamEnded(PlexwireError):
-    """The conversation is over; `close` tells how, `detail` what else the gateway said."""
-
-    close: Close
-    detail: str = ""
-
-    def __str__(self) -> str:
-        said = self.detail or self.close.reason
-        sentence = describe_close(self.close.code)
-        code = "" if self.close.code == CloseCode.ABNORMAL else f" [{int(self.close.code)}]"
-        return f"{sentence}{code}" if not said else f"{sentence} It said: {said}{code}"
-
-
-class Refused(StreamEnded):
-    """The gateway turned the key away, or closed before it let us in."""
-
-
-class ConnectionLost(StreamEnded):
-    """The connection broke, or was closed in a way that is not a proper end."""
+from plexwire_protocol import PlexwireError
+from plexwire_trio import BadUrl as BadUrl
+from plexwire_trio import ConnectError as ConnectError
+from plexwire_trio import ConnectionLost as ConnectionLost
+from plexwire_trio import HandshakeRefused as HandshakeRefused
+from plexwire_trio import HandshakeTimedOut as HandshakeTimedOut
+from plexwire_trio import HostNotFound as HostNotFound
+from plexwire_trio import HostUnreachable as HostUnreachable
+from plexwire_trio import NotAGateway as NotAGateway
+from plexwire_trio import NothingListens as NothingListens
+from plexwire_trio import Refused as Refused
+from plexwire_trio import StreamEnded as StreamEnded
+from plexwire_trio import TlsFailed as TlsFailed
 
 
 @define(eq=False)

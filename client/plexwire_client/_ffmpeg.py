@@ -10,9 +10,9 @@ from typing import Final
 import trio
 
 from plexwire_client._errors import FfmpegError
-from plexwire_client._helpers import helper_tasks
 from plexwire_client._jpeg import JpegSplitter
 from plexwire_protocol import MAX_MESSAGE_BYTES
+from plexwire_trio import helper_tasks
 
 #: A picture larger than this is none: ffmpeg's JPEGs are cut out of an endless stream.
 _LARGEST_PICTURE: Final = 64 * MAX_MESSAGE_BYTES

@@ -13,12 +13,12 @@ from attrs import define, field, frozen
 from plexwire_client._device import Device, open_device
 from plexwire_client._errors import ImageError
 from plexwire_client._ffmpeg import require_ffmpeg
-from plexwire_client._helpers import helper_tasks
 from plexwire_client._images import to_jpeg
 from plexwire_client._meter import Meter
 from plexwire_client._terminal import Reporter, show_regularly
 from plexwire_client.pattern import make_pattern
 from plexwire_protocol import PlexwireError
+from plexwire_trio import helper_tasks
 
 #: Gives picture number so many for a camera, as a JPEG.
 Pictures: TypeAlias = Callable[[int, str], Awaitable[bytes]]

@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from plexwire_client._errors import StreamEnded
-from plexwire_client._helpers import helper_tasks
 from plexwire_protocol import MalformedMessage, PlexwireError, RemoteProtocolError
+from plexwire_trio import helper_tasks
 
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 

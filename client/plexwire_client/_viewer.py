@@ -10,8 +10,6 @@ import trio
 
 from plexwire_client._client import Client, Dial, Reconnecting
 from plexwire_client._mailbox import Mailbox
-from plexwire_client._transport import StreamOpener, open_websocket
-from plexwire_client._urls import GatewayUrl
 from plexwire_protocol import (
     DEFAULT_CAMERA,
     Auth,
@@ -22,6 +20,7 @@ from plexwire_protocol import (
     VideoFrame,
     ViewerSession,
 )
+from plexwire_trio import GatewayUrl, StreamOpener, open_websocket
 
 #: What `Viewer.events` tells of: `Init` after each reconnecting, `GatewayReconnecting` while the gateway's upstream is
 #: away, `Reconnecting` while the gateway itself is.

@@ -10,7 +10,6 @@ import trio
 from attrs import field, frozen
 
 from plexwire_client._client import Reconnecting
-from plexwire_client._helpers import helper_tasks
 from plexwire_client._meter import Meter, in_bytes
 from plexwire_client._terminal import (
     CommandFailed,
@@ -20,6 +19,7 @@ from plexwire_client._terminal import (
 )
 from plexwire_client._viewer import Viewer, ViewerEvent, open_viewer
 from plexwire_protocol import GatewayReconnecting, Init, VideoFrame, describe_close
+from plexwire_trio import helper_tasks
 
 #: Characters of a camera's name in a file's: percent-encoding makes three of one, and file names end at 255.
 _NAME_CHARACTERS = 150

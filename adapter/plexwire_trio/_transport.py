@@ -13,7 +13,8 @@ from typing import Final, TypeAlias
 import trio
 from trio_websocket import WebSocketConnection
 
-from plexwire_client._errors import (
+from plexwire_protocol import MAX_MESSAGE_BYTES, Close, CloseCode, __version__
+from plexwire_trio._errors import (
     ConnectionLost,
     HandshakeTimedOut,
     HostNotFound,
@@ -21,11 +22,10 @@ from plexwire_client._errors import (
     NothingListens,
     TlsFailed,
 )
-from plexwire_client._helpers import helper_tasks
-from plexwire_client._refusal import is_refusal, judge_answer
-from plexwire_client._urls import GatewayUrl
-from plexwire_protocol import MAX_MESSAGE_BYTES, Close, CloseCode, __version__
-from plexwire_trio import wrap_client_stream
+from plexwire_trio._helpers import helper_tasks
+from plexwire_trio._refusal import is_refusal, judge_answer
+from plexwire_trio._urls import GatewayUrl
+from plexwire_trio._websocket import wrap_client_stream
 
 #: Seconds for name, TCP, TLS and handshake together.
 HANDSHAKE_TIMEOUT_S: Final = 10.0

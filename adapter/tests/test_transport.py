@@ -15,7 +15,8 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plexwire_client import (
+from plexwire_protocol import Close, CloseCode
+from plexwire_trio import (
     HANDSHAKE_TIMEOUT_S,
     BadUrl,
     ConnectError,
@@ -29,10 +30,9 @@ from plexwire_client import (
     Refused,
     TlsFailed,
     open_websocket,
+    wrap_server_stream,
 )
-from plexwire_client._refusal import judge_answer
-from plexwire_protocol import Close, CloseCode
-from plexwire_trio import wrap_server_stream
+from plexwire_trio._refusal import judge_answer
 
 Handler: TypeAlias = Callable[[trio.abc.Stream], Awaitable[None]]
 

@@ -5,7 +5,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from attrs import frozen
 
-from plexwire_client._errors import BadUrl
+from plexwire_trio._errors import BadUrl
 
 _PORTS: Final = {"ws": 80, "wss": 443}
 _EXAMPLE: Final = "Give its base address, such as ws://127.0.0.1:8700 or wss://gateway.example."

@@ -4,7 +4,7 @@ import re
 from http import HTTPStatus
 from typing import Final
 
-from plexwire_client._errors import (
+from plexwire_trio._errors import (
     ConnectError,
     HandshakeRefused,
     HandshakeTimedOut,
