@@ -66,25 +66,29 @@ class Relay:
         if not publishers:
             del self._publishers[source]
 
-    def publish(self, publisher: Publisher, frame: VideoFrame) -> tuple[Subscriber, ...]:
+    def publish(
+        self, publisher: Publisher, frame: VideoFrame | EncodedFrame
+    ) -> tuple[Subscriber, ...]:
         """Hand out *frame* and return the viewers for whom it now waits.
 
-        The frame's camera is online from here on.  A device has at most 64 cameras; frames of any further one are
-        refused.  [PW-LIM-6]
+        A `VideoFrame` is encoded once, an `EncodedFrame` handed out as it is: the text of another gateway is relayed
+        untouched.  The frame's camera is online from here on.  A device has at most 64 cameras; frames of any further
+        one are refused.  [PW-LIM-6]
         """
-        if frame.camera_id not in publisher.cameras:
+        camera = frame.frame.camera_id if isinstance(frame, EncodedFrame) else frame.camera_id
+        if camera not in publisher.cameras:
             if len(publisher.cameras) >= MAX_CAMERAS:
                 publisher.refused += 1
                 return ()
-            publisher.cameras.add(frame.camera_id)
-        channel = (publisher.organisation, publisher.source_id, frame.camera_id)
+            publisher.cameras.add(camera)
+        channel = (publisher.organisation, publisher.source_id, camera)
         subscribers = tuple(self._subscribers.get(channel, ()))
         if subscribers:
-            encoded = EncodedFrame.of(frame)
+            encoded = frame if isinstance(frame, EncodedFrame) else EncodedFrame.of(frame)
             for subscriber in subscribers:
                 waiting = subscriber._waiting
-                subscriber.dropped += frame.camera_id in waiting
-                waiting[frame.camera_id] = encoded
+                subscriber.dropped += camera in waiting
+                waiting[camera] = encoded
         return subscribers
 
     def online(self, organisation: str, source_id: str) -> tuple[OnlineSource, ...]:

@@ -341,6 +341,17 @@ def test_frame_is_not_encoded_while_nobody_watches() -> None:
     assert (viewer.waiting, viewer.dropped) == (0, 0)
 
 
+def test_frame_that_is_encoded_already_is_handed_out_as_it_is() -> None:
+    """PW-FRAME-2, PW-FRAME-3, PW-FRAME-4: what another gateway wrote, to the letter."""
+    relay = Relay()
+    device = relay.join("acme", "drone-01")
+    viewer = relay.subscribe("acme", "drone-01", ["front"])
+    ready = EncodedFrame(frame("front", 1), '{ "type" : "video_frame" }')
+    assert relay.publish(device, ready) == (viewer,)
+    assert relay.next_for(viewer) is ready
+    assert device.cameras == {"front"}
+
+
 def test_two_connections_of_one_source_stand_side_by_side() -> None:
     """PW-DEV-10, PW-INIT-10."""
     relay = Relay()

@@ -37,3 +37,25 @@ def describe(url: str, keys: ThrowAwayKeys | None, *, version: str) -> str:
         f"  plexwire conform {url}",
     ]
     return "\n".join(lines)
+
+
+def describe_edge(url: str, upstream: str, *, version: str) -> str:
+    """Return the greeting of an edge of *upstream*: where viewers connect, and where devices do."""
+    http = url.replace("ws", "http", 1)
+    source, camera = _EXAMPLE.source_id, _EXAMPLE.cameras[0]
+    return "\n".join(
+        (
+            f"plexwire {version} serves at {url}, an edge of {upstream}  (Ctrl-C ends it)",
+            "",
+            f"  viewers  {url}{_EXAMPLE.target()}",
+            f"  devices  {upstream}{DEVICE_PATH}",
+            f"  health   {http}/health",
+            f"  metrics  {http}/metrics",
+            "",
+            "Keys are those of the upstream.  Then try:",
+            "",
+            f"  plexwire publish {upstream} --source-id {source} --camera {camera}",
+            f"  plexwire watch {url} --source-id {source} --camera {camera}",
+            f"  plexwire conform {url} --device-url {upstream}",
+        )
+    )

@@ -22,7 +22,7 @@ from plexwire_protocol import (
     Role,
     State,
 )
-from plexwire_server._keys import Granted, Refused, Scope
+from plexwire_server._keys import Granted, Refused, Scope, Verdict
 from plexwire_server._report import ConnectionReport
 from plexwire_trio import Connection
 
@@ -100,7 +100,12 @@ class Conversation(ABC, Generic[S]):
 
     async def answer(self, api_key: str) -> None:
         """Have the key checked, and let the peer in or turn it away."""
-        verdict = await self.gateway.check_key(api_key)
+        self.settle(await self.gateway.check_key(api_key))
+        await self.connection.flush()
+        await self.stream()
+
+    def settle(self, verdict: Verdict) -> None:
+        """Let the peer in or turn it away, as *verdict* says."""
         if self.session.state is not State.CHECKING_KEY:
             return  # the peer did not wait for it
         match verdict:
@@ -118,8 +123,6 @@ class Conversation(ABC, Generic[S]):
                 self.report.organisation = verdict.organisation
                 self.report.key_name = verdict.key_name
                 self.admit(verdict)
-        await self.connection.flush()
-        await self.stream()
 
     async def stream(self) -> None:
         """Do what there is to do beside reading, if the peer was let in."""

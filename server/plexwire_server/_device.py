@@ -62,7 +62,7 @@ class DeviceConversation(Conversation[GatewayDeviceSession]):
         self.report.frame_bytes += len(frame.jpeg)
         refused = self._publisher.refused
         for subscriber in self.gateway.relay.publish(self._publisher, frame):
-            self.gateway.viewers[subscriber].ring()
+            self.gateway.viewers[subscriber].expect(frame.camera_id)
         if self._publisher.refused > refused:
             self._drop("too_many_cameras")
 

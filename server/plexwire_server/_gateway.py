@@ -37,7 +37,8 @@ from plexwire_server._http import (
 )
 from plexwire_server._keys import Granted, KeyChecker, Refused, Verdict
 from plexwire_server._limits import Limits
-from plexwire_server._metrics import CONTENT_TYPE, Metrics
+from plexwire_server._metrics import Metrics
+from plexwire_server._prometheus import CONTENT_TYPE, Page
 from plexwire_server._replay import ReplayStream
 from plexwire_server._report import ConnectionReport, peer_name
 from plexwire_server._viewer import ViewerConversation
@@ -95,7 +96,7 @@ class Gateway:
         self.keys = keys
         self.limits = Limits() if limits is None else limits
         self.unix_ms = unix_ms
-        self.metrics = Metrics()
+        self.metrics = Metrics(started=unix_ms() / 1000)
         self.relay = Relay()
         #: The viewers that are streaming, by what the relay knows them as.
         self.viewers: dict[Subscriber, ViewerConversation] = {}
@@ -304,23 +305,32 @@ class Gateway:
 
     def health(self) -> Answer:
         """Say that the gateway serves; one that is about to go answers everything with 503."""
-        told = {
+        return Answer(HTTPStatus.OK, json.dumps(self.condition()) + "\n", "application/json")
+
+    def condition(self) -> dict[str, object]:
+        """Return what `health` says."""
+        return {
             "status": "ok",
             "viewers": self._open[Role.VIEWER],
             "devices": self._open[Role.DEVICE],
         }
-        return Answer(HTTPStatus.OK, json.dumps(told) + "\n", "application/json")
 
     def metrics_page(self) -> Answer:
         """Return the counters for Prometheus."""
-        text = self.metrics.render(
+        page = Page()
+        self.write_metrics(page)
+        return Answer(HTTPStatus.OK, page.text, CONTENT_TYPE)
+
+    def write_metrics(self, page: Page) -> None:
+        """Write what this gateway counts on *page*."""
+        self.metrics.write(
+            page,
             viewers=self._open[Role.VIEWER],
             devices=self._open[Role.DEVICE],
             unauthenticated=self._unauthenticated,
             waiting=sum(subscriber.waiting for subscriber in self.viewers),
             replaced=sum(subscriber.dropped for subscriber in self.viewers),
         )
-        return Answer(HTTPStatus.OK, text, CONTENT_TYPE)
 
     async def drain(self) -> None:
         """Close everybody with 1001 and take nobody in any more; returns when the last one is gone.  [PW-CLOSE-3]

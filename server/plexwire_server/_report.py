@@ -1,12 +1,10 @@
-"""What is told of a connection at its end: one line, for people or for machines, and never a key."""
-
-import json
-from datetime import UTC, datetime
+"""What is told of a connection at its end."""
 
 import trio
 from attrs import define
 
 from plexwire_protocol import Close, CloseCode, Role
+from plexwire_server._lines import LogEvent, Told
 
 
 @define(eq=False, kw_only=True)
@@ -50,9 +48,9 @@ class ConnectionReport:
         """Whether an operator wants to read of it: not of health checks, nor of ports that were only touched."""
         return bool(self.role or self.error) or (self.status is not None and self.status >= 400)
 
-    def members(self) -> dict[str, str | int | float | list[str]]:
+    def members(self) -> dict[str, Told]:
         """Return what there is to tell, under stable names."""
-        told: dict[str, str | int | float | list[str]] = {"peer": self.peer}
+        told: dict[str, Told] = {"peer": self.peer}
         told["role"] = "http" if self.role is None else self.role.value
         if self.status is not None:
             told["status"] = self.status
@@ -61,7 +59,9 @@ class ConnectionReport:
         if self.cameras:
             told["cameras"] = list(self.cameras)
         if self.organisation:
-            told |= {"organisation": self.organisation, "key": self.key_name}
+            told["organisation"] = self.organisation
+        if self.organisation or self.key_name:
+            told["key"] = self.key_name
         if self.close is not None:
             told |= {"code": int(self.close.code), "reason": self.close.reason}
             told["by"] = "" if self.by is None else self.by.value
@@ -73,26 +73,9 @@ class ConnectionReport:
         return told
 
 
-def as_json(report: ConnectionReport, *, at: datetime | None = None) -> str:
-    """Return *report* as one line of JSON."""
-    return json.dumps({"time": _stamp(at), "event": "connection", **report.members()})
-
-
-def as_text(report: ConnectionReport, *, at: datetime | None = None) -> str:
-    """Return *report* as one line for people."""
-    # What a peer chose (a camera, a reason) is quoted: it can't add a line, nor a colour.
-    told = (f"{name}={_word(value)}" for name, value in report.members().items() if value != "")
-    return " ".join((_stamp(at), *told))
-
-
-def _word(value: str | float | list[str]) -> str:
-    text = json.dumps(value)
-    plain = text.strip('"')
-    return plain if isinstance(value, str) and plain == value and " " not in value else text
-
-
-def _stamp(at: datetime | None) -> str:
-    return (at or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def as_event(report: ConnectionReport) -> LogEvent:
+    """Return *report* as what the log has a line of."""
+    return LogEvent("connection", report.members())
 
 
 def peer_name(stream: trio.abc.Stream) -> str:

@@ -1,9 +1,10 @@
 """The gateway's side of one viewer: newest frame wins, and nobody else notices how fast it reads."""
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import trio
+from trio_websocket import WebSocketConnection
 
 from plexwire_protocol import (
     EncodedFrame,
@@ -15,6 +16,10 @@ from plexwire_protocol import (
 )
 from plexwire_server._conversation import Conversation
 from plexwire_server._keys import Granted, Scope
+from plexwire_server._report import ConnectionReport
+
+if TYPE_CHECKING:
+    from plexwire_server._gateway import Gateway
 
 
 class ViewerConversation(Conversation[GatewayViewerSession]):
@@ -25,6 +30,17 @@ class ViewerConversation(Conversation[GatewayViewerSession]):
 
     _subscriber: Subscriber | None = None
     _bell: trio.Event | None = None
+
+    def __init__(
+        self,
+        gateway: "Gateway",
+        session: GatewayViewerSession,
+        ws: WebSocketConnection,
+        report: ConnectionReport,
+    ) -> None:
+        super().__init__(gateway, session, ws, report)
+        #: When the frame came that waits, by camera.
+        self._came: dict[str, float] = {}
 
     @property
     def waiting(self) -> int:
@@ -55,6 +71,11 @@ class ViewerConversation(Conversation[GatewayViewerSession]):
             granted.organisation, address.source_id, address.cameras
         )
 
+    def expect(self, camera_id: str) -> None:
+        """Take note that a frame of this camera came, and wake the writer."""
+        self._came[camera_id] = trio.current_time()
+        self.ring()
+
     def ring(self) -> None:
         """Wake the writer: a frame waits."""
         if self._bell is not None:
@@ -65,10 +86,14 @@ class ViewerConversation(Conversation[GatewayViewerSession]):
         while self.session.state is State.STREAMING:
             frame = self.next_frame()
             if frame is None:
-                self._bell = trio.Event()
-                await self._bell.wait()
+                await self.rest()
             else:
                 await self.send_frame(frame)
+
+    async def rest(self) -> None:
+        """Wait until the writer is woken."""
+        self._bell = trio.Event()
+        await self._bell.wait()
 
     def next_frame(self) -> EncodedFrame | None:
         """Take the next frame for this viewer, if one waits."""
@@ -76,9 +101,12 @@ class ViewerConversation(Conversation[GatewayViewerSession]):
 
     async def send_frame(self, frame: EncodedFrame) -> None:
         """Write one frame; waits while the viewer does not read."""
+        came = self._came.pop(frame.frame.camera_id, None)
         self.session.send(frame, now=trio.current_time())
         await self.connection.flush()
         metrics = self.gateway.metrics
+        if came is not None:
+            metrics.frame_delay.observe(trio.current_time() - came)
         self.report.frames += 1
         self.report.frame_bytes += len(frame.text)
         metrics.frames_out += 1

@@ -1,11 +1,8 @@
 """`plexwire serve` and `plexwire keys`."""
 
-import errno
-import signal
-import socket
+import logging
 import ssl
-import sys
-from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -14,14 +11,26 @@ import click
 import trio
 
 from plexwire_protocol import __version__
-from plexwire_server._banner import base_url, describe
+from plexwire_server._banner import base_url, describe, describe_edge
+from plexwire_server._edge import open_edge
 from plexwire_server._gateway import Gateway
 from plexwire_server._keyfile import KeyFileError, append_table, write_environment
-from plexwire_server._keys import KeyRecord, KeyStore, Scope, digest_of, draw_key
+from plexwire_server._keys import (
+    KeyRecord,
+    KeyStore,
+    Scope,
+    ThrowAwayKeys,
+    digest_of,
+    draw_key,
+)
 from plexwire_server._limits import Limits
-from plexwire_server._report import ConnectionReport, as_json, as_text
+from plexwire_server._lines import LineFormatter, LogEvent, LogFormat, write_line
+from plexwire_server._report import ConnectionReport, as_event
+from plexwire_server._running import explain, serve_until_told
 from plexwire_server._serve import Address
-from plexwire_server._serve import serve as serve_gateway
+from plexwire_server._tls import TlsError, client_context, server_context
+from plexwire_server._upstream import DELAY_S, MAX_ATTEMPTS, Upstream
+from plexwire_trio import BadUrl, GatewayUrl
 
 #: Where the gateway listens unless told otherwise.
 DEFAULT_PORT: Final = 8700
@@ -48,6 +57,30 @@ _LIMITS: Final = Limits()
     "--write-keys",
     type=click.Path(path_type=Path),
     help="Write the made-up keys to this file too, as NAME=value lines.",
+)
+@click.option(
+    "--upstream",
+    metavar="URL",
+    help="Be an edge: relay this other gateway, which judges the keys.",
+)
+@click.option(
+    "--upstream-ca",
+    type=click.Path(path_type=Path),
+    help="Who signed the certificate of a wss:// upstream, PEM.  Without it, whom the system trusts.",
+)
+@click.option(
+    "--upstream-attempts",
+    type=click.IntRange(min=1),
+    default=MAX_ATTEMPTS,
+    show_default=True,
+    help="How often an edge tries to get a lost upstream back before it closes viewers with 1011.",
+)
+@click.option(
+    "--upstream-delay",
+    type=click.FloatRange(min=0.1, max=3600),
+    default=DELAY_S,
+    show_default=True,
+    help="Seconds before each of these attempts.",
 )
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain, PEM.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key, PEM.")
@@ -81,16 +114,20 @@ _LIMITS: Final = Limits()
 )
 @click.option(
     "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
+    type=click.Choice([form.value for form in LogFormat]),
+    default=LogFormat.TEXT.value,
     show_default=True,
-    help="Form of the line that each connection leaves on stderr.",
+    help="Form of the log on stderr: a line a connection, and what else happens.",
 )
 def serve(
     host: str,
     port: int,
     keys_file: Path | None,
     write_keys: Path | None,
+    upstream: str | None,
+    upstream_ca: Path | None,
+    upstream_attempts: int,
+    upstream_delay: float,
     tls_cert: Path | None,
     tls_key: Path | None,
     max_unauthenticated: int,
@@ -101,33 +138,23 @@ def serve(
 ) -> None:
     """Run a gateway: viewers and devices on one port, until Ctrl-C or SIGTERM.
 
+    With --upstream it is an edge: viewers connect here and devices there, and viewers stay while that gateway restarts.
     Also there: GET /health and GET /metrics.
     """
     if keys_file is not None and write_keys is not None:
         raise click.UsageError("--write-keys writes made-up keys; it does not go with --keys.")
-    ssl_context = _load_tls(tls_cert, tls_key)
-    try:
-        if keys_file is not None:
-            store, made_up = KeyStore.read(keys_file), None
-        else:
-            store, made_up = KeyStore.throw_away()
-        if write_keys is not None and made_up is not None:
-            write_environment(write_keys, made_up.as_environment())
-    except KeyFileError as error:
-        raise click.ClickException(str(error)) from None
+    if upstream is not None and (keys_file is not None or write_keys is not None):
+        raise click.UsageError(
+            "The upstream judges keys; --keys and --write-keys are for it alone."
+        )
+    if upstream_ca is not None and upstream is None:
+        raise click.UsageError("--upstream-ca goes with --upstream.")
+    log = partial(write_line, form=LogFormat(log_format))
+    _log_like(LogFormat(log_format))
 
-    form = as_json if log_format == "json" else as_text
-
-    def log(report: ConnectionReport) -> None:
+    def log_end(report: ConnectionReport) -> None:
         if report.worth_a_line:
-            print(form(report), file=sys.stderr, flush=True)
-
-    def announce(addresses: list[Address]) -> None:
-        url = base_url(*addresses[0], secure=ssl_context is not None)
-        if write_keys is not None and made_up is not None:
-            # The file is written again: only now is it known where we listen, and a script may wait for that line.
-            write_environment(write_keys, {**made_up.as_environment(), "PLEXWIRE_URL": url})
-        click.echo(describe(url, made_up, version=__version__))
+            log(as_event(report))
 
     limits = Limits(
         unauthenticated=max_unauthenticated,
@@ -135,38 +162,50 @@ def serve(
         message_bytes=max_message_bytes,
         head_s=handshake_seconds,
     )
-    gateway = Gateway(store, limits=limits, on_end=log)
-    refused = trio.run(_serve_until_told, gateway, host, port, ssl_context, announce)
+    made_up: ThrowAwayKeys | None = None
+    edge_of: Upstream | None = None
+    opening: AbstractAsyncContextManager[Gateway]
+    try:
+        ssl_context = _load_tls(tls_cert, tls_key)
+        if upstream is not None:
+            edge_of = Upstream(
+                url=_other_gateway(upstream, host, port, authority=upstream_ca),
+                max_attempts=upstream_attempts,
+                delay_s=upstream_delay,
+                ssl_context=None if upstream_ca is None else client_context(upstream_ca),
+            )
+            opening = open_edge(edge_of, limits=limits, on_end=log_end, on_event=log)
+        else:
+            store, made_up = _load_keys(keys_file)
+            if write_keys is not None and made_up is not None:
+                write_environment(write_keys, made_up.as_environment())
+            opening = nullcontext(Gateway(store, limits=limits, on_end=log_end))
+    except (BadUrl, KeyFileError, TlsError) as error:
+        raise click.ClickException(str(error)) from None
+
+    def announce(addresses: list[Address]) -> None:
+        url = base_url(*addresses[0], secure=ssl_context is not None)
+        if write_keys is not None and made_up is not None:
+            # The file is written again: only now is it known where we listen, and a script may wait for that line.
+            write_environment(write_keys, {**made_up.as_environment(), "PLEXWIRE_URL": url})
+        started = {"url": url, "version": __version__}
+        if edge_of is None:
+            click.echo(describe(url, made_up, version=__version__))
+        else:
+            started["upstream"] = str(edge_of.url)
+            click.echo(describe_edge(url, str(edge_of.url), version=__version__))
+        log(LogEvent("started", started))
+
+    refused = trio.run(serve_until_told, opening, host, port, ssl_context, announce, log)
     if refused is not None:
-        raise click.ClickException(_explain(refused, host, port))
+        raise click.ClickException(explain(refused, host, port))
 
 
-async def _serve_until_told(
-    gateway: Gateway,
-    host: str,
-    port: int,
-    ssl_context: ssl.SSLContext | None,
-    announce: Callable[[list[Address]], None],
-) -> OSError | None:
-    """Serve until a signal, then let everybody go; a second signal does not wait for that."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with trio.open_nursery() as nursery:
-            start = partial(serve_gateway, gateway, host=host, port=port, ssl_context=ssl_context)
-            try:
-                addresses: list[Address] = await nursery.start(start)
-            except OSError as error:
-                return error
-            announce(addresses)
-            await anext(signals)
-            nursery.start_soon(_hurry, signals, nursery.cancel_scope)
-            await gateway.drain()
-            nursery.cancel_scope.cancel()
-    return None
-
-
-async def _hurry(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
-    await anext(signals)
-    scope.cancel()
+def _log_like(form: LogFormat) -> None:
+    """Let the libraries' warnings, and crashes, go where the other lines go, and look like them."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter(form))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
 def _load_tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
@@ -174,31 +213,20 @@ def _load_tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
         return None
     if cert is None or key is None:
         raise click.UsageError("--tls-cert and --tls-key go together.")
-    for path in (cert, key):
-        if not path.is_file():
-            raise click.ClickException(f"{path}: there is no such file.")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        # Without a password of ours, OpenSSL would ask for one on the terminal.
-        context.load_cert_chain(cert, key, password="")
-    except (OSError, ValueError) as error:
-        what = error.strerror if isinstance(error, OSError) else str(error)
-        raise click.ClickException(f"{cert} and {key} are no pair to use: {what}") from None
-    return context
+    return server_context(cert, key)
 
 
-def _explain(error: OSError, host: str, port: int) -> str:
-    if isinstance(error, socket.gaierror):
-        return f"There is no interface named {host}: {error.strerror}."
-    match error.errno:
-        case errno.EADDRINUSE:
-            return f"Port {port} on {host} is in use; choose another with --port."
-        case errno.EADDRNOTAVAIL:
-            return f"This machine has no address {host}; choose another with --host."
-        case errno.EACCES:
-            return f"Port {port} needs more rights; choose one above 1023 with --port."
-        case _:
-            return f"Can't listen on {host} port {port}: {error.strerror}."
+def _load_keys(keys_file: Path | None) -> tuple[KeyStore, ThrowAwayKeys | None]:
+    return KeyStore.throw_away() if keys_file is None else (KeyStore.read(keys_file), None)
+
+
+def _other_gateway(text: str, host: str, port: int, *, authority: Path | None) -> GatewayUrl:
+    url = GatewayUrl.parse(text)
+    if authority is not None and not url.secure:
+        raise click.UsageError("--upstream-ca goes with a wss:// upstream.")
+    if url.port == port and url.host in (host, "localhost"):
+        raise click.UsageError("An edge can't be its own upstream; choose another --port.")
+    return url
 
 
 @click.group()

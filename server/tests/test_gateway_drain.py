@@ -9,7 +9,8 @@ import trio.testing
 
 from plexwire_protocol import DEVICE_PATH, Close, CloseCode, Role, VideoFrame, encode_device_frame
 from plexwire_server import ConnectionReport, Granted, Limits, Verdict
-from plexwire_server._report import as_json, as_text
+from plexwire_server._lines import json_line, text_line
+from plexwire_server._report import as_event
 from plexwire_server.testing import ADDRESS, open_bench
 
 FRAME = encode_device_frame(
@@ -109,7 +110,7 @@ async def test_every_connection_is_told_of_once_and_no_key_with_it(
             await (await bench.knock_as_viewer(key)).hear_the_end()
         await trio.testing.wait_all_tasks_blocked()
 
-    told = [json.loads(as_json(report)) for report in reports]
+    told = [json.loads(json_line(as_event(report))) for report in reports]
     assert [(t["role"], t["code"], t["by"]) for t in told] == [
         ("viewer", 1000, "viewer"),
         ("device", 1006, "device"),
@@ -122,7 +123,12 @@ async def test_every_connection_is_told_of_once_and_no_key_with_it(
     assert (first["source"], first["cameras"]) == ("robot-01", ["front"])
     assert (second["source"], second["cameras"]) == ("robot-01", ["front"])
     assert (first["organisation"], first["key"]) == ("throw-away", "viewer")
-    text = "\n".join(map(as_text, reports)) + json.dumps(told) + repr(bench) + repr(reports)
+    text = (
+        "\n".join(text_line(as_event(report)) for report in reports)
+        + json.dumps(told)
+        + repr(bench)
+        + repr(reports)
+    )
     assert not any(key in text for key in keys)
 
 
@@ -138,8 +144,8 @@ def test_line_for_people_can_not_be_forged_by_what_a_peer_says() -> None:
         seconds=1.23456,
         frames=7,
     )
-    assert as_text(report, at=datetime(2026, 1, 2, tzinfo=UTC)) == (
-        "2026-01-02T00:00:00.000Z peer=127.0.0.1:5 role=viewer source=robot-01"
+    assert text_line(as_event(report), at=datetime(2026, 1, 2, tzinfo=UTC)) == (
+        "2026-01-02T00:00:00.000Z connection peer=127.0.0.1:5 role=viewer source=robot-01"
         ' cameras=["a\\"b\\n", "\\u001b[31m"] code=4000 reason="x\\" code=1000\\nrole=device"'
         " by=viewer seconds=1.235 frames=7 bytes=0 dropped=0"
     )

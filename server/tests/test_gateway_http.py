@@ -96,7 +96,7 @@ async def test_metrics_count_what_happened(autojump_clock: trio.testing.MockCloc
         assert status == 200
         assert headers["content-type"].startswith("text/plain; version=0.0.4")
         counted = {
-            name: int(value)
+            name: float(value)
             for name, value in (
                 line.rsplit(" ", 1) for line in body.splitlines() if not line.startswith("#")
             )

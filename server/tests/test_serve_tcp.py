@@ -234,9 +234,11 @@ async def test_process_says_goodbye_and_exits_0_on_a_signal(
                 nursery.cancel_scope.cancel()
     assert process.returncode == 0
     assert out == ""
-    [line] = errors.splitlines()
-    told = json.loads(line)
+    started, stopping, told, stopped = map(json.loads, errors.splitlines())
     assert (told["role"], told["code"], told["by"]) == ("viewer", 1001, "gateway")
+    events = [each["event"] for each in (started, stopping, told, stopped)]
+    assert events == ["started", "stopping", "connection", "stopped"]
+    assert (started["url"], stopping["signal"]) == (url, number.name)
     assert not any(value in errors for value in keys.values())
 
 

@@ -1,0 +1,103 @@
+"""An edge towards one viewer: the upstream lets it in, and it hears of it when the upstream is away."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import trio
+
+from plexwire_protocol import (
+    Auth,
+    Close,
+    CloseCode,
+    GatewayReconnecting,
+    Init,
+    OnlineSource,
+    State,
+    Subscriber,
+)
+from plexwire_server._feed import Feed
+from plexwire_server._keys import Granted, Scope
+from plexwire_server._viewer import ViewerConversation
+
+if TYPE_CHECKING:
+    from plexwire_server._edge import EdgeGateway
+
+
+class EdgeViewer(ViewerConversation):
+    """A viewer of an edge: the upstream says whether it may enter, and what its `init` holds."""
+
+    gateway: "EdgeGateway"
+
+    _feed: Feed | None = None
+    _init: Init
+    _word: GatewayReconnecting | None = None
+
+    async def answer(self, api_key: str) -> None:
+        """Ask the upstream with the viewer's own key, and stream if it is let in."""
+        asked = self.gateway.ask(self, Auth(api_key=api_key))
+        try:
+            await asked.answered.wait()
+        finally:
+            asked.abandon()
+        await self.connection.flush()
+        await self.stream()
+
+    def welcome(self, feed: Feed, init: Init) -> None:
+        """Let the viewer in, with the *init* of the upstream, to watch *feed*."""
+        self._feed, self._init = feed, init
+        self.settle(Granted("", frozenset({Scope.READ}), feed.share.key_name))
+        self.connection.flush_soon()
+
+    def cut_off(self, close: Close) -> None:
+        """End the stream because of the upstream, or before it began."""
+        if self.session.state is State.CHECKING_KEY and close.code == CloseCode.INTERNAL_ERROR:
+            self.gateway.metrics.key_check_failures += 1
+        self.session.close(close.code, close.reason, now=trio.current_time())
+        self.connection.flush_soon()
+
+    def admit(self, granted: Granted) -> None:
+        """Send the `init`, subscribe, and join the feed."""
+        super().admit(granted)
+        if self._feed is not None:
+            self._feed.join(self)
+
+    def leave(self) -> None:
+        """Unsubscribe, and leave the feed."""
+        super().leave()
+        if self._feed is not None:
+            self._feed.leave(self)
+
+    def online(self, granted: Granted) -> Iterable[OnlineSource]:
+        """Return what the upstream says is online."""
+        return self._init.online_sources
+
+    def subscribe(self, granted: Granted) -> Subscriber:
+        """Ask the relay for the cameras of the address, as the feed has them."""
+        address = self.session.address
+        name = "" if self._feed is None else self._feed.name
+        return self.gateway.relay.subscribe(name, address.source_id, address.cameras)
+
+    # ── gateway_reconnecting ─────────────────────────────────────────────────────────────────
+
+    def tell(self, word: GatewayReconnecting) -> None:
+        """Send *word* once the frames that wait are out; a viewer that stalls gets the last one alone."""
+        self._word = word
+        self.ring()
+
+    def withdraw_word(self) -> None:
+        """Forget a word that was not sent yet, as the upstream is back."""
+        self._word = None
+
+    def expect(self, camera_id: str) -> None:
+        """Take note of a frame: with it the upstream is back."""
+        self.withdraw_word()
+        super().expect(camera_id)
+
+    async def rest(self) -> None:
+        """Send the word that waits, or wait."""
+        if self._word is None:
+            await super().rest()
+            return
+        word, self._word = self._word, None
+        self.session.send(word, now=trio.current_time())
+        await self.connection.flush()

@@ -1,0 +1,280 @@
+"""One stream of the upstream, shared by the viewers of an edge that asked for the same with the same key."""
+
+from typing import TYPE_CHECKING, Final
+
+import trio
+from attrs import define, field, frozen
+from wsproto.frame_protocol import CloseReason
+
+from plexwire_protocol import (
+    Auth,
+    Close,
+    CloseCode,
+    EncodedFrame,
+    Event,
+    GatewayReconnecting,
+    Init,
+    MessageReceived,
+    MessageRefused,
+    Publisher,
+    StreamAddress,
+    VideoFrame,
+)
+from plexwire_server._lines import Told
+from plexwire_server._upstream import Link
+
+if TYPE_CHECKING:
+    from plexwire_server._edge import EdgeGateway
+    from plexwire_server._edge_viewer import EdgeViewer
+
+#: Why a frame of the upstream goes nowhere: nobody asked for its source or camera.
+FOREIGN: Final = "foreign"
+
+#: Codes of RFC 6455's registry that tell a viewer something about itself, as those from 4000 on do.
+_PERSONAL: Final = (CloseReason.POLICY_VIOLATION, CloseReason.TRY_AGAIN_LATER)
+
+
+@frozen
+class Share:
+    """What viewers have in common that share a feed; the key is there as a digest alone."""
+
+    key_digest: bytes = field(repr=False)
+    source_id: str
+    cameras: frozenset[str]
+
+    @property
+    def key_name(self) -> str:
+        """What tells keys apart in a log, for as long as the edge runs."""
+        return self.key_digest.hex()[:12]
+
+
+@define(eq=False)
+class _Outage:
+    """The time without the upstream; `lost` is how it went."""
+
+    lost: Close
+    since: float
+    attempt: int = field(default=0, init=False)
+    hurried: bool = field(default=False, init=False)
+    pause: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+
+
+class Feed:
+    """Asks the upstream whether *first* may enter, and then feeds it and whoever joins, until the last one leaves.
+
+    `run` is its whole life.  Where the edge has a feed of the same `share` already, this one only asks: *first* gets the
+    fresh `init` that it fetched, and joins the other.  `answered` is set once that is decided, `over` at the very end.
+    """
+
+    def __init__(
+        self,
+        edge: "EdgeGateway",
+        name: str,
+        share: Share,
+        address: StreamAddress,
+        auth: Auth,
+        first: "EdgeViewer",
+    ) -> None:
+        #: What the relay knows it as.
+        self.name = name
+        self.share = share
+        self.viewers: dict[EdgeViewer, None] = {}
+        self.answered = trio.Event()
+        self.over = trio.Event()
+        self._edge = edge
+        self._address = address
+        self._auth = auth
+        self._asking: EdgeViewer | None = first
+        self._publisher: Publisher | None = None
+        self._outage: _Outage | None = None
+        self._scope = trio.CancelScope()
+        self._welcomed_at = 0.0
+        self._link = self._new_link()
+
+    def __repr__(self) -> str:
+        return f"<Feed of {self.share.source_id} for {len(self.viewers)} viewers>"
+
+    @property
+    def away(self) -> bool:
+        """Whether the upstream is away, and viewers wait for it."""
+        return self._outage is not None
+
+    async def run(self) -> None:
+        """Feed the viewers; raises nothing: an error of ours closes them with 1011, and is counted.  [PW-CLOSE-2]"""
+        end = Close(CloseCode.INTERNAL_ERROR)
+        try:
+            with self._scope:
+                end = await self._feed()
+        except Exception as error:
+            self._edge.note_feed_crash(error)
+        finally:
+            self._release(end)
+
+    async def _feed(self) -> Close:
+        close = await self._play()
+        if self._asking is not None:
+            return _passed_on(close)
+        while self.viewers and close.may_retry:
+            close, gave_up = await self._reconnect(close)
+            if gave_up:
+                break
+        return close
+
+    # ── viewers ──────────────────────────────────────────────────────────────────────────────
+
+    def join(self, viewer: "EdgeViewer") -> None:
+        """Take in *viewer*, which was let in."""
+        self.viewers[viewer] = None
+
+    def leave(self, viewer: "EdgeViewer") -> None:
+        """Let *viewer* go; with the last one the feed ends."""
+        self.viewers.pop(viewer, None)
+        if not self.viewers:
+            self._stop()
+
+    def abandon(self) -> None:
+        """Ask no longer: the viewer has gone."""
+        if self._asking is not None:
+            self._asking = None
+            self._scope.cancel()
+
+    def hurry(self) -> None:
+        """Try at once, as the upstream is there again: once an outage, or a busy edge would use up all attempts so."""
+        if self._outage is not None and not self._outage.hurried:
+            self._outage.hurried = True
+            self._outage.pause.cancel()
+
+    def _stop(self) -> None:
+        self._edge.forget(self)
+        if self._link.welcomed and not self.away:
+            self._link.close()
+        else:
+            self._scope.cancel()
+
+    def _release(self, end: Close) -> None:
+        self._edge.forget(self)
+        if self._asking is not None:
+            self._asking.cut_off(end)
+        for viewer in self.viewers:
+            viewer.cut_off(end)
+        if self._publisher is not None:
+            self._edge.relay.leave(self._publisher)
+            self._tell("feed_closed")
+        self._edge.ended(self)
+        self.answered.set()
+        self.over.set()
+
+    # ── the upstream ─────────────────────────────────────────────────────────────────────────
+
+    def _new_link(self) -> Link:
+        return Link(self._edge.upstream, self._edge.limits, self._address, self._auth, self._handle)
+
+    async def _play(self) -> Close:
+        close = await self._link.play()
+        if not self._link.welcomed:
+            self._edge.note_refusal(self._link, close)
+        return close
+
+    async def _reconnect(self, lost: Close) -> tuple[Close, bool]:
+        """Get the upstream back; return how its stream ended the next time, or how viewers end, as it is given up."""
+        upstream = self._edge.upstream
+        self._outage = outage = _Outage(lost, trio.current_time())
+        self._edge.upstream_metrics.note_loss(lost)
+        self._tell("feed_lost", viewers=len(self.viewers), **_as_told(lost))
+        for outage.attempt in range(1, upstream.max_attempts + 1):
+            await self._wait(outage)
+            self._link = self._new_link()
+            close = await self._play()
+            if self._link.welcomed:
+                return close, False
+            told = _as_told(close, self._link.problem)
+            self._tell("feed_attempt_failed", attempt=outage.attempt, **told)
+            if not close.may_retry:
+                return close, True
+        self._edge.upstream_metrics.gave_up += 1
+        self._tell("feed_gave_up", seconds=_since(outage))
+        return Close(CloseCode.INTERNAL_ERROR, "the upstream gateway did not come back"), True
+
+    async def _wait(self, outage: _Outage) -> None:
+        """Tell the viewers of the next attempt, and wait until it is due.  [PW-RECON-1]"""
+        delay = self._edge.upstream.delay_s
+        lasted = outage.since - self._welcomed_at
+        if outage.attempt == 1 and outage.lost.code == CloseCode.TIMEOUT and lasted >= delay:
+            delay = 0  # a regular end: whoever wants to go on connects again at once  [PW-TIME-3]
+        self._pass_on(self._edge.upstream.word(outage.attempt, delay_s=delay))
+        self._edge.upstream_metrics.attempts += 1
+        with trio.move_on_after(delay) as outage.pause:
+            await trio.sleep_forever()
+
+    # ── what it sends ────────────────────────────────────────────────────────────────────────
+
+    def _handle(self, event: Event, text: str) -> None:
+        match event:
+            case MessageReceived(message=Init() as init):
+                self._welcome(init)
+            case MessageReceived(message=VideoFrame() as frame):
+                self._publish(frame, text)
+            case MessageReceived(message=GatewayReconnecting() as word):
+                self._pass_on(word)
+            case MessageRefused(error):
+                self._edge.metrics.dropped[error.refusal.value] += 1
+            case _:
+                pass
+
+    def _welcome(self, init: Init) -> None:
+        """Let in who asks, in one step with the `init`: the frames behind it are for that viewer too.  [PW-INIT-3]"""
+        self._welcomed_at = trio.current_time()
+        if self._outage is not None:
+            # The viewers have had their init, and get no other one.  [PW-INIT-1]
+            outage, self._outage = self._outage, None
+            self._tell("feed_back", attempt=outage.attempt, seconds=_since(outage))
+            for viewer in self.viewers:
+                viewer.withdraw_word()
+        elif self._asking is not None:
+            viewer, self._asking = self._asking, None
+            feed = self._edge.feed_for(self)
+            if feed is self:
+                self._publisher = self._edge.relay.join(self.name, self.share.source_id)
+                self._tell("feed_opened")
+            else:
+                self._link.close()
+            viewer.welcome(feed, init)
+            self.answered.set()
+            if not feed.viewers:
+                feed._stop()
+        self._edge.note_welcome()
+
+    def _publish(self, frame: VideoFrame, text: str) -> None:
+        metrics = self._edge.metrics
+        share = self.share
+        if frame.source_id != share.source_id or frame.camera_id not in share.cameras:
+            metrics.dropped[FOREIGN] += 1
+        elif self._publisher is not None:
+            metrics.frames_in += 1
+            metrics.bytes_in += len(frame.jpeg)
+            self._edge.hand_out(self._publisher, EncodedFrame(frame, text))
+
+    def _pass_on(self, word: GatewayReconnecting) -> None:
+        for viewer in self.viewers:
+            viewer.tell(word)
+
+    def _tell(self, name: str, **members: Told) -> None:
+        share = self.share
+        self._edge.tell(name, source=share.source_id, cameras=sorted(share.cameras), **members)
+
+
+def _passed_on(close: Close) -> Close:
+    """Return what a viewer is closed with whom the upstream did not let in: what concerns the viewer is passed on."""
+    personal = close.code in _PERSONAL or 4000 <= close.code < 5000
+    if personal and close.code != CloseCode.TIMEOUT:
+        return close
+    return Close(CloseCode.INTERNAL_ERROR, "the upstream gateway can't be reached")
+
+
+def _as_told(close: Close, problem: str = "") -> dict[str, Told]:
+    told: dict[str, Told] = {"code": int(close.code), "reason": close.reason}
+    return {**told, "problem": problem} if problem else told
+
+
+def _since(outage: _Outage) -> float:
+    return round(trio.current_time() - outage.since, 3)
