@@ -55,6 +55,11 @@ class Peer:
         message: dict[str, Any] = json.loads(await self.ws.get_message())
         return message
 
+    @property
+    def last_word(self) -> str:
+        """The reason of the close; empty before it."""
+        return (self.ws.closed and self.ws.closed.reason) or ""
+
     async def hear_the_end(self) -> int:
         """Pass over what still comes, and return the close code."""
         while True:
@@ -145,10 +150,14 @@ async def open_bench(
 
 @define(eq=False)
 class Wire:
-    """The way of an edge to its upstream, which can be cut.  `dialled` counts how often it was tried."""
+    """The way of an edge to its upstream, which can be cut.  `dialled` counts how often it was tried.
+
+    While it is `mute`, new streams open and lead nowhere.
+    """
 
     upstream: Bench
     whole: bool = field(default=True, init=False)
+    mute: bool = field(default=False, init=False)
     dialled: int = field(default=0, init=False)
     _streams: list[FarEnd] = field(factory=list[FarEnd], init=False)
 
@@ -163,7 +172,8 @@ class Wire:
         self.dialled += 1
         if not self.whole:
             raise NothingListens(f"Nothing listens at {url.place}.", "The wire is cut.")
-        self._streams.append(stream := self.upstream.connect())
+        stream = trio.testing.memory_stream_pair()[1] if self.mute else self.upstream.connect()
+        self._streams.append(stream)
         return stream
 
     async def cut(self) -> None:
