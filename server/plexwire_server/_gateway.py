@@ -37,6 +37,7 @@ from plexwire_server._http import (
 )
 from plexwire_server._keys import Granted, KeyChecker, Refused, Verdict
 from plexwire_server._limits import Limits
+from plexwire_server._lines import trace_without
 from plexwire_server._metrics import Metrics
 from plexwire_server._prometheus import CONTENT_TYPE, Page
 from plexwire_server._replay import ReplayStream
@@ -243,7 +244,7 @@ class Gateway:
                 verdict = self.keys.check(api_key)
                 return await verdict if isinstance(verdict, Awaitable) else verdict
             except Exception as error:
-                _log.error("A key could not be checked.", exc_info=error)
+                _log.error("A key could not be checked.\n%s", trace_without(error, api_key))
         self.metrics.key_check_failures += 1
         return Refused(CloseCode.INTERNAL_ERROR)
 

@@ -101,7 +101,9 @@ async def read_request(stream: trio.abc.ReceiveStream, *, max_bytes: int) -> Req
             connection.next_event()
     except h11.RemoteProtocolError as error:
         status = HTTPStatus(error.error_status_hint)
-        raise RequestRefused(refuse(status, f"This is no HTTP request: {error}")) from None
+        # Behind a colon the library quotes what came, and with it perhaps a key.
+        problem = str(error).partition(":")[0]
+        raise RequestRefused(refuse(status, f"This is no HTTP request: {problem}")) from None
     if has_body and event.method == b"GET":
         raise RequestRefused(refuse(HTTPStatus.BAD_REQUEST, "A GET has no body here."))
     return Request(

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,7 +16,7 @@ Told: TypeAlias = str | int | float | list[str]
 
 # A key can turn up wherever a peer may choose a word: as a camera, a source, a close reason.
 _KEY: Final = re.compile(r"plx_[\w.~+/=%-]*", re.IGNORECASE | re.ASCII)
-_REDACTED: Final = "plx_…"
+_REDACTED: Final = "plx_***"
 
 
 class LogFormat(StrEnum):
@@ -36,6 +37,12 @@ class LogEvent:
 def redact(text: str) -> str:
     """Return *text* with whatever looks like a key taken out."""
     return _KEY.sub(_REDACTED, text)
+
+
+def trace_without(error: Exception, secret: str) -> str:
+    """Return the traceback of *error* without *secret*, which whoever raised it may have put into its text."""
+    trace = "".join(traceback.format_exception(error)).rstrip()
+    return trace.replace(secret, _REDACTED) if secret else trace
 
 
 def json_line(event: LogEvent, *, at: datetime | None = None) -> str:
