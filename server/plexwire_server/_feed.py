@@ -231,14 +231,14 @@ class Feed:
             for viewer in self.viewers:
                 viewer.withdraw_word()
         elif self._asking is not None:
-            viewer, self._asking = self._asking, None
             feed = self._edge.feed_for(self)
             if feed is self:
                 self._publisher = self._edge.relay.join(self.name, self.share.source_id)
                 self._tell("feed_opened")
             else:
                 self._link.close()
-            viewer.welcome(feed, init)
+            self._asking.welcome(feed, init)
+            self._asking = None
             self.answered.set()
             if not feed.viewers:
                 feed._stop()

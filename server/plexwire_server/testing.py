@@ -14,18 +14,15 @@ from typing import Any, TypeAlias
 
 import trio
 import trio.testing
-from attrs import define, field, frozen
+from attrs import define, frozen
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from plexwire_protocol import DEVICE_PATH, StreamAddress
-from plexwire_server._edge import EdgeGateway, open_edge
 from plexwire_server._gateway import Gateway
 from plexwire_server._keys import KeyChecker, KeyStore, ThrowAwayKeys
 from plexwire_server._limits import Limits
-from plexwire_server._lines import LogEvent
 from plexwire_server._report import ConnectionReport
-from plexwire_server._upstream import Upstream
-from plexwire_trio import GatewayUrl, NothingListens, wrap_client_stream
+from plexwire_trio import wrap_client_stream
 
 FarEnd: TypeAlias = trio.abc.HalfCloseableStream
 StreamPairs: TypeAlias = Callable[[], tuple[FarEnd, FarEnd]]
@@ -145,59 +142,4 @@ async def open_bench(
     gateway = gateway_class(checker or store, limits=limits, on_end=on_end)
     async with trio.open_nursery() as nursery:
         yield Bench(gateway, keys, nursery)
-        nursery.cancel_scope.cancel()
-
-
-@define(eq=False)
-class Wire:
-    """The way of an edge to its upstream, which can be cut.  `dialled` counts how often it was tried.
-
-    While it is `mute`, new streams open and lead nowhere.
-    """
-
-    upstream: Bench
-    whole: bool = field(default=True, init=False)
-    mute: bool = field(default=False, init=False)
-    dialled: int = field(default=0, init=False)
-    _streams: list[FarEnd] = field(factory=list[FarEnd], init=False)
-
-    async def dial(self, url: GatewayUrl) -> trio.abc.Stream:
-        """Open a byte stream to the upstream.
-
-        Raises:
-            NothingListens: the wire is cut.
-
-        """
-        await trio.lowlevel.checkpoint()
-        self.dialled += 1
-        if not self.whole:
-            raise NothingListens(f"Nothing listens at {url.place}.", "The wire is cut.")
-        stream = trio.testing.memory_stream_pair()[1] if self.mute else self.upstream.connect()
-        self._streams.append(stream)
-        return stream
-
-    async def cut(self) -> None:
-        """Drop every stream, and let none through until the wire is mended."""
-        self.whole = False
-        for stream in self._streams:
-            await trio.aclose_forcefully(stream)
-        self._streams.clear()
-
-    def mend(self) -> None:
-        """Let streams through again."""
-        self.whole = True
-
-
-@asynccontextmanager
-async def open_edge_bench(
-    wire: Wire,
-    *,
-    limits: Limits | None = None,
-    on_event: Callable[[LogEvent], None] = lambda event: None,
-) -> AsyncGenerator[tuple[Bench, EdgeGateway], None]:
-    """Put an edge on a bench of its own; its keys are those of the upstream at the other end of *wire*."""
-    upstream = Upstream(url=GatewayUrl.parse("ws://upstream.example"), opener=wire.dial)
-    opening = open_edge(upstream, limits=limits, on_event=on_event)
-    async with opening as edge, trio.open_nursery() as nursery:
-        yield Bench(edge, wire.upstream.keys, nursery), edge
         nursery.cancel_scope.cancel()

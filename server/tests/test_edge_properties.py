@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio_websocket import ConnectionClosed
 
-from plexwire_protocol import CloseCode, Role, StreamAddress, VideoFrame, encode_device_frame
-from plexwire_server.testing import Peer, Wire, open_bench, open_edge_bench
+from plexwire_protocol import CloseCode, StreamAddress, VideoFrame, encode_device_frame
+from plexwire_server.edge_testing import Wire, open_edge_bench
+from plexwire_server.testing import Peer, open_bench
 
 FRAME = VideoFrame(camera_id="front", jpeg=b"\xff\xd8", width=1, height=1, timestamp=0)
 MAX_ATTEMPTS, DELAY_S = 5, 2.0
@@ -124,7 +125,7 @@ class Watcher:
 async def play(script: list[Step]) -> None:
     async with open_bench() as upstream:
         wire = Wire(upstream)
-        async with open_edge_bench(wire) as (edge, gateway):
+        async with open_edge_bench(wire) as edge:
             device = await upstream.device()
             watchers: list[Watcher] = []
             stamp = 0
@@ -181,7 +182,8 @@ async def play(script: list[Step]) -> None:
                 for watcher in watchers
                 if watcher.here
             }
-            assert upstream.gateway._open[Role.VIEWER] == len(shared)
+            gateway = edge.gateway
+            assert edge.streams_upstream == len(shared)
             assert len(gateway._running) == len(gateway._feeds) == len(shared)
             assert gateway.metrics.crashes == upstream.gateway.metrics.crashes == 0
 

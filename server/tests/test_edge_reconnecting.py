@@ -1,5 +1,6 @@
 """An edge whose upstream goes away: viewers stay, hear of it, and go on; or are let go.  In virtual time, over memory."""
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -7,13 +8,13 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from attrs import define, evolve, field, frozen
+from attrs import evolve
 from trio_websocket import WebSocketConnection
 
-from plexwire_protocol import CloseCode, Role, StreamAddress, VideoFrame, encode_device_frame
-from plexwire_server import EdgeGateway, KeyStore, LogEvent
-from plexwire_server.testing import Bench, Peer, Wire, open_bench, open_edge_bench
-from plexwire_trio import GatewayUrl, wrap_server_stream
+from plexwire_protocol import CloseCode, StreamAddress, VideoFrame, encode_device_frame
+from plexwire_server import KeyStore
+from plexwire_server.edge_testing import EdgeBench, ScriptedWire, Wire, open_edge_bench
+from plexwire_server.testing import Peer, StreamPairs, open_bench
 
 FRAME = VideoFrame(
     camera_id="front", jpeg=b"\xff\xd8" + bytes(20_000), width=1, height=1, timestamp=0
@@ -34,36 +35,22 @@ def word(attempt: int, delay_s: float = 2) -> dict[str, Any]:
     }
 
 
-@frozen
-class Pair:
-    """An edge on a bench, the wire to its upstream, and what the edge had to tell."""
-
-    edge: Bench
-    gateway: EdgeGateway
-    wire: Wire
-    events: list[LogEvent]
-
-    def told(self, name: str) -> list[dict[str, object]]:
-        return [dict(event.members) for event in self.events if event.name == name]
+@asynccontextmanager
+async def open_edge_of(wire: Wire) -> AsyncGenerator[EdgeBench, None]:
+    async with open_edge_bench(wire) as edge:
+        yield edge
+        assert edge.gateway.metrics.crashes == 0
 
 
 @asynccontextmanager
-async def open_edge_of(wire: Wire) -> AsyncGenerator[Pair, None]:
-    events: list[LogEvent] = []
-    async with open_edge_bench(wire, on_event=events.append) as (edge, gateway):
-        yield Pair(edge, gateway, wire, events)
-        assert gateway.metrics.crashes == 0
+async def open_pair() -> AsyncGenerator[EdgeBench, None]:
+    async with open_bench() as upstream, open_edge_of(Wire(upstream)) as edge:
+        yield edge
 
 
-@asynccontextmanager
-async def open_pair() -> AsyncGenerator[Pair, None]:
-    async with open_bench() as upstream, open_edge_of(Wire(upstream)) as pair:
-        yield pair
-
-
-async def goes_on(pair: Pair, *viewers: Peer, stamp: int = 99) -> None:
+async def goes_on(edge: EdgeBench, *viewers: Peer, stamp: int = 99) -> None:
     """Publish a frame at the upstream, and see it arrive."""
-    device = await pair.wire.upstream.device()
+    device = await edge.upstream.device()
     await device.say(sent(stamp))
     for viewer in viewers:
         assert (await viewer.hear())["timestamp"] == stamp
@@ -75,50 +62,50 @@ async def goes_on(pair: Pair, *viewers: Peer, stamp: int = 99) -> None:
 async def test_viewers_hear_of_each_attempt_and_then_get_frames_again(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        viewers = [await pair.edge.viewer() for _ in range(3)]
-        await goes_on(pair, *viewers, stamp=1)
-        await pair.wire.cut()
+    async with open_pair() as edge:
+        viewers = [await edge.viewer() for _ in range(3)]
+        await goes_on(edge, *viewers, stamp=1)
+        await edge.wire.cut()
         for attempt in (1, 2):
             for viewer in viewers:
                 assert await viewer.hear() == word(attempt)
             assert trio.current_time() == pytest.approx(2 * (attempt - 1))
-        pair.wire.mend()
+        edge.wire.mend()
         await trio.sleep(3)
         # No second init: the next that comes is a frame.  [PW-INIT-1]
-        await goes_on(pair, *viewers, stamp=2)
-        assert pair.wire.upstream.gateway._open[Role.VIEWER] == 1
+        await goes_on(edge, *viewers, stamp=2)
+        assert edge.streams_upstream == 1
 
-        [lost] = pair.told("feed_lost")
+        [lost] = edge.told("feed_lost")
         assert (lost["viewers"], lost["code"]) == (3, 1006)
-        [failed] = pair.told("feed_attempt_failed")
+        [failed] = edge.told("feed_attempt_failed")
         assert failed["attempt"] == 1
-        [back] = pair.told("feed_back")
+        [back] = edge.told("feed_back")
         assert (back["attempt"], back["seconds"]) == (2, 4.0)
-        counted = pair.gateway.upstream_metrics
+        counted = edge.gateway.upstream_metrics
         assert (counted.attempts, counted.gave_up, counted.losses) == (2, 0, {"1006": 1})
 
 
 async def test_attempts_count_from_1_again_after_the_upstream_was_back(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        viewer = await pair.edge.viewer()
+    async with open_pair() as edge:
+        viewer = await edge.viewer()
         for _ in range(3):
-            await pair.wire.cut()
+            await edge.wire.cut()
             assert await viewer.hear() == word(1)
             assert await viewer.hear() == word(2)
-            pair.wire.mend()
+            edge.wire.mend()
             await trio.sleep(3)
-        await goes_on(pair, viewer)
+        await goes_on(edge, viewer)
 
 
 async def test_viewers_are_closed_with_1011_when_the_upstream_is_given_up(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        viewers = [await pair.edge.viewer() for _ in range(2)]
-        await pair.wire.cut()
+    async with open_pair() as edge:
+        viewers = [await edge.viewer() for _ in range(2)]
+        await edge.wire.cut()
         for attempt in range(1, 6):
             for viewer in viewers:
                 assert await viewer.hear() == word(attempt)
@@ -127,9 +114,9 @@ async def test_viewers_are_closed_with_1011_when_the_upstream_is_given_up(
             assert viewer.last_word == "the upstream gateway did not come back"
         assert trio.current_time() == pytest.approx(10)
         await trio.testing.wait_all_tasks_blocked()
-        assert not pair.gateway._running
-        assert pair.told("feed_gave_up")[0]["seconds"] == 10.0
-        assert pair.gateway.upstream_metrics.gave_up == 1
+        assert not edge.gateway._running
+        assert edge.told("feed_gave_up")[0]["seconds"] == 10.0
+        assert edge.gateway.upstream_metrics.gave_up == 1
 
 
 async def test_upstream_that_says_goodbye_and_comes_back_as_another_process_is_found_again(
@@ -138,29 +125,29 @@ async def test_upstream_that_says_goodbye_and_comes_back_as_another_process_is_f
     store, keys = KeyStore.throw_away()
     async with open_bench(checker=store) as old, open_bench(checker=store) as new:
         wire = Wire(evolve(old, keys=keys))
-        async with open_edge_of(wire) as pair:
-            viewer = await pair.edge.viewer()
+        async with open_edge_of(wire) as edge:
+            viewer = await edge.viewer()
             await old.gateway.drain()
             assert await viewer.hear() == word(1)
             assert await viewer.hear() == word(2)  # the old one answers 503 now
             wire.upstream = evolve(new, keys=keys)
             await trio.sleep(2.5)
-            await goes_on(pair, viewer)
-            assert pair.told("feed_lost")[0]["code"] == CloseCode.GOING_AWAY
+            await goes_on(edge, viewer)
+            assert edge.told("feed_lost")[0]["code"] == CloseCode.GOING_AWAY
 
 
 async def test_attempt_that_gets_no_answer_fails_in_time(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        viewer = await pair.edge.viewer()
-        pair.wire.mute = True
-        await pair.wire.cut()
-        pair.wire.mend()
+    async with open_pair() as edge:
+        viewer = await edge.viewer()
+        edge.wire.mute = True
+        await edge.wire.cut()
+        edge.wire.mend()
         assert await viewer.hear() == word(1)
         assert await viewer.hear() == word(2)
         assert trio.current_time() == pytest.approx(2 + 8)
-        assert "No answer" in str(pair.told("feed_attempt_failed")[0]["problem"])
+        assert "No answer" in str(edge.told("feed_attempt_failed")[0]["problem"])
 
 
 async def test_upstream_that_vanished_without_a_word_is_missed_soon(
@@ -168,8 +155,8 @@ async def test_upstream_that_vanished_without_a_word_is_missed_soon(
 ) -> None:
     async with open_bench() as upstream:
         wire = Silent(upstream)
-        async with open_edge_of(wire) as pair:
-            viewer = await pair.edge.viewer()
+        async with open_edge_of(wire) as edge:
+            viewer = await edge.viewer()
             wire.silence()
             assert await viewer.hear() == word(1)
             assert trio.current_time() <= 20
@@ -179,7 +166,7 @@ class Silent(Wire):
     """A wire that swallows everything from a moment on, as a network does that is gone."""
 
     def silence(self) -> None:
-        for stream in self._streams:
+        for stream in self.streams:
             assert isinstance(stream, trio.StapledStream)
             # Nothing of the edge arrives any more, so that no ping is answered.
             stream.send_stream.send_all_hook = None
@@ -189,15 +176,15 @@ class Silent(Wire):
 async def test_last_viewer_that_leaves_meanwhile_ends_the_attempts(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        viewer = await pair.edge.viewer()
-        await pair.wire.cut()
+    async with open_pair() as edge:
+        viewer = await edge.viewer()
+        await edge.wire.cut()
         assert await viewer.hear() == word(1)
         await viewer.ws.aclose()
-        dialled = pair.wire.dialled
+        dialled = edge.wire.dialled
         await trio.sleep(60)
-        assert pair.wire.dialled == dialled
-        assert not pair.gateway._running
+        assert edge.wire.dialled == dialled
+        assert not edge.gateway._running
 
 
 # ── who comes meanwhile ──────────────────────────────────────────────────────────────────────
@@ -206,10 +193,10 @@ async def test_last_viewer_that_leaves_meanwhile_ends_the_attempts(
 async def test_viewer_that_comes_while_the_upstream_is_away_is_closed_with_1011(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        viewer = await pair.edge.viewer()
-        await pair.wire.cut()
-        late = await pair.edge.knock_as_viewer(pair.edge.keys.api_key)
+    async with open_pair() as edge:
+        viewer = await edge.viewer()
+        await edge.wire.cut()
+        late = await edge.knock_as_viewer(edge.keys.api_key)
         assert await late.hear_the_end() == CloseCode.INTERNAL_ERROR
         assert await viewer.hear() == word(1)
 
@@ -217,23 +204,23 @@ async def test_viewer_that_comes_while_the_upstream_is_away_is_closed_with_1011(
 async def test_viewer_that_finds_the_upstream_back_spares_the_others_the_pause(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        same, other = await pair.edge.viewer(), await pair.edge.viewer(address=REAR)
-        await pair.wire.cut()
+    async with open_pair() as edge:
+        same, other = await edge.viewer(), await edge.viewer(address=REAR)
+        await edge.wire.cut()
         assert await same.hear() == await other.hear() == word(1)
-        pair.wire.mend()
-        late = await pair.edge.viewer()
+        edge.wire.mend()
+        late = await edge.viewer()
         await trio.testing.wait_all_tasks_blocked()
         assert trio.current_time() == 0
-        await goes_on(pair, same, late)
-        assert not pair.gateway._feeds_away
-        assert pair.wire.upstream.gateway._open[Role.VIEWER] == 2
+        await goes_on(edge, same, late)
+        assert not edge.gateway._feeds_away
+        assert edge.streams_upstream == 2
 
 
 async def test_edge_with_many_comers_does_not_use_up_the_attempts_of_one_that_is_refused(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_scripted() as (pair, wire, viewer, ws):
+    async with open_scripted() as (edge, wire, viewer, ws):
 
         async def let_in_all_but_the_first() -> None:
             async for other in wire.came:
@@ -245,7 +232,7 @@ async def test_edge_with_many_comers_does_not_use_up_the_attempts_of_one_that_is
         await ws.aclose(1001)
         assert await viewer.hear() == word(1)
         for _ in range(20):
-            await pair.edge.viewer(address=REAR)
+            await edge.viewer(address=REAR)
             await trio.testing.wait_all_tasks_blocked()
         assert await viewer.hear() == word(2)
         assert trio.current_time() == 0  # the pause before the first attempt was spared
@@ -256,41 +243,19 @@ async def test_edge_with_many_comers_does_not_use_up_the_attempts_of_one_that_is
 # ── what the upstream says ───────────────────────────────────────────────────────────────────
 
 
-@define(eq=False)
-class Scripted(Wire):
-    """A wire to an upstream that says what it is told to; `came` gives each stream once its auth is there."""
-
-    nursery: trio.Nursery = field(kw_only=True)
-    came: trio.MemoryReceiveChannel[WebSocketConnection] = field(init=False)
-    _tell: trio.MemorySendChannel[WebSocketConnection] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._tell, self.came = trio.open_memory_channel[WebSocketConnection](10)
-
-    async def dial(self, url: GatewayUrl) -> trio.abc.Stream:
-        near, far = trio.testing.memory_stream_pair()
-        self.nursery.start_soon(self._play, near)
-        await trio.lowlevel.checkpoint()
-        return far
-
-    async def _play(self, stream: trio.abc.Stream) -> None:
-        async with trio.open_nursery() as nursery:
-            ws = await (await wrap_server_stream(nursery, stream)).accept()
-            assert "auth" in await ws.get_message()
-            self._tell.send_nowait(ws)
-
-
 @asynccontextmanager
-async def open_scripted() -> AsyncGenerator[tuple[Pair, Scripted, Peer, WebSocketConnection], None]:
+async def open_scripted(
+    *, pair: StreamPairs = trio.testing.memory_stream_pair
+) -> AsyncGenerator[tuple[EdgeBench, ScriptedWire, Peer, WebSocketConnection], None]:
     """Give an edge, its scripted upstream, a viewer that is in, and the stream upstream."""
     async with open_bench() as bench:
-        wire = Scripted(bench, nursery=bench.nursery)
-        async with open_edge_of(wire) as pair:
-            viewer = await pair.edge.knock_as_viewer("plx_any")
+        wire = ScriptedWire(bench)
+        async with open_edge_of(wire) as edge:
+            viewer = await edge.knock_as_viewer("plx_any", pair=pair)
             ws = await wire.came.receive()
             await ws.send_message(INIT)
             assert await viewer.ws.get_message() == INIT
-            yield pair, wire, viewer, ws
+            yield edge, wire, viewer, ws
 
 
 INIT = '{"type":"init","online_sources":[{"source_id":"robot-01","cameras":["front"]}]}'
@@ -311,7 +276,7 @@ async def test_frame_is_relayed_to_the_letter(autojump_clock: trio.testing.MockC
 async def test_what_is_not_for_these_viewers_or_can_not_be_read_is_dropped_and_counted(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_scripted() as (pair, _, viewer, ws):
+    async with open_scripted() as (edge, _, viewer, ws):
         for rubbish in (
             ODD.replace("robot-01", "robot-02"),
             ODD.replace("fr\\u006fnt", "rear"),
@@ -324,26 +289,26 @@ async def test_what_is_not_for_these_viewers_or_can_not_be_read_is_dropped_and_c
             await ws.send_message(rubbish)
         await ws.send_message(ODD)
         assert await viewer.ws.get_message() == ODD
-        assert pair.gateway.metrics.dropped == {
+        assert edge.gateway.metrics.dropped == {
             "foreign": 2,
             "not_base64": 1,
             "wrong_type": 1,
             "not_json": 1,
             "binary": 1,
         }
-        assert pair.gateway.metrics.frames_in == 1
+        assert edge.gateway.metrics.frames_in == 1
 
 
 @pytest.mark.parametrize("code", [4001, 4002])
 async def test_key_that_the_upstream_takes_back_ends_the_stream_with_its_code(
     code: int, autojump_clock: trio.testing.MockClock
 ) -> None:
-    async with open_scripted() as (pair, wire, viewer, ws):
+    async with open_scripted() as (edge, wire, viewer, ws):
         await ws.aclose(code, "no more")
         assert await viewer.hear_the_end() == code
         assert viewer.last_word == "no more"
         assert trio.current_time() == 0
-        assert not pair.told("feed_lost")
+        assert not edge.told("feed_lost")
 
     async with open_scripted() as (_, wire, viewer, ws):
         await ws.aclose(1012)
@@ -417,9 +382,9 @@ async def test_code_that_concerns_a_viewer_at_the_door_is_passed_on_and_no_other
     code: int, passed_on: int, autojump_clock: trio.testing.MockClock
 ) -> None:
     async with open_bench() as bench:
-        wire = Scripted(bench, nursery=bench.nursery)
-        async with open_edge_of(wire) as pair:
-            viewer = await pair.edge.knock_as_viewer("plx_any")
+        wire = ScriptedWire(bench)
+        async with open_edge_of(wire) as edge:
+            viewer = await edge.knock_as_viewer("plx_any")
             await (await wire.came.receive()).aclose(code)
             assert await viewer.hear_the_end() == passed_on
 
@@ -430,8 +395,8 @@ async def test_code_that_concerns_a_viewer_at_the_door_is_passed_on_and_no_other
 async def test_edge_of_an_edge_passes_on_what_it_hears(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as inner, open_edge_of(Wire(inner.edge)) as outer:
-        viewer = await outer.edge.viewer()
+    async with open_pair() as inner, open_edge_of(Wire(inner)) as outer:
+        viewer = await outer.viewer()
         await inner.wire.cut()
         for attempt in (1, 2):
             assert await viewer.hear() == word(attempt)
@@ -450,13 +415,13 @@ async def test_edge_of_an_edge_passes_on_what_it_hears(
 async def test_word_waits_for_the_frames_before_it_and_only_the_last_one_is_kept(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        stalled = await pair.edge.viewer(pair=trio.testing.lockstep_stream_pair)
-        device = await pair.wire.upstream.device()
+    async with open_pair() as edge:
+        stalled = await edge.viewer(pair=trio.testing.lockstep_stream_pair)
+        device = await edge.upstream.device()
         for stamp in range(10):
             await device.say(sent(stamp))
             await trio.testing.wait_all_tasks_blocked()
-        await pair.wire.cut()
+        await edge.wire.cut()
         await trio.sleep(5)
         heard = [await stalled.hear()]
         while heard[-1].get("attempt") is None:
@@ -468,29 +433,47 @@ async def test_word_waits_for_the_frames_before_it_and_only_the_last_one_is_kept
 async def test_word_that_was_not_heard_before_the_upstream_was_back_is_withdrawn(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        stalled = await pair.edge.viewer(pair=trio.testing.lockstep_stream_pair)
-        device = await pair.wire.upstream.device()
+    async with open_pair() as edge:
+        stalled = await edge.viewer(pair=trio.testing.lockstep_stream_pair)
+        device = await edge.upstream.device()
         for stamp in range(10):
             await device.say(sent(stamp))
             await trio.testing.wait_all_tasks_blocked()
-        await pair.wire.cut()
+        await edge.wire.cut()
         await trio.sleep(1)
-        pair.wire.mend()
+        edge.wire.mend()
         await trio.sleep(5)
-        await device.say(sent(10))
+        assert [each["type"] for each in await all_from(stalled)] == ["video_frame"] * 4
+
+
+async def test_word_that_was_not_heard_before_a_frame_came_is_withdrawn(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_scripted(pair=trio.testing.lockstep_stream_pair) as (_, _, stalled, ws):
+        for _ in range(10):
+            await ws.send_message(ODD)
+        await ws.send_message(json.dumps(word(1)))
+        await ws.send_message(ODD)
         await trio.testing.wait_all_tasks_blocked()
-        heard = [await stalled.hear()]
-        while heard[-1].get("timestamp") != 10:
-            heard.append(await stalled.hear())
-        assert all(each["type"] == "video_frame" for each in heard)
+        heard = await all_from(stalled)
+        assert len(heard) > 2
+        assert {each["type"] for each in heard} == {"video_frame"}
+
+
+async def all_from(peer: Peer) -> list[dict[str, Any]]:
+    """Read until nothing comes any more."""
+    heard = []
+    with trio.move_on_after(1):
+        while True:
+            heard.append(await peer.hear())
+    return heard
 
 
 async def test_viewers_of_one_feed_do_not_hear_of_the_outage_of_another(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_scripted() as (pair, wire, viewer, ws):
-        other = await pair.edge.knock_as_viewer("plx_any", address=REAR)
+    async with open_scripted() as (edge, wire, viewer, ws):
+        other = await edge.knock_as_viewer("plx_any", address=REAR)
         await (await wire.came.receive()).send_message(INIT)
         assert await other.ws.get_message() == INIT
         await ws.aclose(1001)

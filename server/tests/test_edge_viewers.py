@@ -7,20 +7,20 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 import trio.testing
-from attrs import evolve, frozen
+from attrs import evolve
 
 from plexwire_protocol import (
     CloseCode,
     EncodedFrame,
     Publisher,
-    Role,
     StreamAddress,
     VideoFrame,
     encode,
     encode_device_frame,
 )
-from plexwire_server import EdgeGateway, Limits, LogEvent, Upstream
-from plexwire_server.testing import ADDRESS, Bench, Peer, Wire, open_bench, open_edge_bench
+from plexwire_server import EdgeGateway, Limits, Upstream
+from plexwire_server.edge_testing import EdgeBench, Wire, open_edge_bench
+from plexwire_server.testing import ADDRESS, Bench, Peer, open_bench
 from plexwire_trio import GatewayUrl
 
 FRAME = VideoFrame(
@@ -42,34 +42,17 @@ def sent(stamp: int, camera_id: str = "front") -> bytes:
     return encode_device_frame(frame(stamp, camera_id))
 
 
-@frozen
-class Pair:
-    """An edge on a bench, the bench of its upstream, and the wire between them."""
-
-    edge: Bench
-    upstream: Bench
-    wire: Wire
-    gateway: EdgeGateway
-    events: list[LogEvent]
-
-    @property
-    def streams_upstream(self) -> int:
-        """How many viewers the upstream has."""
-        return self.upstream.gateway._open[Role.VIEWER]
-
-
 @asynccontextmanager
 async def open_pair(
     *, limits: Limits | None = None, upstream_limits: Limits | None = None
-) -> AsyncGenerator[Pair, None]:
-    events: list[LogEvent] = []
-    async with open_bench(limits=upstream_limits) as upstream:
-        wire = Wire(upstream)
-        opening = open_edge_bench(wire, limits=limits, on_event=events.append)
-        async with opening as (edge, gateway):
-            yield Pair(edge, upstream, wire, gateway, events)
-            assert gateway.metrics.crashes == 0
-            assert upstream.gateway.metrics.crashes == 0
+) -> AsyncGenerator[EdgeBench, None]:
+    async with (
+        open_bench(limits=upstream_limits) as upstream,
+        open_edge_bench(Wire(upstream), limits=limits) as edge,
+    ):
+        yield edge
+        assert edge.gateway.metrics.crashes == 0
+        assert upstream.gateway.metrics.crashes == 0
 
 
 async def settle() -> None:
@@ -82,11 +65,11 @@ async def settle() -> None:
 async def test_viewer_of_an_edge_gets_init_and_frames_of_the_upstream(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        device = await pair.upstream.device()
+    async with open_pair() as edge:
+        device = await edge.upstream.device()
         await device.say(sent(1))
         await settle()
-        viewer = await pair.edge.knock_as_viewer(pair.edge.keys.api_key)
+        viewer = await edge.knock_as_viewer(edge.keys.api_key)
         online = [{"source_id": "robot-01", "cameras": ["front"]}]
         assert await viewer.hear() == {"type": "init", "online_sources": online}
         for stamp in (3, 2, 2**62):
@@ -98,25 +81,25 @@ async def test_viewer_of_an_edge_gets_init_and_frames_of_the_upstream(
 async def test_viewers_with_the_same_wish_share_one_stream_and_others_do_not(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
+    async with open_pair() as edge:
         turned = StreamAddress(source_id="robot-01", cameras=("rear", "front"))
         sharing = [
-            await pair.edge.viewer(address=address)
+            await edge.viewer(address=address)
             for address in (BOTH, turned, BOTH, evolve(BOTH, timeout=60))
         ]
         await settle()
-        assert pair.streams_upstream == 1
-        alone = await pair.edge.viewer()
-        stranger = await pair.edge.knock_as_viewer(pair.edge.keys.foreign_key, address=BOTH)
+        assert edge.streams_upstream == 1
+        alone = await edge.viewer()
+        stranger = await edge.knock_as_viewer(edge.keys.foreign_key, address=BOTH)
         await stranger.hear()
         await settle()
-        assert pair.streams_upstream == 3
+        assert edge.streams_upstream == 3
 
-        device = await pair.upstream.device()
+        device = await edge.upstream.device()
         await device.say(sent(1))
         for viewer in (*sharing, alone):
             assert await viewer.ws.get_message() == encode(frame(1))
-        assert pair.gateway.metrics.frames_in == 2  # once for each feed that has the camera
+        assert edge.gateway.metrics.frames_in == 2  # once for each feed that has the camera
         await settle()
         assert stranger.ws._recv_channel.statistics().current_buffer_used == 0
 
@@ -124,13 +107,13 @@ async def test_viewers_with_the_same_wish_share_one_stream_and_others_do_not(
 async def test_later_viewer_gets_an_init_of_its_own_time(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        first = await pair.edge.knock_as_viewer(pair.edge.keys.api_key)
+    async with open_pair() as edge:
+        first = await edge.knock_as_viewer(edge.keys.api_key)
         assert (await first.hear())["online_sources"] == []
-        device = await pair.upstream.device()
+        device = await edge.upstream.device()
         await device.say(sent(1))
         assert (await first.hear())["timestamp"] == 1
-        later = await pair.edge.knock_as_viewer(pair.edge.keys.api_key)
+        later = await edge.knock_as_viewer(edge.keys.api_key)
         online = [{"source_id": "robot-01", "cameras": ["front"]}]
         assert await later.hear() == {"type": "init", "online_sources": online}
         await device.say(sent(2))
@@ -141,20 +124,20 @@ async def test_later_viewer_gets_an_init_of_its_own_time(
 async def test_feed_outlasts_the_viewer_that_began_it_and_ends_properly_with_the_last(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        first, second = await pair.edge.viewer(), await pair.edge.viewer()
-        device = await pair.upstream.device()
+    async with open_pair() as edge:
+        first, second = await edge.viewer(), await edge.viewer()
+        device = await edge.upstream.device()
         await first.ws.aclose()
         await settle()
         await device.say(sent(1))
         assert (await second.hear())["timestamp"] == 1
-        assert pair.streams_upstream == 1
+        assert edge.streams_upstream == 1
         await second.ws.aclose()
         await settle()
-        assert pair.streams_upstream == 0
+        assert edge.streams_upstream == 0
         # The one that checked the second viewer's key, and the feed.
-        assert pair.upstream.gateway.metrics.closes == {("viewer", "1000"): 2}
-        assert [event.name for event in pair.events] == [
+        assert edge.upstream.gateway.metrics.closes == {("viewer", "1000"): 2}
+        assert [event.name for event in edge.events] == [
             "feed_opened",
             "upstream_reachable",
             "feed_closed",
@@ -164,12 +147,12 @@ async def test_feed_outlasts_the_viewer_that_began_it_and_ends_properly_with_the
 async def test_edge_keeps_the_timeout_of_each_viewer_itself(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        short = await pair.edge.viewer(address=evolve(ADDRESS, timeout=3))
-        endless = await pair.edge.viewer()
+    async with open_pair() as edge:
+        short = await edge.viewer(address=evolve(ADDRESS, timeout=3))
+        endless = await edge.viewer()
         assert await short.hear_the_end() == CloseCode.TIMEOUT
         assert trio.current_time() == pytest.approx(3)
-        device = await pair.upstream.device()
+        device = await edge.upstream.device()
         await device.say(sent(1))
         assert (await endless.hear())["timestamp"] == 1
 
@@ -177,10 +160,10 @@ async def test_edge_keeps_the_timeout_of_each_viewer_itself(
 async def test_stalled_viewer_of_an_edge_gets_the_newest_frame_and_delays_nobody(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        stalled = await pair.edge.viewer(pair=trio.testing.lockstep_stream_pair)
-        watching = await pair.edge.viewer()
-        device = await pair.upstream.device()
+    async with open_pair() as edge:
+        stalled = await edge.viewer(pair=trio.testing.lockstep_stream_pair)
+        watching = await edge.viewer()
+        device = await edge.upstream.device()
         for stamp in range(20):
             await device.say(sent(stamp))
             assert (await watching.hear())["timestamp"] == stamp
@@ -198,35 +181,35 @@ async def test_stalled_viewer_of_an_edge_gets_the_newest_frame_and_delays_nobody
 async def test_key_is_judged_by_the_upstream_and_its_code_is_passed_on(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
+    async with open_pair() as edge:
         for key, code in (
             ("plx_unknown", CloseCode.UNAUTHORIZED),
-            (pair.edge.keys.revoked_key, CloseCode.UNAUTHORIZED),
-            (pair.edge.keys.device_key, CloseCode.UNAUTHORIZED),
-            (pair.edge.keys.no_access_key, CloseCode.NO_API_ACCESS),
+            (edge.keys.revoked_key, CloseCode.UNAUTHORIZED),
+            (edge.keys.device_key, CloseCode.UNAUTHORIZED),
+            (edge.keys.no_access_key, CloseCode.NO_API_ACCESS),
         ):
-            viewer = await pair.edge.knock_as_viewer(key)
+            viewer = await edge.knock_as_viewer(key)
             assert await viewer.hear_the_end() == code
         await settle()
         assert trio.current_time() == 0
-        assert pair.gateway.metrics.auth_refusals == {
+        assert edge.gateway.metrics.auth_refusals == {
             ("viewer", "4001"): 3,
             ("viewer", "4002"): 1,
         }
-        assert pair.gateway.upstream_metrics.links == {"refused": 4}
-        assert pair.gateway.metrics.key_check_failures == 0
+        assert edge.gateway.upstream_metrics.links == {"refused": 4}
+        assert edge.gateway.metrics.key_check_failures == 0
 
 
 async def test_key_that_is_revoked_meanwhile_opens_no_door_though_its_feed_runs(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        first = await pair.edge.viewer()
-        records = pair.upstream.gateway.keys.records  # type: ignore[attr-defined]
-        pair.upstream.gateway.keys._records = tuple(  # type: ignore[attr-defined]
+    async with open_pair() as edge:
+        first = await edge.viewer()
+        records = edge.upstream.gateway.keys.records  # type: ignore[attr-defined]
+        edge.upstream.gateway.keys._records = tuple(  # type: ignore[attr-defined]
             evolve(record, revoked=True) for record in records
         )
-        late = await pair.edge.knock_as_viewer(pair.edge.keys.api_key)
+        late = await edge.knock_as_viewer(edge.keys.api_key)
         assert await late.hear_the_end() == CloseCode.UNAUTHORIZED
         await first.ws.ping()
 
@@ -234,25 +217,25 @@ async def test_key_that_is_revoked_meanwhile_opens_no_door_though_its_feed_runs(
 async def test_viewer_is_closed_with_1011_at_once_where_the_upstream_is_not_there(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        await pair.wire.cut()
-        viewer = await pair.edge.knock_as_viewer(pair.edge.keys.api_key)
+    async with open_pair() as edge:
+        await edge.wire.cut()
+        viewer = await edge.knock_as_viewer(edge.keys.api_key)
         assert await viewer.hear_the_end() == CloseCode.INTERNAL_ERROR
         assert trio.current_time() == 0
         assert viewer.last_word == "the upstream gateway can't be reached"
-        assert pair.gateway.metrics.key_check_failures == 1
-        assert [event.name for event in pair.events] == ["upstream_unreachable"]
-        assert "Nothing listens at upstream.example:80." in str(pair.events[0].members["problem"])
-        condition = json.loads(pair.gateway.health().body)
+        assert edge.gateway.metrics.key_check_failures == 1
+        assert [event.name for event in edge.events] == ["upstream_unreachable"]
+        assert "Nothing listens at upstream.example:80." in str(edge.events[0].members["problem"])
+        condition = json.loads(edge.gateway.health().body)
         assert condition["upstream"]["state"] == "away"
 
 
 async def test_viewer_is_closed_with_1011_in_time_where_the_upstream_never_answers(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        pair.wire.mute = True
-        viewer = await pair.edge.knock_as_viewer(pair.edge.keys.api_key)
+    async with open_pair() as edge:
+        edge.wire.mute = True
+        viewer = await edge.knock_as_viewer(edge.keys.api_key)
         assert await viewer.hear_the_end() == CloseCode.INTERNAL_ERROR
         assert trio.current_time() == pytest.approx(Limits().key_check_s)
 
@@ -260,14 +243,14 @@ async def test_viewer_is_closed_with_1011_in_time_where_the_upstream_never_answe
 async def test_viewer_that_leaves_while_the_upstream_is_asked_leaves_nothing_behind(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        pair.wire.mute = True
-        viewer = await pair.edge.knock_as_viewer(pair.edge.keys.api_key)
+    async with open_pair() as edge:
+        edge.wire.mute = True
+        viewer = await edge.knock_as_viewer(edge.keys.api_key)
         await settle()
-        assert len(pair.gateway._running) == 1
+        assert len(edge.gateway._running) == 1
         await viewer.stream.aclose()
         await settle()
-        assert not pair.gateway._running
+        assert not edge.gateway._running
         assert trio.current_time() == 0
 
 
@@ -276,22 +259,22 @@ async def test_upstream_that_has_no_room_is_passed_on_and_so_is_the_edge_that_ha
 ) -> None:
     one = Limits(streams_per_key=1)
     for limits, upstream_limits in ((None, one), (one, None)):
-        async with open_pair(limits=limits, upstream_limits=upstream_limits) as pair:
-            await pair.edge.viewer()
-            other = await pair.edge.knock_as_viewer(pair.edge.keys.api_key, address=BOTH)
+        async with open_pair(limits=limits, upstream_limits=upstream_limits) as edge:
+            await edge.viewer()
+            other = await edge.knock_as_viewer(edge.keys.api_key, address=BOTH)
             assert await other.hear_the_end() == 1013
             await settle()
-            assert pair.streams_upstream == 1
+            assert edge.streams_upstream == 1
 
 
 async def test_upstream_that_refuses_the_address_gives_1011(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair(upstream_limits=Limits(unauthenticated=1)) as pair:
-        await pair.upstream.open(ADDRESS.target())  # takes the only place: the next one gets a 503
-        viewer = await pair.edge.knock_as_viewer(pair.edge.keys.api_key)
+    async with open_pair(upstream_limits=Limits(unauthenticated=1)) as edge:
+        await edge.upstream.open(ADDRESS.target())  # takes the only place: the next one gets a 503
+        viewer = await edge.knock_as_viewer(edge.keys.api_key)
         assert await viewer.hear_the_end() == CloseCode.INTERNAL_ERROR
-        assert "503" in str(pair.events[0].members["problem"])
+        assert "503" in str(edge.events[0].members["problem"])
 
 
 # ── beside the streams ───────────────────────────────────────────────────────────────────────
@@ -308,8 +291,8 @@ async def ask(bench: Bench, target: str) -> str:
 
 
 async def test_device_is_sent_to_the_upstream(autojump_clock: trio.testing.MockClock) -> None:
-    async with open_pair() as pair:
-        answer = await ask(pair.edge, "/ws/device")
+    async with open_pair() as edge:
+        answer = await ask(edge, "/ws/device")
         assert answer.startswith("HTTP/1.1 404 ")
         assert answer.endswith(
             "This is an edge: devices connect to ws://upstream.example/ws/device.\n"
@@ -317,43 +300,43 @@ async def test_device_is_sent_to_the_upstream(autojump_clock: trio.testing.MockC
 
 
 async def test_health_tells_of_the_upstream(autojump_clock: trio.testing.MockClock) -> None:
-    async with open_pair() as pair:
+    async with open_pair() as edge:
 
         async def upstream() -> object:
-            answer = await ask(pair.edge, "/health")
+            answer = await ask(edge, "/health")
             return json.loads(answer.partition("\r\n\r\n")[2])["upstream"]
 
         told = {"url": "ws://upstream.example", "state": "unknown", "feeds": 0, "feeds_away": 0}
         assert await upstream() == told
-        await pair.edge.viewer()
+        await edge.viewer()
         assert await upstream() == {**told, "state": "reachable", "feeds": 1}
-        await pair.wire.cut()
+        await edge.wire.cut()
         await trio.sleep(3)
         assert await upstream() == {**told, "state": "away", "feeds": 1, "feeds_away": 1}
 
 
 async def test_no_key_shows_in_what_an_edge_keeps(autojump_clock: trio.testing.MockClock) -> None:
-    async with open_pair() as pair:
-        await pair.edge.viewer()
+    async with open_pair() as edge:
+        await edge.viewer()
         await settle()
-        [feed] = pair.gateway._running
+        [feed] = edge.gateway._running
         told = " ".join(
-            repr(each) for each in (feed, feed.share, feed._link, vars(feed), pair.events)
+            repr(each) for each in (feed, feed.share, feed._link, vars(feed), edge.events)
         )
         assert "robot-01" in told
-        assert not any(key in told for key in pair.edge.keys.as_environment().values())
+        assert not any(key in told for key in edge.keys.as_environment().values())
 
 
 async def test_drain_of_an_edge_closes_viewers_and_then_its_streams_upstream(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_pair() as pair:
-        viewers = [await pair.edge.viewer(), await pair.edge.viewer(address=BOTH)]
-        await pair.gateway.drain()
+    async with open_pair() as edge:
+        viewers = [await edge.viewer(), await edge.viewer(address=BOTH)]
+        await edge.gateway.drain()
         for viewer in viewers:
             assert await viewer.hear_the_end() == CloseCode.GOING_AWAY
-        assert not pair.gateway._running
-        assert pair.upstream.gateway.metrics.closes == {("viewer", "1000"): 2}
+        assert not edge.gateway._running
+        assert edge.upstream.gateway.metrics.closes == {("viewer", "1000"): 2}
         assert trio.current_time() == 0
 
 
@@ -372,7 +355,7 @@ async def test_crash_of_a_feed_closes_its_viewers_with_1011_and_nobody_else(
 
     real = EdgeGateway.hand_out
     monkeypatch.setattr(EdgeGateway, "hand_out", slip)
-    async with open_bench() as upstream, open_edge_bench(Wire(upstream)) as (edge, gateway):
+    async with open_bench() as upstream, open_edge_bench(Wire(upstream)) as edge:
         lucky = await edge.viewer()
         rear = StreamAddress(source_id="robot-01", cameras=("rear",))
         struck: list[Peer] = [await edge.viewer(address=rear) for _ in range(2)]
@@ -382,7 +365,7 @@ async def test_crash_of_a_feed_closes_its_viewers_with_1011_and_nobody_else(
             assert await viewer.hear_the_end() == CloseCode.INTERNAL_ERROR
         await device.say(sent(2))
         assert (await lucky.hear())["timestamp"] == 2
-        assert gateway.metrics.crashes == 1
+        assert edge.gateway.metrics.crashes == 1
         assert "a slip" in caplog.text
         assert (await edge.viewer(address=rear)).ws.closed is None  # a new feed, all the same
 

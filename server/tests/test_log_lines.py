@@ -17,7 +17,8 @@ from plexwire_protocol import DEVICE_PATH, CloseCode, StreamAddress
 from plexwire_server import ConnectionReport, LogEvent, Verdict
 from plexwire_server._lines import LineFormatter, LogFormat, json_line, redact, text_line
 from plexwire_server._report import as_event
-from plexwire_server.testing import ADDRESS, Bench, Peer, Wire, open_bench, open_edge_bench
+from plexwire_server.edge_testing import Wire, open_edge_bench
+from plexwire_server.testing import ADDRESS, Bench, Peer, open_bench
 
 KEY: Final = "plx_Zm9vYmFyLWJhei1xdXV4_0-9"
 
@@ -119,10 +120,9 @@ async def test_no_key_shows_in_log_metrics_or_answers_wherever_a_peer_puts_it(
 async def test_no_key_shows_in_what_an_edge_tells(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    events: list[LogEvent] = []
     async with open_bench() as upstream:
         wire = Wire(upstream)
-        async with open_edge_bench(wire, on_event=events.append) as (edge, _):
+        async with open_edge_bench(wire) as edge:
             secrets = [KEY, *edge.keys.as_environment().values()]
             answers = await spill(edge, KEY)
             for secret in secrets:
@@ -132,8 +132,8 @@ async def test_no_key_shows_in_what_an_edge_tells(
             await trio.testing.wait_all_tasks_blocked()
             await wire.cut()
             await trio.sleep(20)
-            told = answers + everything(edge, [], events) + logged(caplog)
-    assert {event.name for event in events} >= {"feed_opened", "feed_lost", "feed_gave_up"}
+            told = answers + everything(edge, [], edge.events) + logged(caplog)
+    assert {event.name for event in edge.events} >= {"feed_opened", "feed_lost", "feed_gave_up"}
     assert leaks(told, secrets) == []
 
 

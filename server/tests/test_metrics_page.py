@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from plexwire_protocol import Role, VideoFrame, __version__, encode, encode_device_frame
 from plexwire_server import Gateway, Limits
 from plexwire_server._prometheus import Histogram, Page, by
-from plexwire_server.testing import ADDRESS, Wire, open_bench, open_edge_bench
+from plexwire_server.edge_testing import Wire, open_edge_bench
+from plexwire_server.testing import ADDRESS, open_bench
 
 FRAME = VideoFrame(
     source_id="robot-01", camera_id="front", jpeg=b"\xff\xd8abc", width=1, height=1, timestamp=0
@@ -150,7 +151,8 @@ async def test_edge_counts_its_upstream_beside_what_every_gateway_counts(
 ) -> None:
     async with open_bench() as upstream:
         wire = Wire(upstream)
-        async with open_edge_bench(wire) as (edge, gateway):
+        async with open_edge_bench(wire) as edge:
+            gateway = edge.gateway
             before = page_of(gateway)
             assert set(page_of(upstream.gateway)) <= set(before)
             viewers = [await edge.viewer() for _ in range(2)]
