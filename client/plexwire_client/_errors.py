@@ -1,21 +1,10 @@
 """What can go wrong for a client, each with one plain sentence and what to do about it.
 
     PlexwireError
-    ├── ConnectError            no WebSocket came to be; `hint` says what to do
-    │   ├── BadUrl              not the base address of a gateway
-    │   ├── HostNotFound        no such name
-    │   ├── NothingListens      nobody is at that port
-    │   ├── HostUnreachable     the network has no way there
-    │   ├── TlsFailed           the encrypted connection was refused, by either side
-    │   ├── HandshakeRefused    an HTTP status instead of 101
-    │   ├── HandshakeTimedOut   no answer in time
-    │   └── NotAGateway         it hung up, or answered something else
-    ├── StreamEnded             the WebSocket was there, and `close` tells how it ended
-    │   ├── Refused             the gateway turned the key away, or closed before it let us in
-    │   └── ConnectionLost      it broke, or was closed in a way that is not a proper end
-    ├── ImageError              a picture that can't be sent
-    │   └── ImagesMissing       the extra that encodes pictures is not installed
-    └── FfmpegError             ffmpeg is missing, or gave up
+    ├── ConnectError, StreamEnded   and their classes: what dialling and streaming can end with, from the adapter
+    ├── ImageError                  a picture that can't be sent
+    │   └── ImagesMissing           the extra that encodes pictures is not installed
+    └── FfmpegError                 ffmpeg is missing, or gave up
 
 Fields are plain and positional, so that the errors copy and pickle.
 """

@@ -123,8 +123,11 @@ class EdgeGateway(Gateway):
         _log.error("A feed crashed.", exc_info=error)
 
     def tell(self, name: str, **members: Told) -> None:
-        """Tell whoever keeps the log."""
-        self._on_event(LogEvent(name, members))
+        """Tell whoever keeps the log; that it can't is no reason for a feed to end."""
+        try:
+            self._on_event(LogEvent(name, members))
+        except Exception as error:
+            _log.error("What became of the upstream could not be told.", exc_info=error)
 
     # ── what an edge does otherwise ──────────────────────────────────────────────────────────
 

@@ -6,6 +6,7 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, TextIO, TypeAlias
@@ -59,9 +60,10 @@ def text_line(event: LogEvent, *, at: datetime | None = None) -> str:
 
 
 def write_line(event: LogEvent, form: LogFormat, file: TextIO | None = None) -> None:
-    """Write *event* to *file*, or to stderr."""
+    """Write *event* to *file*, or to stderr; one that nobody reads any more keeps nobody from serving."""
     line = json_line(event) if form is LogFormat.JSON else text_line(event)
-    print(line, file=file or sys.stderr, flush=True)
+    with suppress(OSError):
+        print(line, file=file or sys.stderr, flush=True)
 
 
 class LineFormatter(logging.Formatter):

@@ -392,6 +392,16 @@ async def test_code_that_concerns_a_viewer_at_the_door_is_passed_on_and_no_other
 # ── words and frames ─────────────────────────────────────────────────────────────────────────
 
 
+async def stall(edge: EdgeBench) -> Peer:
+    """Return a viewer that does not read, with frames up to number 9 before it."""
+    stalled = await edge.viewer(pair=trio.testing.lockstep_stream_pair)
+    device = await edge.upstream.device()
+    for stamp in range(10):
+        await device.say(sent(stamp))
+        await trio.testing.wait_all_tasks_blocked()
+    return stalled
+
+
 async def test_edge_of_an_edge_passes_on_what_it_hears(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
@@ -416,11 +426,7 @@ async def test_word_waits_for_the_frames_before_it_and_only_the_last_one_is_kept
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with open_pair() as edge:
-        stalled = await edge.viewer(pair=trio.testing.lockstep_stream_pair)
-        device = await edge.upstream.device()
-        for stamp in range(10):
-            await device.say(sent(stamp))
-            await trio.testing.wait_all_tasks_blocked()
+        stalled = await stall(edge)
         await edge.wire.cut()
         await trio.sleep(5)
         heard = [await stalled.hear()]
@@ -434,11 +440,7 @@ async def test_word_that_was_not_heard_before_the_upstream_was_back_is_withdrawn
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with open_pair() as edge:
-        stalled = await edge.viewer(pair=trio.testing.lockstep_stream_pair)
-        device = await edge.upstream.device()
-        for stamp in range(10):
-            await device.say(sent(stamp))
-            await trio.testing.wait_all_tasks_blocked()
+        stalled = await stall(edge)
         await edge.wire.cut()
         await trio.sleep(1)
         edge.wire.mend()

@@ -18,7 +18,7 @@ from plexwire_protocol import (
     encode,
     encode_device_frame,
 )
-from plexwire_server import EdgeGateway, Limits, Upstream
+from plexwire_server import EdgeGateway, Limits, LogEvent, Upstream
 from plexwire_server.edge_testing import EdgeBench, Wire, open_edge_bench
 from plexwire_server.testing import ADDRESS, Bench, Peer, open_bench
 from plexwire_trio import GatewayUrl
@@ -368,6 +368,21 @@ async def test_crash_of_a_feed_closes_its_viewers_with_1011_and_nobody_else(
         assert edge.gateway.metrics.crashes == 1
         assert "a slip" in caplog.text
         assert (await edge.viewer(address=rear)).ws.closed is None  # a new feed, all the same
+
+
+async def test_failing_log_costs_no_feed(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(event: LogEvent) -> None:
+        raise BrokenPipeError
+
+    async with open_pair() as edge:
+        edge.gateway._on_event = fail
+        viewer = await edge.viewer()
+        device = await edge.upstream.device()
+        await device.say(sent(1))
+        assert (await viewer.hear())["timestamp"] == 1
+    assert "BrokenPipeError" in caplog.text
 
 
 def test_upstream_says_whole_seconds_as_the_documents_do() -> None:

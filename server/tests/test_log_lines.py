@@ -1,5 +1,6 @@
 """The log: events for people and machines, what libraries say in the same form, and never a key anywhere."""
 
+import io
 import json
 import logging
 import subprocess
@@ -15,7 +16,14 @@ from hypothesis import strategies as st
 
 from plexwire_protocol import DEVICE_PATH, CloseCode, StreamAddress
 from plexwire_server import ConnectionReport, LogEvent, Verdict
-from plexwire_server._lines import LineFormatter, LogFormat, json_line, redact, text_line
+from plexwire_server._lines import (
+    LineFormatter,
+    LogFormat,
+    json_line,
+    redact,
+    text_line,
+    write_line,
+)
 from plexwire_server._report import as_event
 from plexwire_server.edge_testing import Wire, open_edge_bench
 from plexwire_server.testing import ADDRESS, Bench, Peer, open_bench
@@ -158,6 +166,18 @@ def test_key_in_any_text_is_taken_out_of_every_form(before: str, key: str, after
         assert key not in line
     assert json.loads(json_line(event))["event"] == "connection"
     assert "\n" not in text_line(event)
+
+
+def test_log_that_nobody_reads_any_more_raises_nothing() -> None:
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    for form in LogFormat:
+        write_line(LogEvent("stopping", {}), form, Broken())
+    kept = io.StringIO()
+    write_line(LogEvent("stopping", {"signal": "SIGTERM"}), LogFormat.TEXT, kept)
+    assert kept.getvalue().endswith("Z stopping signal=SIGTERM\n")
 
 
 # ── what libraries and crashes say ───────────────────────────────────────────────────────────
