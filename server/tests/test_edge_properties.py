@@ -117,6 +117,7 @@ class Watcher:
         for number, attempt in enumerate(attempts):
             # Who comes in the middle of an outage hears the rest of it.
             assert attempt in (1, last + 1) or number == 0
+            assert 1 <= attempt <= MAX_ATTEMPTS
             last = attempt
         if self.heard and self.code:
             assert self.left or (self.code, last) == (CloseCode.INTERNAL_ERROR, MAX_ATTEMPTS)
