@@ -33,14 +33,11 @@ def breaches(result: CaseResult) -> list[Finding]:
 
 def tell_finding(finding: Finding, case_id: str, url: str) -> str:
     """Return one finding in full, and how to see it again."""
-    again = f"plexwire conform {url} --only {case_id}"
-    if finding.replay:
-        again = replay_command(finding.replay, url)
     lines = [
         f"{finding.level} {finding.clause}  {clauses()[finding.clause].text}",
         f"  expected  {finding.expected}",
         f"  actual    {finding.actual}{off_by(finding)}",
-        f"  again     {again}",
+        f"  again     {replay_command(finding, case_id, url)}",
         *_timeline(finding.timeline),
     ]
     return "\n".join(lines)

@@ -33,6 +33,7 @@ from plexwire_conformance._target import BadTarget, Target
 from plexwire_conformance._trial import Inconclusive, Trial
 from plexwire_conformance._verdict import CaseResult, Finding, Verdict
 from plexwire_conformance.cases import CASES
+from plexwire_conformance.report._summary import plural
 from plexwire_conformance.report._terminal import show_finding
 from plexwire_conformance.scripts._explore import report
 from plexwire_conformance.scripts._property import BadToken, Property, Script, read_token
@@ -88,8 +89,8 @@ def items_of(what: str) -> list[Item]:
     """
     if Path(what).is_file():
         return items_of_run(read_run(Path(what)))
-    if what in CASES:
-        return [Item(case=CASES[what])]
+    if what in CASES or what == CONTROL.id:
+        return [Item(case=CASES.get(what, CONTROL))]
     if ":" in what:
         return [Item(case=case_of_token(what))]
     raise UnknownItem(f"{what!r} is no file, no case (see plexwire conform --list), and no token")
@@ -265,6 +266,14 @@ def replay(what: str, place: str | None, aim: Aim) -> None:
     not just the one on which it failed. Keys and targets are given as to plexwire conform.
 
     \b
+    Is it mended?
+        plexwire replay auth.never --url wss://staging.example.com
+    Everything that failed in last night's run, once more:
+        plexwire replay run.ndjson --url wss://staging.example.com
+    Does the reference gateway do it, too?
+        plexwire replay run.ndjson
+
+    \b
     Exit codes: 0 all fixed · 1 something still fails · 2 could not be told
                 3 nothing failed there, and nothing was testable
     """
@@ -273,7 +282,8 @@ def replay(what: str, place: str | None, aim: Aim) -> None:
         items = items_of(what)
         if not items:
             _nothing(what)
-        click.echo(f"playing {len(items)} of {what[:60]}", err=True)
+        cases = plural(len(items), "case")
+        click.echo(f"playing {cases} of {what[:60]}", err=True)
         outcomes = run_trio(_run, target, items, make_settings())
     except (BadTarget, BadFile, BadToken, UnknownItem, CouldNotJudge) as error:
         fail(str(error), COULD_NOT_JUDGE)

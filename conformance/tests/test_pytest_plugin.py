@@ -119,7 +119,7 @@ def test_plugin_finds_a_breach_failure_tells_the_finding_without_a_traceback(
             "MUST PW-CONN-1 *",
             "  expected  *",
             "  actual    *",
-            f"  again     plexwire conform {gateway[0]} --only conn.ping",
+            f"  again     plexwire replay conn.ping --url {gateway[0]}",
             "  *.* s  viewer*→  GET /v1/sources/*",
             "  *.* s  viewer*←  pong*",
             f"FAILED {ROOT}::conn.ping - *PW-CONN-1 fail: *",

@@ -237,10 +237,11 @@ def test_annotations_are_one_a_clause_one_an_error_and_one_for_the_whole() -> No
 
 
 @pytest.mark.parametrize("name", ["terminal", "junit", "markdown", "html", "github"])
-def test_reports_show_how_a_script_is_played_again_in_one_piece(name: str) -> None:
-    shown = f"plexwire replay '{TOKEN}' --url ws://gossip.test"
-    wanted = {"html": h(shown), "github": shown.replace(":", "%3A")}.get(name, shown)
-    assert wanted in TEXTS[name] or shown in TEXTS[name]
+def test_reports_show_how_a_script_or_a_case_is_played_again_in_one_piece(name: str) -> None:
+    cases = {result.case for result in SUMMARY.results if result.verdict is Verdict.FAIL}
+    seen = {accusation.case.case for accusation in SUMMARY.accusations}
+    for what in (TOKEN, *(cases & seen - {"scripts.relay"})):
+        assert f"plexwire replay {what} --url ws://gossip.test" in TEXTS[name]
 
 
 # ── the page ─────────────────────────────────────────────────────────────────────────────────

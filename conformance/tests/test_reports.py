@@ -153,7 +153,7 @@ def in_junit(text: str) -> Counter[str]:
 
 
 def in_terminal(text: str) -> Counter[str]:
-    line = text.rstrip().splitlines()[-2]
+    (line,) = re.findall(r"^.*  \d+ cases?, \d+ clauses?, .*$", text, re.MULTILINE)
     return Counter({verdict: int(n) for n, verdict in re.findall(r"(\d+) ([a-z]+)(?= ·|  )", line)})
 
 
@@ -163,7 +163,9 @@ def in_markdown(text: str) -> Counter[str]:
 
 
 def in_html(text: str) -> Counter[str]:
-    tiles = re.findall(r'<li class="[a-z ]+"><b>(\d+)</b> ([a-z]+)</li>', text)
+    tiles = re.findall(
+        r'<li class="[a-z ]+">(?:<a [^>]+>)?<b>(\d+)</b> ([a-z]+)(?:</a>)?</li>', text
+    )
     return Counter({verdict: int(count) for count, verdict in tiles})
 
 

@@ -1,9 +1,11 @@
 """What a run was about, as its reports say it."""
 
+import shlex
 from datetime import UTC, datetime
 
 from attrs import frozen
 
+from plexwire_conformance._aim import SOURCE_ID
 from plexwire_conformance._patience import Patience
 from plexwire_conformance._runner import RunStarted
 from plexwire_protocol import __version__
@@ -18,6 +20,7 @@ class About:
     began: datetime
     patience: Patience
     cases: tuple[str, ...]
+    source_id: str = SOURCE_ID
     version: str = __version__
 
     @classmethod
@@ -29,7 +32,18 @@ class About:
             began=datetime.fromtimestamp(event.unix_ms / 1000, UTC),
             patience=event.patience,
             cases=tuple(case.id for case in event.cases),
+            source_id=event.target.source_prefix,
         )
+
+    @property
+    def place(self) -> str:
+        """The target as the command line names it: its URL, and the options without which it is another one."""
+        words = [self.url]
+        if self.device_url != self.url:
+            words += ["--device-url", self.device_url]
+        if self.source_id != SOURCE_ID:
+            words += ["--source-id", self.source_id]
+        return shlex.join(words)
 
     @property
     def when(self) -> str:

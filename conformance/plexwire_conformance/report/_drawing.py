@@ -13,8 +13,8 @@ from plexwire_conformance.report._words import say
 
 _AXIS: Final = 20
 _LANE: Final = 52
-#: What a character of a label takes, in percent of a usual page.
-_CHARACTER: Final = 0.88
+#: What a character of a label takes, in percent of the page: on a desk, and on a phone.
+_CHARACTERS: Final = {"wide": 0.88, "narrow": 2.3}
 #: A silence of so many seconds has a line of its own in the list.
 _SILENCE: Final = 0.25
 #: A case that judged so soon (seconds) after the last entry did not wait for more.
@@ -25,6 +25,8 @@ _MOST: Final = 140
 _SHORT: Final = 40
 #: Of so few lines, all are unfolded to begin with.
 _FEW: Final = 12
+#: Of more lines than these, only as many as these are shown to begin with, the last ones.
+_LAST: Final = 20
 
 _ENDINGS: Final = (Kind.CLOSE, Kind.EOF, Kind.RESET, Kind.GARBAGE)
 _TYPE: Final = re.compile(r'"type": "([\w ]{1,24})"')
@@ -137,7 +139,9 @@ def _lane(mine: Sequence[tuple[int, Entry]], scale: Scale, top: int, peer: str, 
         there = [(n, entry) for n, entry in mine if entry.way is way]
         for number, entry in there:
             parts.append(_mark(entry, places[number], middle, f"{name}-{number}"))
-        parts += _labels(there, places, middle - 5 if way is Way.SENT else middle + 13)
+        baseline = middle - 5 if way is Way.SENT else middle + 13
+        for page, character in _CHARACTERS.items():
+            parts += _labels(there, places, baseline, page, character)
     return "\n".join(parts)
 
 
@@ -151,19 +155,22 @@ def _mark(entry: Entry, x: float, middle: int, anchor: str) -> str:
             shape = f'<text class="cross" x="{x:.2f}%" y="{y + 11}">✕</text>'
         case _:
             shape = f'<rect x="{x:.2f}%" y="{y}" width="4" height="12" rx="1"/>'
-    arrow = "→" if up else "←"
-    title = f"{entry.at:.3f} s  {entry.peer} {arrow} {say(entry)}"
-    return f'<a class="mark {entry.way} {entry.kind}" href="#{h(anchor)}"><title>{h(title)}</title>{shape}</a>'
+    # What it says is in the line that it leads to; who goes by keys goes there at once.
+    return f'<a class="mark {entry.way} {entry.kind}" href="#{h(anchor)}" tabindex="-1">{shape}</a>'
 
 
 def _labels(
-    there: Sequence[tuple[int, Entry]], places: Sequence[float], baseline: int
+    there: Sequence[tuple[int, Entry]],
+    places: Sequence[float],
+    baseline: int,
+    page: str,
+    character: float,
 ) -> list[str]:
     """Name as many marks as there is room for; marks that stand together are named together."""
     groups: list[list[tuple[float, str]]] = []
     for number, entry in there:
         x, label = places[number], _label(entry)
-        if groups and x - groups[-1][-1][0] < _CHARACTER and groups[-1][0][1] == label:
+        if groups and x - groups[-1][-1][0] < character and groups[-1][0][1] == label:
             groups[-1].append((x, label))
         else:
             groups.append([(x, label)])
@@ -173,14 +180,16 @@ def _labels(
         x, label = group[-1]
         end = groups[place + 1][0][0] if place + 1 < len(groups) else 100.0
         text = label if len(group) == 1 else f"{label} ×{len(group)}"
-        begin = x + 0.9
-        width = len(text) * _CHARACTER
+        begin = x + character
+        width = len(text) * character
         if begin + width <= end and begin >= free_from:
-            written.append(f'<text class="label" x="{begin:.2f}%" y="{baseline}">{h(text)}</text>')
+            written.append(
+                f'<text class="label {page}" x="{begin:.2f}%" y="{baseline}">{h(text)}</text>'
+            )
             free_from = begin + width
         elif end == 100.0 and (begin := group[0][0] - 0.5 - width) >= free_from:
             written.append(
-                f'<text class="label left" x="{group[0][0] - 0.5:.2f}%" y="{baseline}">{h(text)}</text>'
+                f'<text class="label left {page}" x="{group[0][0] - 0.5:.2f}%" y="{baseline}">{h(text)}</text>'
             )
         else:
             free_from = max(free_from, x)
@@ -234,8 +243,23 @@ def _list(shown: _Shown, name: str) -> str:
             rows.append(_pause(f"nothing more within {length(gap)}"))
         elif gap >= _SILENCE:
             rows.append(_pause(f"{length(gap)} of silence"))
+    if len(shown.entries) <= _LAST * 1.5:
+        return _table(rows)
+    earlier, last = rows[:-_LAST], rows[-_LAST:]
+    words = f"{len(shown.entries) - sum(map(_is_entry, last))} earlier lines"
+    return (
+        f'<details class="earlier"><summary>{words}</summary>{_table(earlier)}</details>\n'
+        f"{_table(last)}"
+    )
+
+
+def _table(rows: Sequence[str]) -> str:
     body = "\n".join(rows)
     return f'<table class="said"><tbody>\n{body}\n</tbody></table>'
+
+
+def _is_entry(row: str) -> bool:
+    return row.startswith("<tr id=")
 
 
 def _pause(words: str) -> str:
@@ -249,7 +273,7 @@ def _row(entry: Entry, begin: float, anchor: str, *, unfolded: bool) -> str:
     if len(words) > _SHORT:
         what = f"<details{' open' * unfolded}><summary>{what}</summary></details>"
     return (
-        f'<tr id="{h(anchor)}" class="{entry.way}"><td class="at" title="{entry.at:.3f} s into the run">'
-        f'{entry.at - begin:.3f}</td><td class="who">{h(entry.peer)}</td>'
+        f'<tr id="{h(anchor)}" class="{entry.way}"><td class="at">{entry.at - begin:.3f}</td>'
+        f'<td class="who">{h(entry.peer)}</td>'
         f'<td class="way" title="{who}">{arrow}</td><td>{what}</td></tr>'
     )

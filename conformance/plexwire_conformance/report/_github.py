@@ -4,8 +4,9 @@ from typing import Final, Self, TextIO
 
 from plexwire_conformance._runner import RunEvent, RunFinished, RunStarted
 from plexwire_conformance._verdict import Verdict
-from plexwire_conformance.report._summary import Accusation, Summary
-from plexwire_conformance.report._words import off_by, replay_command, seen_elsewhere
+from plexwire_conformance.report._about import About
+from plexwire_conformance.report._summary import Accusation, Summary, unjudged
+from plexwire_conformance.report._words import name_some, off_by, replay_command, seen_elsewhere
 from plexwire_spec import clauses
 
 #: What a command's message, and what its properties, can't hold as it is.
@@ -22,7 +23,7 @@ class GithubReport:
     def __init__(self, out: TextIO, token: str) -> None:
         self._out = out
         self._token = f"plexwire-{token}"
-        self._url = ""
+        self._place = ""
 
     def __enter__(self) -> Self:
         self._print(f"::stop-commands::{self._token}")
@@ -35,10 +36,10 @@ class GithubReport:
         """Take one event of the run."""
         match event:
             case RunStarted():
-                self._url = event.target.viewers.url
+                self._place = About.of(event).place
             case RunFinished():
                 self._resume()
-                for line in annotations(event, self._url):
+                for line in annotations(event, self._place):
                     self._print(line)
             case _:
                 pass
@@ -53,35 +54,38 @@ class GithubReport:
         self._out.flush()
 
 
-def annotations(event: RunFinished, url: str) -> list[str]:
-    """Return the commands of a run that is over, one a line; what was expected is not annotated."""
+def annotations(event: RunFinished, place: str) -> list[str]:
+    """Return the commands of a run that is over, one a line; what was expected is not annotated.
+
+    *place* is the target as the command line names it.
+    """
     summary = Summary.of(event.results, event.reckoning)
     reckoning = event.reckoning
     level = "notice" if summary.exit_code == 0 else "error"
-    lines = [command(level, f"plexwire conform {url}", summary.conclusion)]
+    said = " ".join(filter(None, (summary.conclusion, summary.advice)))
+    lines = [command(level, f"plexwire conform {place}", said)]
     for red in () if reckoning is None else reckoning.red:
         lines.append(command("error", f"{red.clause} {red.case}", red.sentence))
     for accusation in summary.accusations:
         if accusation.finding.verdict is Verdict.WARN:
-            lines.append(_accuse("warning", accusation, url))
+            lines.append(_accuse("warning", accusation, place))
         elif reckoning is None:
-            lines.append(_accuse("error", accusation, url))
-    for result in event.results:
-        if result.verdict is Verdict.ERROR:
-            lines.append(command("error", result.case, result.reason))
+            lines.append(_accuse("error", accusation, place))
+    for (verdict, reason), cases in unjudged(event.results).items():
+        if verdict is Verdict.ERROR:
+            lines.append(command("error", name_some(cases), reason))
     return lines
 
 
-def _accuse(level: str, accusation: Accusation, url: str) -> str:
+def _accuse(level: str, accusation: Accusation, place: str) -> str:
     finding = accusation.finding
     lines = [
         clauses()[finding.clause].text,
         f"expected: {finding.expected}",
         f"actual: {finding.actual}{off_by(finding)}",
         *seen_elsewhere(accusation),
+        replay_command(finding, accusation.case.case, place),
     ]
-    if finding.replay:
-        lines.append(replay_command(finding.replay, url))
     return command(level, f"{finding.clause} {accusation.case.case}", "\n".join(lines))
 
 

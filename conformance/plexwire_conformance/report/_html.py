@@ -1,11 +1,12 @@
 """The report for people: one self-contained HTML page, the verdict on top, findings first."""
 
+import re
 from collections.abc import Iterator
 from typing import Final, TextIO
 
 from attrs import define, field
 
-from plexwire_conformance._expected import Reckoning
+from plexwire_conformance._expected import Expected, Reckoning
 from plexwire_conformance._record import Entry
 from plexwire_conformance._runner import CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_conformance._transcript import Transcript
@@ -60,7 +61,7 @@ def render(about: About, event: RunFinished, said: Said) -> str:
         _filter(summary),
         "<main>",
         *_reckoning(event.reckoning),
-        _findings(summary, about.url, said),
+        _findings(summary, about.place, said),
         *not_judged_section(event.results),
         clauses_section(summary),
         *dialect_section(summary),
@@ -90,17 +91,34 @@ def _head(about: About, summary: Summary, seconds: float) -> str:
         ("Suite", f"plexwire {h(about.version)}"),
     ]
     rows = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
-    tiles = "".join(
-        f'<li class="{verdict}{"" if count else " none"}"><b>{count}</b> {verdict}</li>'
-        for verdict, count in summary.cases.items()
-    )
+    tiles = "".join(_tile(verdict, count) for verdict, count in summary.cases.items())
+    advice = f'<p class="advice">{_linked(summary)}</p>\n' if summary.advice else ""
     tone = _TONES.get(summary.exit_code, "unclear")
     return (
         f'<header class="top {tone}">\n<p class="kind">Conformance report</p>\n'
-        f"<h1>{h(summary.conclusion)}</h1>\n"
+        f"<h1>{h(summary.conclusion)}</h1>\n{advice}"
         f'<ul class="tiles" aria-label="Cases by verdict">{tiles}</ul>\n'
         f'<dl class="facts">{rows}</dl>\n{_contents(summary)}</header>'
     )
+
+
+def _tile(verdict: Verdict, count: int) -> str:
+    words = f"<b>{count}</b> {verdict}"
+    if count:
+        words = f'<a href="#cases" data-only="{verdict}" title="Only these cases">{words}</a>'
+    return f'<li class="{verdict}{"" if count else " none"}">{words}</li>'
+
+
+def _linked(summary: Summary) -> str:
+    """Return the advice; what is named in it leads to where it is told at length."""
+    accused = {accusation.clause for accusation in summary.accusations}
+    links = {clause: f"finding-{clause}" for clause in accused}
+    links |= {result.case: f"case-{result.case}" for result in summary.results}
+    words = [
+        f'<a href="#{h(links[word])}">{h(word)}</a>' if word in links else h(word)
+        for word in re.split(r"(\bPW-[A-Z]+-\d+\b|(?<=by )[\w.-]+(?=:))", summary.advice)
+    ]
+    return "".join(words)
 
 
 def _contents(summary: Summary) -> str:
@@ -138,7 +156,7 @@ def _filter(summary: Summary) -> str:
         f'<span class="boxes">{boxes}</span>'
         f'<select name="area" aria-label="Area"><option value="">All areas</option>{options}</select>'
         '<input type="search" name="words" placeholder="Search: clause, case, text" aria-label="Search">'
-        "<output></output></form>"
+        '<output></output><button type="reset" hidden>Show all</button></form>'
     )
 
 
@@ -164,7 +182,7 @@ def _reckoning(reckoning: Reckoning | None) -> Iterator[str]:
     )
     known = "".join(
         f'<li><a href="#case-{h(entry.case)}">{h(entry.case)}</a> <a href="#{entry.clause}">{entry.clause}</a>'
-        f" until {entry.expires}<br>{h(entry.reason)} {h(entry.issue)}</li>"
+        f" until {entry.expires}<br>{h(entry.reason)} {_issue(entry)}</li>"
         for entry in reckoning.accepted.values()
     )
     body = (
@@ -175,27 +193,34 @@ def _reckoning(reckoning: Reckoning | None) -> Iterator[str]:
     yield section("expected", "Expected failures", body)
 
 
+def _issue(entry: Expected) -> str:
+    if not re.fullmatch(r"https?://\S+", entry.issue):
+        return h(entry.issue)
+    return f'<a href="{h(entry.issue)}" rel="noreferrer">{h(entry.issue)}</a>'
+
+
 # ── findings ─────────────────────────────────────────────────────────────────────────────────
 
 
-def _findings(summary: Summary, url: str, said: Said) -> str:
+def _findings(summary: Summary, place: str, said: Said) -> str:
     if not summary.accusations:
         words = "Nothing was found against this gateway."
         if summary.exit_code > 1:
             words = "Nothing was found, but not everything could be judged."
         return section("findings", "Findings", f'<p class="nothing">{words}</p>')
-    told = [_accuse(each, summary.reckoning, url, said) for each in summary.accusations]
+    told = [_accuse(each, summary.reckoning, place, said) for each in summary.accusations]
     return section("findings", "Findings", "\n".join(told))
 
 
-def _accuse(accusation: Accusation, reckoning: Reckoning | None, url: str, said: Said) -> str:
+def _accuse(accusation: Accusation, reckoning: Reckoning | None, place: str, said: Said) -> str:
     finding, case = accusation.finding, accusation.case
     clause = clauses()[finding.clause]
     anchor = f"finding-{clause.id}"
     known = reckoning is not None and reckoning.accepts(case.case, finding) is not None
     rows = [
-        *_evidence(case, finding, reckoning, url),
+        *_evidence(case, finding, reckoning),
         ("Found by", f"{_case_link(case)} — {prose(case.title)}"),
+        ("Replay", _command(finding, case, place)),
     ]
     facts = "".join(f"<dt>{name}</dt><dd><bdi>{value}</bdi></dd>" for name, value in rows)
     return (
@@ -205,22 +230,23 @@ def _accuse(accusation: Accusation, reckoning: Reckoning | None, url: str, said:
         f'<span class="level">{clause.level}</span>'
         f'<a class="here" href="#{anchor}" title="Link to this finding">#</a></h3>\n'
         f'<p class="clause">{prose(clause.text)}</p>\n<dl class="rows">{facts}</dl>\n'
-        f"{draw_timeline(_witnessed(finding, said.get(case.case)), anchor, finding.at)}\n{_elsewhere(accusation, reckoning, url)}</article>"
+        f"{draw_timeline(_witnessed(finding, said.get(case.case)), anchor, finding.at)}\n{_elsewhere(accusation, reckoning, place)}</article>"
     )
 
 
 def _evidence(
-    case: CaseResult, finding: Finding, reckoning: Reckoning | None, url: str
+    case: CaseResult, finding: Finding, reckoning: Reckoning | None
 ) -> Iterator[tuple[str, str]]:
     known = None if reckoning is None else reckoning.accepts(case.case, finding)
     if known is not None:
-        yield "Known", f"{h(known.reason)} {h(known.issue)} (until {known.expires})"
+        yield "Known", f"{h(known.reason)} {_issue(known)} (until {known.expires})"
     if finding.expected:
         yield "Expected", h(finding.expected)
     yield "Actual", f"<strong>{h(finding.actual)}</strong>{h(off_by(finding))}"
-    if finding.replay:
-        command = h(replay_command(finding.replay, url))
-        yield "Replay", f'<code class="command">{command}</code>'
+
+
+def _command(finding: Finding, case: CaseResult, place: str) -> str:
+    return f'<code class="command">{h(replay_command(finding, case.case, place))}</code>'
 
 
 def _witnessed(finding: Finding, transcript: Transcript | None) -> tuple[Entry, ...]:
@@ -239,12 +265,13 @@ def _witnessed(finding: Finding, transcript: Transcript | None) -> tuple[Entry, 
     return tuple(sorted(both, key=lambda entry: entry.at))
 
 
-def _elsewhere(accusation: Accusation, reckoning: Reckoning | None, url: str) -> str:
+def _elsewhere(accusation: Accusation, reckoning: Reckoning | None, place: str) -> str:
     if not accusation.others:
         return ""
     rows = "".join(
         f"<li>{_case_link(case)}: "
-        + "<br>".join(value for _, value in _evidence(case, finding, reckoning, url))
+        + "<br>".join(value for _, value in _evidence(case, finding, reckoning))
+        + (f"<br>{_command(finding, case, place)}" if finding.replay else "")
         + "</li>"
         for case, finding in accusation.others
     )

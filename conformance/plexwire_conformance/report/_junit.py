@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 from plexwire_conformance._expected import Reckoning
 from plexwire_conformance._runner import RunEvent, RunFinished, RunStarted
 from plexwire_conformance._verdict import CaseResult, Finding, Verdict
+from plexwire_conformance.report._about import About
 from plexwire_conformance.report._words import replay_command, say, say_finding
 from plexwire_spec import Level, clauses
 
@@ -22,21 +23,21 @@ class JunitReport:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._url = ""
+        self._about: About | None = None
 
     def listen(self, event: RunEvent) -> None:
         """Take one event of the run."""
         match event:
             case RunStarted():
-                self._url = event.target.viewers.url
-            case RunFinished():
-                self._out.write(render(event, self._url))
+                self._about = About.of(event)
+            case RunFinished() if self._about is not None:
+                self._out.write(render(event, self._about.url, self._about.place))
             case _:
                 pass
 
 
-def render(event: RunFinished, url: str) -> str:
-    """Return the XML of a finished run."""
+def render(event: RunFinished, url: str, place: str) -> str:
+    """Return the XML of a finished run at *url*; *place* is what the command line calls its target."""
     root = ElementTree.Element("testsuites")
     areas: dict[str, list[CaseResult]] = {}
     for result in event.results:
@@ -46,7 +47,7 @@ def render(event: RunFinished, url: str) -> str:
         properties = ElementTree.SubElement(suite, "properties")
         ElementTree.SubElement(properties, "property", {"name": "url", "value": url})
         for result in results:
-            _case(suite, result, event.reckoning, url)
+            _case(suite, result, event.reckoning, place)
         suite.attrib.update(_counts(suite))
     root.attrib.update(_counts(root) | {"time": f"{event.seconds:.3f}"})
     ElementTree.indent(root)
@@ -60,7 +61,7 @@ def _counts(element: ElementTree.Element) -> dict[str, str]:
 
 
 def _case(
-    suite: ElementTree.Element, result: CaseResult, reckoning: Reckoning | None, url: str
+    suite: ElementTree.Element, result: CaseResult, reckoning: Reckoning | None, place: str
 ) -> None:
     area, _, name = result.case.partition(".")
     attributes = {
@@ -71,7 +72,7 @@ def _case(
     element = ElementTree.SubElement(suite, "testcase", attributes)
     breaches = [finding for finding in result.findings if finding.level is Level.MUST]
     red = () if reckoning is None else reckoning.of_case(result.case)
-    story = "\n\n".join(_story(finding, url) for finding in breaches)
+    story = "\n\n".join(_story(finding, result.case, place) for finding in breaches)
     match result.verdict:
         case _ if red:
             text = "\n\n".join((*map(str, red), story))
@@ -102,10 +103,12 @@ def _outcome(
     child.text = _clean(text) or None
 
 
-def _story(finding: Finding, url: str) -> str:
-    lines = [say_finding(finding), clauses()[finding.clause].text]
-    if finding.replay:
-        lines.append(replay_command(finding.replay, url))
+def _story(finding: Finding, case_id: str, place: str) -> str:
+    lines = [
+        say_finding(finding),
+        clauses()[finding.clause].text,
+        replay_command(finding, case_id, place),
+    ]
     lines += [f"{e.at:9.3f} s  {e.peer}  {e.way}  {say(e)}" for e in finding.timeline]
     return "\n".join(lines)
 

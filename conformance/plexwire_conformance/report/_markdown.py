@@ -9,7 +9,7 @@ from plexwire_conformance._record import Way
 from plexwire_conformance._runner import RunEvent, RunFinished, RunStarted
 from plexwire_conformance._verdict import CaseResult, Verdict
 from plexwire_conformance.report._about import About
-from plexwire_conformance.report._summary import Accusation, Summary
+from plexwire_conformance.report._summary import Accusation, Summary, unjudged
 from plexwire_conformance.report._words import off_by, replay_command, say, seen_elsewhere
 from plexwire_spec import clauses
 
@@ -59,7 +59,7 @@ def render(about: About, event: RunFinished) -> str:
         )
         + f"\n\n{len(summary.results)} cases, {len(summary.clauses)} clauses.",
         *_reckoning(event.reckoning),
-        *_findings(summary, about.url),
+        *_findings(summary, about.place),
         *_not_judged(event.results),
         *_dialect(summary),
     ]
@@ -92,17 +92,17 @@ def _reckoning(reckoning: Reckoning | None) -> Iterator[str]:
         )
 
 
-def _findings(summary: Summary, url: str) -> Iterator[str]:
+def _findings(summary: Summary, place: str) -> Iterator[str]:
     accusations = summary.accusations
     if accusations:
         yield "### Findings"
     for accusation in accusations[:_TOLD]:
-        yield _accuse(accusation, url)
+        yield _accuse(accusation, place)
     if (left := len(accusations) - _TOLD) > 0:
         yield f"… and {left} more; the HTML report has them all."
 
 
-def _accuse(accusation: Accusation, url: str) -> str:
+def _accuse(accusation: Accusation, place: str) -> str:
     finding = accusation.finding
     clause = clauses()[finding.clause]
     lines = [
@@ -110,9 +110,8 @@ def _accuse(accusation: Accusation, url: str) -> str:
         f"> {_plain(clause.text)}",
         f"- expected: {code(finding.expected)}\n- actual: {code(finding.actual)}{off_by(finding)}",
         *seen_elsewhere(accusation),
+        fence(replay_command(finding, accusation.case.case, place), "sh"),
     ]
-    if finding.replay:
-        lines.append(fence(replay_command(finding.replay, url), "sh"))
     if finding.timeline:
         shown = finding.timeline[-_SHOWN:]
         width = max(len(entry.peer) for entry in shown)
@@ -126,12 +125,15 @@ def _accuse(accusation: Accusation, url: str) -> str:
 
 
 def _not_judged(results: Iterable[CaseResult]) -> Iterator[str]:
-    silent = [r for r in results if r.verdict in (Verdict.ERROR, Verdict.UNTESTABLE)]
-    if silent:
+    reasons = unjudged(results)
+    if reasons:
         yield "### Not judged"
         yield _table(
-            ("case", "verdict", "why"),
-            ((r.case, f"{_SIGNS[r.verdict]} {r.verdict}", code(r.reason)) for r in silent),
+            ("verdict", "why", "cases"),
+            (
+                (f"{_SIGNS[verdict]} {verdict}", code(reason), ", ".join(cases))
+                for (verdict, reason), cases in reasons.items()
+            ),
         )
 
 

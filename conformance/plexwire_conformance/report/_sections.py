@@ -8,14 +8,12 @@ from plexwire_conformance._transcript import Transcript
 from plexwire_conformance._verdict import CaseResult, Finding, Verdict
 from plexwire_conformance.report._drawing import draw_timeline
 from plexwire_conformance.report._page import SIGNS, badge, h, prose
-from plexwire_conformance.report._summary import Summary
+from plexwire_conformance.report._summary import Summary, unjudged
 from plexwire_conformance.report._words import off_by
 from plexwire_spec import AREAS, Clause, Level, Party, clauses
 
 #: What was said in each case.
 Said: TypeAlias = Mapping[str, Transcript]
-
-_SILENT = (Verdict.ERROR, Verdict.UNTESTABLE)
 
 
 def section(anchor: str, title: str, body: str) -> str:
@@ -117,10 +115,7 @@ def _clause(
 
 def not_judged_section(results: Iterable[CaseResult]) -> Iterator[str]:
     """Yield what could not be judged, and why."""
-    reasons: dict[tuple[Verdict, str], list[str]] = {}
-    for result in results:
-        if result.verdict in _SILENT:
-            reasons.setdefault((result.verdict, result.reason), []).append(result.case)
+    reasons = unjudged(results)
     if not reasons:
         return
     rows = "".join(

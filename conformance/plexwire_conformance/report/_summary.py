@@ -102,6 +102,30 @@ class Summary:
         return sorted(chosen, key=lambda finding: places[finding.clause])
 
     @property
+    def advice(self) -> str:
+        """What is wrong first of all, or missing, in a sentence each; empty where there is nothing to do."""
+        sentences = []
+        if self.exit_code == 1 and self.reckoning is not None:
+            sentences.append(f"Begin with {self.reckoning.red[0]}.")
+        elif accusations := self.accusations:
+            first, finding = accusations[0], accusations[0].finding
+            verb = "Begin with" if finding.verdict is Verdict.FAIL else "Not followed:"
+            wanted = f"; expected {finding.expected}" if finding.expected else ""
+            by = f"{first.clause}, by {first.case.case}"
+            sentences.append(f"{verb} {by}: {finding.actual}{wanted}.")
+        for verdict, words in (
+            (Verdict.ERROR, "ended in an error"),
+            (Verdict.UNTESTABLE, "not judged"),
+        ):
+            reasons = [why for silent, why in unjudged(self.results) if silent is verdict]
+            if reasons:
+                more = f", and {plural(len(reasons) - 1, 'other reason')}" if reasons[1:] else ""
+                sentences.append(
+                    f"{plural(self.cases[verdict], 'case')} {words}: {reasons[0]}{more}."
+                )
+        return " ".join(sentences)
+
+    @property
     def exit_code(self) -> int:
         """0 conformant, or as expected; 1 violations; 2 could not judge; 3 nothing testable."""
         verdicts = {result.verdict for result in self.results}
@@ -129,9 +153,18 @@ class Summary:
             case 1:
                 return f"Not conformant: {broken} broken."
             case 2:
-                return "Could not judge: the suite or the network failed; see the errors."
+                return "Could not judge all of it, and found nothing broken in the rest."
             case _:
-                return "Nothing could be tested; see what to provide."
+                return "Nothing could be tested."
+
+
+def unjudged(results: Iterable[CaseResult]) -> dict[tuple[Verdict, str], list[str]]:
+    """Return the cases that came to no verdict, by whether that is an error or an untestable case, and by the reason."""
+    reasons: dict[tuple[Verdict, str], list[str]] = {}
+    for result in results:
+        if result.verdict in (Verdict.ERROR, Verdict.UNTESTABLE):
+            reasons.setdefault((result.verdict, result.reason), []).append(result.case)
+    return reasons
 
 
 def plural(count: int, noun: str) -> str:

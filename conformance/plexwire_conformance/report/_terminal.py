@@ -1,10 +1,12 @@
 """The report in the terminal: progress while it runs, then findings, then the verdict table."""
 
+from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -13,8 +15,15 @@ from plexwire_conformance._expected import Expected, Reckoning
 from plexwire_conformance._record import Entry, Way
 from plexwire_conformance._runner import CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_conformance._verdict import CaseResult, Finding, Verdict
-from plexwire_conformance.report._summary import Accusation, Summary, plural
-from plexwire_conformance.report._words import off_by, replay_command, say, seen_elsewhere
+from plexwire_conformance.report._about import About
+from plexwire_conformance.report._summary import Accusation, Summary, plural, unjudged
+from plexwire_conformance.report._words import (
+    name_some,
+    off_by,
+    replay_command,
+    say,
+    seen_elsewhere,
+)
 from plexwire_spec import clauses
 
 _STYLES: Final = {
@@ -48,7 +57,7 @@ class TerminalReport:
         self._task = self._bar.add_task("control", total=None)
         self._done = 0
         self._told = 0
-        self._url = ""
+        self._place = ""
 
     def __enter__(self) -> Self:
         if self._plain is None:
@@ -63,14 +72,17 @@ class TerminalReport:
         """Take one event of the run."""
         match event:
             case RunStarted():
-                self._url = event.target.viewers.url
+                self._place = About.of(event).place
                 self._bar.update(self._task, total=len(event.cases))
                 self._say(f"judging {event.target.viewers.url} by {len(event.cases)} cases")
                 self._say(f"{event.patience}")
             case CaseFinished():
+                verdict = event.result.verdict
+                if verdict is Verdict.ERROR and not event.transcripts:
+                    return  # It was never begun, and is told of at the end.
                 self._done += 1
-                failed = event.result.verdict in (Verdict.FAIL, Verdict.ERROR)
-                word = f"{event.result.case} {event.result.verdict}" if failed else ""
+                failed = verdict in (Verdict.FAIL, Verdict.ERROR)
+                word = f"{event.result.case} {verdict}" if failed else ""
                 self._bar.update(self._task, advance=1)
                 if word:
                     self._bar.update(self._task, description=escape(word))
@@ -95,6 +107,8 @@ class TerminalReport:
             self._out.print(_dialect(summary.dialect))
         if self._every_case:
             self._out.print(_table(event.results))
+        if reasons := unjudged(event.results):
+            self._out.print(_not_judged(reasons))
         if event.reckoning is not None:
             self._out.print(_reckoning(event.reckoning))
         self._out.print(_conclusion(summary, event.seconds))
@@ -105,29 +119,29 @@ class TerminalReport:
         self._out.print(show_finding(finding, f"found by {case}", accepted))
         for line in seen_elsewhere(accusation):
             self._out.print(Text(f"  {line}", "dim"))
-        if finding.replay:
-            # In one piece, however long, so that it can be copied.
-            command = replay_command(finding.replay, self._url)
-            self._out.print(Text(f"  replay    {command}"), soft_wrap=True)
+        # In one piece, however long, so that it can be copied.
+        command = replay_command(finding, case, self._place)
+        self._out.print(Text("  replay    ", "dim").append(command, "default"), soft_wrap=True)
 
 
 def show_finding(finding: Finding, by: str, accepted: Expected | None = None) -> RenderableType:
     """Return *finding* as the terminal shows it; *by* says what found it, *accepted* that it was expected."""
     clause = clauses()[finding.clause]
     style = _STYLES[finding.verdict if accepted is None else Verdict.INFO]
-    head = Text()
-    head.append(f"\n{finding.verdict.upper()} ", style)
+    head = Text(f"\n{finding.verdict.upper()} ", style)
     head.append(f"{finding.clause} ", "bold")
-    head.append(f"{clause.level} · {by}\n", "dim")
-    head.append(f"  {clause.text}\n")
+    head.append(f"{clause.level} · {by}", "dim")
+    rows = Table.grid(padding=(0, 2, 0, 0))
+    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(overflow="fold")
     if accepted is not None:
-        head.append("  known     ", "dim")
-        head.append(f"{accepted.reason} {accepted.issue}".rstrip())
-        head.append(f" (until {accepted.expires})\n", "dim")
-    head.append("  expected  ", "dim").append(f"{finding.expected}\n")
-    head.append("  actual    ", "dim").append(finding.actual, style)
-    head.append(off_by(finding), "dim")
-    return Group(head, _timeline(finding.timeline))
+        known = Text(f"{accepted.reason} {accepted.issue}".rstrip())
+        rows.add_row("known", known.append(f" (until {accepted.expires})", "dim"))
+    if finding.expected:
+        rows.add_row("expected", Text(finding.expected))
+    rows.add_row("actual", Text(finding.actual, style).append(off_by(finding), "dim"))
+    indented = (Padding(part, (0, 0, 0, 2)) for part in (Text(clause.text), rows))
+    return Group(head, *indented, _timeline(finding.timeline))
 
 
 def _timeline(entries: tuple[Entry, ...]) -> RenderableType:
@@ -180,8 +194,19 @@ def _table(results: tuple[CaseResult, ...]) -> RenderableType:
             Text(" ".join(c.removeprefix("PW-") for c in result.clauses), "dim"),
             f"{result.seconds:.2f}",
         )
-        if result.reason:
-            table.add_row("", "", Text(result.reason, "dim"), "")
+    return table
+
+
+def _not_judged(reasons: Mapping[tuple[Verdict, str], Sequence[str]]) -> RenderableType:
+    table = Table(
+        title="\nNot judged", title_justify="left", title_style="bold", box=None, padding=(0, 1)
+    )
+    table.show_header = False
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for (verdict, reason), cases in reasons.items():
+        why = Text(reason).append(f"\n{name_some(cases)}", "dim")
+        table.add_row(Text(verdict, _STYLES[verdict]), why)
     return table
 
 
@@ -207,4 +232,6 @@ def _conclusion(summary: Summary, seconds: float) -> RenderableType:
     )
     style = {0: "bold green", 1: "bold red"}.get(summary.exit_code, "bold yellow")
     text.append(summary.conclusion, style)
+    if summary.advice:
+        text.append(f"\n{summary.advice}")
     return text

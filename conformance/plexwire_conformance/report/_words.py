@@ -1,5 +1,9 @@
 """How all reports put things into words."""
 
+import json
+import re
+import shlex
+from collections.abc import Sequence
 from typing import Final
 
 from plexwire_conformance._record import Entry, Kind
@@ -10,11 +14,23 @@ from plexwire_conformance.report._summary import Accusation
 _LONG: Final = 110
 #: Other cases that are named.
 _NAMED: Final = 6
+#: What an ordinary frame says, and nothing but that.
+_FRAME: Final = {
+    "type": str,
+    "source_id": str,
+    "camera_id": str,
+    "frame": str,
+    "width": int,
+    "height": int,
+    "timestamp": int,
+}
+_DIGEST: Final = re.compile(r"<\d+ bytes [0-9a-f]{8}>")
 
 
 def say(entry: Entry, *, whole: bool = False) -> str:
     """Return what an entry of a timeline says, in one line; long texts are cut, unless it is wanted *whole*."""
-    text = entry.text if whole or len(entry.text) <= _LONG else f"{entry.text[:_LONG]}…"
+    text = _frame(entry.text) or entry.text
+    text = text if whole or len(text) <= _LONG else f"{text[:_LONG]}…"
     match entry.kind:
         case Kind.TEXT | Kind.HANDSHAKE | Kind.NOTE:
             return text
@@ -28,6 +44,25 @@ def say(entry: Entry, *, whole: bool = False) -> str:
             return f"{entry.kind} {_payload(entry.text)}".rstrip()
         case Kind.BINARY | Kind.RAW | Kind.GARBAGE:
             return f"{entry.kind}: {text}"
+
+
+def _frame(text: str) -> str:
+    """Return an ordinary frame with what tells it from others in front; empty for anything that is none."""
+    if not text.startswith('{"type": "video_frame"'):
+        return ""
+    try:
+        members = json.loads(text)
+    except ValueError:
+        return ""
+    if {name: type(value) for name, value in members.items()} != _FRAME:
+        return ""
+    if not _DIGEST.fullmatch(members["frame"]):
+        return ""
+    named = [json.dumps(members[name], ensure_ascii=False) for name in ("camera_id", "source_id")]
+    return (
+        f"video_frame {named[0]} {members['timestamp']} {members['width']}×{members['height']} "
+        f"{members['frame']} of {named[1]}"
+    )
 
 
 def _payload(text: str) -> str:
@@ -50,15 +85,21 @@ def off_by(finding: Finding) -> str:
     return "" if finding.margin_ms is None else f" (off by {finding.margin_ms:.0f} ms)"
 
 
-def replay_command(token: str, url: str) -> str:
-    """Return the command that plays a script again."""
-    return f"plexwire replay '{token}' --url {url}"
+def replay_command(finding: Finding, case_id: str, place: str) -> str:
+    """Return the command that plays again what *finding* came from: its script, or the whole case.
+
+    *place* is the target as the command line names it.
+    """
+    return f"plexwire replay {shlex.quote(finding.replay or case_id)} --url {place}"
 
 
 def seen_elsewhere(accusation: Accusation) -> list[str]:
     """Return where else the same clause was seen broken, in at most one line."""
     names = [result.case for result, _ in accusation.others]
-    if not names:
-        return []
+    return [f"also seen by {name_some(names)}"] if names else []
+
+
+def name_some(names: Sequence[str]) -> str:
+    """Return the first few of *names*, and how many more there are."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return [f"also seen by {', '.join(names[:_NAMED])}{more}"]
+    return f"{', '.join(names[:_NAMED])}{more}"

@@ -46,14 +46,34 @@
       part.querySelector(".empty").hidden = !own.length || own.some((node) => !node.hidden);
     }
     form.querySelector("output").textContent = narrowed ? `${shown} of ${items.length}` : "";
+    form.querySelector("[type=reset]").hidden = !narrowed;
   };
   if (form) {
     form.hidden = false;
     form.addEventListener("input", apply);
     form.addEventListener("submit", (event) => event.preventDefault());
+    // The fields are back to what they were only when the event is over.
+    form.addEventListener("reset", () => setTimeout(apply));
+    for (const tile of all("[data-only]")) {
+      tile.addEventListener("click", () => {
+        form.reset();
+        for (const box of all("[name=verdict]", form)) box.checked = box.value === tile.dataset.only;
+        apply();
+      });
+    }
     // A browser keeps what was chosen when a page is loaded anew.
     apply();
   }
+
+  // A mark says what its line says.
+  addEventListener("pointerover", (event) => {
+    const mark = event.target.closest?.("a.mark");
+    if (!mark || mark.querySelector("title")) return;
+    const line = document.getElementById(decodeURIComponent(mark.getAttribute("href").slice(1)));
+    const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
+    title.textContent = [...line.cells].map((cell) => cell.textContent).join("  ");
+    mark.prepend(title);
+  });
 
   // Commands can be copied.
   for (const code of all("code.command")) {
@@ -72,7 +92,10 @@
   // On paper nothing can be opened: what was found is.
   let folded = [];
   addEventListener("beforeprint", () => {
-    folded = all(".finding .said details:not([open]), details.area:not([open])");
+    folded = all(".finding .said details:not([open])");
+    for (const row of all("details.area:not([open]) tr:is([data-verdict=fail], [data-verdict=error], [data-verdict=warn])")) {
+      folded.push(row.closest("details"));
+    }
     for (const node of folded) node.open = true;
   });
   addEventListener("afterprint", () => { for (const node of folded) node.open = false; });
