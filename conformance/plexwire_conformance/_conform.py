@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, date, datetime
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import Protocol, TextIO, TypeAlias
 
 import click
-from attrs import evolve, frozen
+import trio
+from attrs import define, evolve, field, frozen
 from rich.console import Console
 
 from plexwire_conformance._aim import (
@@ -33,9 +35,18 @@ from plexwire_conformance._options import (
     run_trio,
     target_options,
 )
-from plexwire_conformance._runner import Listener, RunEvent, RunFinished, Runner, Settings
+from plexwire_conformance._runner import (
+    CaseFinished,
+    Listener,
+    RunEvent,
+    RunFinished,
+    Runner,
+    RunStarted,
+    Settings,
+)
 from plexwire_conformance._select import NothingSelected, select
 from plexwire_conformance._target import BadTarget, Target
+from plexwire_conformance._verdict import CaseResult, Verdict
 from plexwire_conformance.cases import CASES, Case
 from plexwire_conformance.report._github import GithubReport
 from plexwire_conformance.report._html import HtmlReport
@@ -105,6 +116,14 @@ def conform(
 ) -> None:
     """Judge the gateway at URL, clause by clause; without URL, the reference gateway itself.
 
+    \b
+    See how it looks, with nothing to set up:
+        plexwire conform --html report.html
+    A gateway, its report for people, and the run for later:
+        plexwire conform wss://staging.example.com --html report.html --report run.ndjson
+    One area, or one case:
+        plexwire conform wss://staging.example.com --only auth --only flow.stalled-viewer
+
     URL is the base, such as wss://gateway.example.com: what stands in front of /v1/sources/… . NAME is that of a
     target in plexwire.toml, or in [tool.plexwire] of pyproject.toml; options stand above what it says there.
 
@@ -166,13 +185,20 @@ def conform(
             if github:
                 annotations = GithubReport(sys.stdout, settings.nonce)
                 listeners.append(stack.enter_context(annotations).listen)
-            finished = run_trio(_run, target, cases, settings, known, listeners)
+            reports = _Reports(listeners, known)
+            try:
+                run_trio(_run, target, cases, settings, reports.listen)
+            except KeyboardInterrupt:
+                reports.cut_short()
+        finished = reports.finished
+        if finished is None:
+            fail("interrupted; nothing was judged by then", INTERRUPTED)
+        if reports.interrupted:
+            fail("interrupted; what was not judged by then is an error in the reports", INTERRUPTED)
         if known is not None and update_expected:
             known.store(finished)
     except (BadTarget, BadFile, CouldNotJudge) as error:
         fail(str(error), COULD_NOT_JUDGE)
-    except KeyboardInterrupt:
-        fail("interrupted; nothing was concluded", INTERRUPTED)
     except OSError as error:
         # The disk is full, or went away, while a report was written.
         fail(f"can't write a report: {error.strerror or error}", COULD_NOT_JUDGE)
@@ -206,21 +232,60 @@ async def _run(
     target: Target | None,
     cases: list[Case],
     settings: Settings,
-    known: "_KnownFailures | None",
-    listeners: Sequence[Listener],
-) -> RunFinished:
-    last: list[RunFinished] = []
-
-    def listen(event: RunEvent) -> None:
-        if isinstance(event, RunFinished):
-            event = event if known is None else known.compare(event)
-            last.append(event)
-        for listener in listeners:
-            listener(event)
-
+    listen: Listener,
+) -> None:
     async with given_or_stock(target) as given:
         await Runner(given, settings).run(cases, listen)
-    return last[0]
+
+
+@define
+class _Reports:
+    """All reports of one run, told that it is over once it is held against what was expected."""
+
+    _listeners: Sequence[Listener]
+    _known: "_KnownFailures | None"
+    interrupted: bool = field(default=False, init=False)
+    _started: RunStarted | None = field(default=None, init=False)
+    _results: dict[str, CaseResult] = field(factory=dict[str, CaseResult], init=False)
+    finished: RunFinished | None = field(default=None, init=False)
+    _began: float = field(factory=time.monotonic, init=False)
+
+    # Where one report is told of an event, all are.
+    @trio.lowlevel.enable_ki_protection
+    def listen(self, event: RunEvent) -> None:
+        """Tell all of them."""
+        match event:
+            case RunStarted():
+                self._started = event
+            case CaseFinished():
+                self._results[event.result.case] = event.result
+            case RunFinished():
+                event = event if self._known is None else self._known.compare(event)
+                self.finished = event
+        for listener in self._listeners:
+            listener(event)
+
+    def cut_short(self) -> None:
+        """End the run where it is: what was not judged by now is an error, if anything was."""
+        self.interrupted = True
+        started = self._started
+        if started is None or self.finished is not None:
+            return
+        for case in started.cases:
+            if case.id not in self._results:
+                self.listen(CaseFinished(result=_interrupted(case)))
+        results = tuple(self._results[case.id] for case in started.cases)
+        self.listen(RunFinished(results=results, seconds=time.monotonic() - self._began))
+
+
+def _interrupted(case: Case) -> CaseResult:
+    return CaseResult(
+        case=case.id,
+        title=case.title,
+        clauses=case.clauses,
+        verdict=Verdict.ERROR,
+        reason="the run was interrupted before it ended",
+    )
 
 
 # ── known failures ───────────────────────────────────────────────────────────────────────────

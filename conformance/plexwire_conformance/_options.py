@@ -161,7 +161,8 @@ def run_trio(function: Callable[[*Ts], Awaitable[R]], *arguments: *Ts) -> R:
 @contextmanager
 def _own_hypothesis_home() -> Iterator[None]:
     """Keep Hypothesis from leaving a folder where the user stands."""
-    with TemporaryDirectory(prefix="plexwire-") as home:
+    # Interrupted, a thread of it may still write there.
+    with TemporaryDirectory(prefix="plexwire-", ignore_cleanup_errors=True) as home:
         set_hypothesis_home_dir(home)
         try:
             yield

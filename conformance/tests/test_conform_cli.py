@@ -24,6 +24,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Event, Request
 
 from plexwire_conformance._framing import Opcode, encode_frame
+from plexwire_conformance._stored import parse_run
 from plexwire_conformance.cli import main
 from plexwire_server import Gateway, KeyStore
 
@@ -444,3 +445,36 @@ def test_conform_is_interrupted_and_leaves_with_one_line() -> None:
     assert process.returncode == INTERRUPTED
     assert "Traceback" not in err
     assert "interrupted" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals and named pipes")
+def test_conform_is_interrupted_half_way_and_reports_what_was_judged_by_then(
+    tmp_path: Path,
+) -> None:
+    report, page = tmp_path / "run.ndjson", tmp_path / "run.html"
+    os.mkfifo(report)
+    process = subprocess.Popen(
+        [*PROGRAM, "conform", "--only", "auth", "--report", str(report), "--html", str(page)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    too_long = threading.Timer(PATIENCE_S, process.kill)
+    too_long.start()
+    with process, report.open() as lines:
+        told = [next(lines) for _ in range(6)]
+        process.send_signal(2)
+        told += lines
+        out, err = process.communicate()
+    too_long.cancel()
+    assert process.returncode == INTERRUPTED
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("Error: interrupted; what was not judged by then")
+    run = parse_run("".join(told), "run")
+    verdicts = {result.case: result.verdict for result in run.results}
+    assert verdicts["auth.never"] == "error"
+    assert verdicts["control"] == "pass"
+    assert run.summary.exit_code == COULD_NOT_JUDGE
+    for text in (out, page.read_text()):
+        assert run.summary.conclusion in text
+        assert "the run was interrupted before it ended" in text
