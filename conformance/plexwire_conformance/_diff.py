@@ -1,12 +1,13 @@
 """What changed between stored runs, check by check; a check is one clause in one case."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import click
 from attrs import evolve, frozen
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +17,7 @@ from plexwire_conformance._options import COULD_NOT_JUDGE, FILE, fail
 from plexwire_conformance._stored import StoredRun, read_run
 from plexwire_conformance._verdict import CaseResult, Finding, Verdict
 from plexwire_conformance.report._matrix import render_matrix
+from plexwire_conformance.report._words import name_some
 from plexwire_spec import clauses
 
 _BREACHES: Final = (Verdict.FAIL, Verdict.WARN)
@@ -112,9 +114,7 @@ def _only_in(one: Mapping[str, CaseResult], other: Mapping[str, CaseResult]) -> 
     """Yield the cases that *other* alone has."""
     for case, result in other.items():
         if case not in one:
-            yield Change(
-                case=case, verdict=result.verdict, before="no such case", after=_words(result)
-            )
+            yield Change(case=case, verdict=result.verdict, before="not run", after=_words(result))
 
 
 def _lost(
@@ -150,12 +150,12 @@ def _otherwise(then: Mapping[Check, Finding], now: Mapping[Check, Finding]) -> t
 # ── the command ──────────────────────────────────────────────────────────────────────────────
 
 _TITLES: Final = {
-    "regressions": "Regressions",
-    "fixes": "Fixes",
-    "new": "New",
-    "gone": "Gone",
-    "changed": "Broken in both, but otherwise",
-    "dialect": "Dialect",
+    "regressions": "Regressions: kept before, broken now",
+    "fixes": "Fixes: broken before, kept now",
+    "new": "New: judged now, not before",
+    "gone": "Gone: judged before, not now",
+    "changed": "Broken in both, but in another way",
+    "dialect": "Dialect: chosen otherwise, which is nobody's fault",
 }
 _STYLES: Final = {"regressions": "bold red", "fixes": "bold green"}
 
@@ -168,6 +168,12 @@ def diff(files: tuple[Path, ...], html: Path | None) -> None:
 
     The files are what plexwire conform --report wrote, of one target over time or of several targets; all are compared
     with A.
+
+    \b
+    Did the release break anything?
+        plexwire diff yesterday.ndjson today.ndjson
+    Three gateways side by side, as a page:
+        plexwire diff ours.ndjson theirs.ndjson reference.ndjson --html matrix.html
 
     \b
     Exit codes: 0 no regression · 1 a MUST that was kept in A is broken
@@ -204,15 +210,40 @@ def _tell(first: StoredRun, other: StoredRun, found: Diff, console: Console) -> 
         if not changes:
             continue
         nothing = False
-        console.print(Text(f"\n{title}: {len(changes)}", _STYLES.get(name, "bold")))
-        for change in changes:
-            line = Text(f"  {change.case} ", "default")
-            line.append(f"{change.clause} ", "cyan")
-            line.append(f"{change.verdict}\n" if change.clause else "\n", "dim")
-            line.append(f"    {change.before} → {change.after}")
-            console.print(line, highlight=False)
+        console.print(Text(f"\n{title} ({len(changes)})", _STYLES.get(name, "bold")))
+        for alike in _alike(changes):
+            change, *others = alike
+            line = Text(change.case, "default")
+            if change.clause:
+                line.append(f" {change.clause}", "cyan").append(f" {change.verdict}", "dim")
+            console.print(Padding(line, (0, 0, 0, 2)), highlight=False)
+            words = Text(f"{change.before} → {change.after}")
+            console.print(Padding(words, (0, 0, 0, 4)), highlight=False)
+            if others:
+                also = f"so too {name_some([other.case for other in others])}"
+                console.print(Padding(Text(also, "dim"), (0, 0, 0, 4)))
+    console.print()
     if nothing:
         console.print("Nothing differs.")
+    else:
+        style = "bold red" if found.worse else "bold green"
+        console.print(Text(_conclusion(found), style), highlight=False)
+
+
+def _alike(changes: Iterable[Change]) -> Iterable[list[Change]]:
+    """Return *changes* by what they say, made-up ids and times apart."""
+    alike: dict[tuple[str, str, str], list[Change]] = {}
+    for change in changes:
+        said = (change.clause, gist(change.before), gist(change.after))
+        alike.setdefault(said, []).append(change)
+    return alike.values()
+
+
+def _conclusion(found: Diff) -> str:
+    broken = {change.clause for change in found.regressions if change.verdict is Verdict.FAIL}
+    if not broken:
+        return "No regression among what both judged."
+    return f"Worse: {', '.join(clause for clause in clauses() if clause in broken)} broken since."
 
 
 def _table(runs: Sequence[StoredRun]) -> Table:

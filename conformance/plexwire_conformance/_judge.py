@@ -49,6 +49,11 @@ def judge(file: Path) -> None:
     live. No network is used.
 
     \b
+    Keep what was said, and judge it again by a newer version:
+        plexwire conform wss://staging.example.com --transcripts said.ndjson
+        plexwire judge said.ndjson
+
+    \b
     Exit codes: 0 nothing found · 1 violations · 2 the file can't be judged
     """
     try:

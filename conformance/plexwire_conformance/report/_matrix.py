@@ -1,6 +1,7 @@
 """Several stored runs side by side, as one HTML page: clause against target."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from plexwire_conformance._expected import gist
 from plexwire_conformance._stored import StoredRun
@@ -8,6 +9,9 @@ from plexwire_conformance._verdict import Finding, Verdict
 from plexwire_conformance.report._page import badge, h, page, prose
 from plexwire_conformance.report._sections import section
 from plexwire_spec import clauses
+
+#: Broken clauses of one run that the top names.
+_NAMED: Final = 8
 
 
 def render_matrix(runs: Sequence[StoredRun]) -> str:
@@ -32,11 +36,29 @@ def render_matrix(runs: Sequence[StoredRun]) -> str:
 
 def _head(runs: Sequence[StoredRun], differing: int, listed: int) -> str:
     words = "Nothing differs" if not differing else f"{differing} of {listed} clauses differ"
-    links = '<a href="#runs">Runs</a><a href="#clauses">Clauses</a><a href="#dialect">Dialect</a>'
+    links = [("runs", "Runs"), ("clauses", "Clauses")]
+    if differing:
+        links.insert(1, ("differing", f"What differs <b>{differing}</b>"))
+    if any(run.summary.dialect for run in runs):
+        links.append(("dialect", "Dialect"))
+    contents = "".join(f'<a href="#{anchor}">{name}</a>' for anchor, name in links)
     return (
         f'<header class="top {"unclear" if differing else "good"}"><p class="kind">Conformance, side by side</p>'
-        f"<h1>{words} between {len(runs)} runs.</h1><nav>{links}</nav></header>"
+        f'<h1>{words} between {len(runs)} runs.</h1>\n<p class="advice">{_broken(runs)}</p>\n'
+        f"<nav>{contents}</nav></header>"
     )
+
+
+def _broken(runs: Sequence[StoredRun]) -> str:
+    """Return which runs broke a promise, and which clauses these are."""
+    told = []
+    for run in runs:
+        broken = [clause for clause, v in run.summary.clauses.items() if v is Verdict.FAIL]
+        if broken:
+            links = ", ".join(f'<a href="#{clause}">{clause}</a>' for clause in broken[:_NAMED])
+            more = f" and {len(broken) - _NAMED} more" if broken[_NAMED:] else ""
+            told.append(f"<b>{h(run.name)}</b> breaks {links}{more}.")
+    return "<br>".join(told) or "None of them breaks a documented promise."
 
 
 def _names(runs: Sequence[StoredRun]) -> Iterator[str]:
