@@ -2,8 +2,7 @@
 
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Protocol, TextIO, TypeAlias
 
 import click
 import trio
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 from rich.console import Console
 
 from plexwire_conformance._aim import (
@@ -35,18 +34,10 @@ from plexwire_conformance._options import (
     run_trio,
     target_options,
 )
-from plexwire_conformance._runner import (
-    CaseFinished,
-    Listener,
-    RunEvent,
-    RunFinished,
-    Runner,
-    RunStarted,
-    Settings,
-)
+from plexwire_conformance._reports import Reports, heed_interrupt
+from plexwire_conformance._runner import RunEvent, RunFinished, Runner, Settings
 from plexwire_conformance._select import NothingSelected, select
 from plexwire_conformance._target import BadTarget, Target
-from plexwire_conformance._verdict import CaseResult, Verdict
 from plexwire_conformance.cases import CASES, Case
 from plexwire_conformance.report._github import GithubReport
 from plexwire_conformance.report._html import HtmlReport
@@ -185,9 +176,9 @@ def conform(
             if github:
                 annotations = GithubReport(sys.stdout, settings.nonce)
                 listeners.append(stack.enter_context(annotations).listen)
-            reports = _Reports(listeners, known)
+            reports = Reports(listeners, None if known is None else known.compare)
             try:
-                run_trio(_run, target, cases, settings, reports.listen)
+                run_trio(_run, target, cases, settings, reports)
             except KeyboardInterrupt:
                 reports.cut_short()
         finished = reports.finished
@@ -232,60 +223,13 @@ async def _run(
     target: Target | None,
     cases: list[Case],
     settings: Settings,
-    listen: Listener,
+    reports: Reports,
 ) -> None:
-    async with given_or_stock(target) as given:
-        await Runner(given, settings).run(cases, listen)
-
-
-@define
-class _Reports:
-    """All reports of one run, told that it is over once it is held against what was expected."""
-
-    _listeners: Sequence[Listener]
-    _known: "_KnownFailures | None"
-    interrupted: bool = field(default=False, init=False)
-    _started: RunStarted | None = field(default=None, init=False)
-    _results: dict[str, CaseResult] = field(factory=dict[str, CaseResult], init=False)
-    finished: RunFinished | None = field(default=None, init=False)
-    _began: float = field(factory=time.monotonic, init=False)
-
-    # Where one report is told of an event, all are.
-    @trio.lowlevel.enable_ki_protection
-    def listen(self, event: RunEvent) -> None:
-        """Tell all of them."""
-        match event:
-            case RunStarted():
-                self._started = event
-            case CaseFinished():
-                self._results[event.result.case] = event.result
-            case RunFinished():
-                event = event if self._known is None else self._known.compare(event)
-                self.finished = event
-        for listener in self._listeners:
-            listener(event)
-
-    def cut_short(self) -> None:
-        """End the run where it is: what was not judged by now is an error, if anything was."""
-        self.interrupted = True
-        started = self._started
-        if started is None or self.finished is not None:
-            return
-        for case in started.cases:
-            if case.id not in self._results:
-                self.listen(CaseFinished(result=_interrupted(case)))
-        results = tuple(self._results[case.id] for case in started.cases)
-        self.listen(RunFinished(results=results, seconds=time.monotonic() - self._began))
-
-
-def _interrupted(case: Case) -> CaseResult:
-    return CaseResult(
-        case=case.id,
-        title=case.title,
-        clauses=case.clauses,
-        verdict=Verdict.ERROR,
-        reason="the run was interrupted before it ended",
-    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(heed_interrupt, reports, nursery.cancel_scope)
+        async with given_or_stock(target) as given:
+            await Runner(given, settings).run(cases, reports.listen)
+        nursery.cancel_scope.cancel()
 
 
 # ── known failures ───────────────────────────────────────────────────────────────────────────
