@@ -309,7 +309,7 @@ def test_page_begins_with_the_verdict_the_target_the_moment_and_the_tolerances()
 def test_page_shows_what_was_said_in_a_case_that_passed_as_well() -> None:
     passed = next(r.case for r in SUMMARY.results if r.verdict is Verdict.PASS)
     (case,) = re.findall(
-        rf'<details class="case pass" id="case-{passed}".*?\n</figure>', PAGE, re.DOTALL
+        rf'<details class="case pass" id="case-{passed}".*?</table>', PAGE, re.DOTALL
     )
     assert "HTTP 101" in case
 

@@ -18,7 +18,7 @@ _CHARACTERS: Final = {"wide": 0.88, "narrow": 2.3}
 #: A silence of so many seconds has a line of its own in the list.
 _SILENCE: Final = 0.25
 #: A case that judged so soon (seconds) after the last entry did not wait for more.
-_SHORT_WAIT: Final = 0.05
+SHORT_WAIT: Final = 0.05
 #: Entries that are drawn; of more, the middle is left out.
 _MOST: Final = 140
 #: A message of more characters may not fit into its line, and can be unfolded.
@@ -58,13 +58,13 @@ def draw_timeline(entries: Sequence[Entry], name: str, judged_at: float | None =
     shown = _shown(entries, judged_at)
     scale = make_scale(shown.times, shown.left_out_after)
     return (
-        f'<figure class="timeline">\n{_strip(shown, scale, name)}\n{_caption(shown, scale)}\n'
-        f"{_list(shown, name)}\n</figure>"
+        f'<div class="timeline">\n<figure>{_strip(shown, scale, name)}\n{_caption(shown, scale)}</figure>\n'
+        f"{_list(shown, name)}\n</div>"
     )
 
 
 def _shown(entries: Sequence[Entry], judged_at: float | None) -> _Shown:
-    if judged_at is not None and judged_at - entries[-1].at < _SHORT_WAIT:
+    if judged_at is not None and judged_at - entries[-1].at < SHORT_WAIT:
         judged_at = None
     if len(entries) <= _MOST:
         return _Shown(tuple(entries), judged_at, 0, None)

@@ -156,7 +156,7 @@ def _filter(summary: Summary) -> str:
         f'<span class="boxes">{boxes}</span>'
         f'<select name="area" aria-label="Area"><option value="">All areas</option>{options}</select>'
         '<input type="search" name="words" placeholder="Search: clause, case, text" aria-label="Search">'
-        '<output></output><button type="reset" hidden>Show all</button></form>'
+        '<output></output><button type="button" hidden>Show all</button></form>'
     )
 
 

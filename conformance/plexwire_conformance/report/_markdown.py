@@ -51,7 +51,7 @@ def render(about: About, event: RunFinished) -> str:
     sign = {0: "✅", 1: "❌"}.get(summary.exit_code, "⚠️")
     parts = [
         f"## {sign} {summary.conclusion}",
-        f"{code(about.url)} · {about.when} · {event.seconds:.1f} s · plexwire {about.version}\n"
+        f"{code(about.url)} · {about.when} · {event.seconds:.1f} s · plexwire {about.version}<br>"
         f"{about.patience}",
         _table(
             ("verdict", "cases"),

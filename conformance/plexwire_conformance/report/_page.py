@@ -30,7 +30,7 @@ _ICON: Final = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>"
     "<circle cx='8' cy='8' r='7' fill='{}'/></svg>"
 )
-_ICON_COLOURS: Final = {True: "#1a7f37", False: "#c4261d"}
+_ICON_COLOURS: Final = {True: "#15722f", False: "#c4261d"}
 
 
 def h(text: object) -> str:

@@ -16,6 +16,7 @@ from plexwire_conformance._record import Entry, Way
 from plexwire_conformance._runner import CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_conformance._verdict import CaseResult, Finding, Verdict
 from plexwire_conformance.report._about import About
+from plexwire_conformance.report._drawing import SHORT_WAIT
 from plexwire_conformance.report._summary import Accusation, Summary, plural, unjudged
 from plexwire_conformance.report._words import (
     name_some,
@@ -34,6 +35,10 @@ _STYLES: Final = {
     Verdict.UNTESTABLE: "dim",
     Verdict.ERROR: "bold magenta",
 }
+#: Of so few cases left, it is shown what is waited for.
+_WAITING: Final = 4
+#: Characters that a narrow terminal has beside the bar.
+_ROOM: Final = 32
 #: Entries of a timeline that the terminal shows; the files have them all.
 _SHOWN: Final = 14
 
@@ -46,7 +51,7 @@ class TerminalReport:
         self._every_case = every_case
         self._bar = Progress(
             TextColumn("judging"),
-            BarColumn(),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.description}"),
@@ -55,6 +60,7 @@ class TerminalReport:
         self._live = Live(self._bar, console=progress, transient=True, refresh_per_second=8)
         self._plain = None if progress.is_terminal else progress
         self._task = self._bar.add_task("control", total=None)
+        self._left: dict[str, None] = {}
         self._done = 0
         self._told = 0
         self._place = ""
@@ -73,7 +79,8 @@ class TerminalReport:
         match event:
             case RunStarted():
                 self._place = About.of(event).place
-                self._bar.update(self._task, total=len(event.cases))
+                self._left = dict.fromkeys(case.id for case in event.cases)
+                self._bar.update(self._task, total=len(event.cases), description="")
                 self._say(f"judging {event.target.viewers.url} by {len(event.cases)} cases")
                 self._say(f"{event.patience}")
             case CaseFinished():
@@ -83,9 +90,12 @@ class TerminalReport:
                 self._done += 1
                 failed = verdict in (Verdict.FAIL, Verdict.ERROR)
                 word = f"{event.result.case} {verdict}" if failed else ""
+                self._left.pop(event.result.case, None)
+                if word or len(self._left) <= _WAITING:
+                    shown = word or f"waiting for {', '.join(self._left)}"
+                    self._bar.update(self._task, description=escape(shown[:_ROOM]))
                 self._bar.update(self._task, advance=1)
                 if word:
-                    self._bar.update(self._task, description=escape(word))
                     self._say(word)
                 elif self._done >= self._told + 20:
                     self._told = self._done
@@ -141,10 +151,10 @@ def show_finding(finding: Finding, by: str, accepted: Expected | None = None) ->
         rows.add_row("expected", Text(finding.expected))
     rows.add_row("actual", Text(finding.actual, style).append(off_by(finding), "dim"))
     indented = (Padding(part, (0, 0, 0, 2)) for part in (Text(clause.text), rows))
-    return Group(head, *indented, _timeline(finding.timeline))
+    return Group(head, *indented, _timeline(finding.timeline, finding.at))
 
 
-def _timeline(entries: tuple[Entry, ...]) -> RenderableType:
+def _timeline(entries: tuple[Entry, ...], judged_at: float | None) -> RenderableType:
     table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
     for column in ("at", "peer", "way", "what"):
         table.add_column(
@@ -160,6 +170,9 @@ def _timeline(entries: tuple[Entry, ...]) -> RenderableType:
     for entry in entries[-_SHOWN:]:
         arrow = "→" if entry.way is Way.SENT else "←"
         table.add_row(f"  {entry.at:8.3f} s", entry.peer, arrow, Text(say(entry)))
+    if judged_at is not None and entries and judged_at - entries[-1].at >= SHORT_WAIT:
+        waited = f"nothing more in {judged_at - entries[-1].at:.2f} s"
+        table.add_row(f"  {judged_at:8.3f} s", "", "", Text(waited, "dim italic"))
     return table
 
 

@@ -46,14 +46,13 @@
       part.querySelector(".empty").hidden = !own.length || own.some((node) => !node.hidden);
     }
     form.querySelector("output").textContent = narrowed ? `${shown} of ${items.length}` : "";
-    form.querySelector("[type=reset]").hidden = !narrowed;
+    form.querySelector("button").hidden = !narrowed;
   };
   if (form) {
     form.hidden = false;
     form.addEventListener("input", apply);
     form.addEventListener("submit", (event) => event.preventDefault());
-    // The fields are back to what they were only when the event is over.
-    form.addEventListener("reset", () => setTimeout(apply));
+    form.querySelector("button").addEventListener("click", () => { form.reset(); apply(); });
     for (const tile of all("[data-only]")) {
       tile.addEventListener("click", () => {
         form.reset();

@@ -1,0 +1,365 @@
+"""The pages for people in a real browser: from a file, in light and dark, on a desk, a phone and paper."""
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import pytest
+import trio
+import trio.testing
+from attrs import evolve, frozen
+
+from plexwire_conformance._runner import RunEvent, Runner, Settings
+from plexwire_conformance._select import select
+from plexwire_conformance._stock import memory_gateway
+from plexwire_conformance._stored import parse_run
+from plexwire_conformance.faults import FAULTS, FaultyGateway
+from plexwire_conformance.report._html import HtmlReport
+from plexwire_conformance.report._matrix import render_matrix
+from plexwire_conformance.report._ndjson import NdjsonReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM: Final = Path("/usr/bin/chromium")
+#: Chromium as root, and silent towards the network.
+OPTIONS: Final = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+DESK, PHONE = (1280, 800), (390, 844)
+#: Milliseconds that no page takes, on a busy machine.
+PATIENCE_MS: Final = 10_000
+#: What text needs against its background (WCAG 2.2, AA).
+CONTRAST: Final = 4.5
+
+# ── a browser, and pages to look at ──────────────────────────────────────────────────────────
+
+
+def lacking(what: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(f"{what}, and CI is set", pytrace=False)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        lacking("playwright is not installed")
+    if not CHROMIUM.exists():
+        lacking(f"there is no {CHROMIUM}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
+        yield browser
+        browser.close()
+
+
+def judge(gateway: FaultyGateway) -> list[RunEvent]:
+    """Judge *gateway* in virtual time, without a revoked key."""
+    events: list[RunEvent] = []
+
+    async def go() -> None:
+        async with memory_gateway(gateway, gateway.given) as memory:
+            endpoint = evolve(memory.viewers, url="wss://gateway.test")
+            keys = evolve(memory.keys, revoked_key="")
+            target = evolve(memory, viewers=endpoint, devices=endpoint, keys=keys)
+            cases = select(("auth", "flow"), ())
+            settings = Settings(nonce="90551b", unix_ms=1_750_000_000_000)
+            await Runner(target, settings).run(cases, events.append)
+
+    trio.run(go, clock=trio.testing.MockClock(autojump_threshold=0))
+    return events
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Write the page of a bad run, one of a good run, and both side by side."""
+    folder = tmp_path_factory.mktemp("pages")
+    gateways = {"bad": FAULTS["auth.deadline-too-long"].build(), "good": FaultyGateway()}
+    runs = []
+    for name, gateway in gateways.items():
+        events = judge(gateway)
+        stored = folder / f"{name}.ndjson"
+        with (
+            (folder / f"{name}.html").open("w", encoding="utf-8") as page,
+            stored.open("w", encoding="utf-8") as lines,
+        ):
+            listeners = (HtmlReport(page).listen, NdjsonReport(lines).listen)
+            for event in events:
+                for listen in listeners:
+                    listen(event)
+        runs.append(parse_run(stored.read_text("utf-8"), stored.name))
+    (folder / "matrix.html").write_text(render_matrix(runs), encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in (*gateways, "matrix")}
+
+
+@frozen
+class Reader:
+    """Somebody who looks at a page, and what the page said or wanted beyond what it shows."""
+
+    page: "Page"
+    complaints: list[str]
+
+    def count(self, selector: str) -> int:
+        return self.page.locator(f"{selector}:visible").count()
+
+    def sees(self, selector: str) -> bool:
+        """Whether the element can be seen without scrolling."""
+        seen: bool = self.page.locator(selector).evaluate(
+            """(node) => {
+                const box = node.getBoundingClientRect();
+                return box.height > 0 && box.top >= 0 && box.top < innerHeight;
+            }"""
+        )
+        return seen
+
+
+@pytest.fixture(scope="module")
+def read(browser: "Browser", pages: dict[str, Path]) -> "Iterator[Read]":
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    reader = Reader(page, [])
+    page.on("console", lambda message: reader.complaints.append(message.text))
+    page.on("pageerror", lambda error: reader.complaints.append(str(error)))
+    page.on("request", lambda request: reader.complaints.append(request.url))
+    yield Read(reader, pages)
+    page.close()
+
+
+@frozen
+class Read:
+    """Opens a page of this run, as if for the first time."""
+
+    reader: Reader
+    pages: dict[str, Path]
+
+    def __call__(self, name: str, anchor: str = "", size: tuple[int, int] = DESK) -> Reader:
+        page = self.reader.page
+        page.goto("about:blank")
+        page.emulate_media(media="screen", color_scheme="light")
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        self.reader.complaints.clear()
+        page.goto(f"{self.pages[name].as_uri()}{anchor}")
+        return self.reader
+
+
+# ── by itself ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["bad", "good", "matrix"])
+def test_page_is_opened_from_a_file_and_complains_of_nothing_and_fetches_nothing(
+    name: str, read: Read, pages: dict[str, Path]
+) -> None:
+    reader = read(name)
+    fetched = [said for said in reader.complaints if not said.startswith("data:")]
+    assert fetched == [pages[name].as_uri()]
+
+
+@pytest.mark.parametrize("name", ["bad", "good", "matrix"])
+def test_page_on_a_phone_never_scrolls_to_the_side(name: str, read: Read) -> None:
+    reader = read(name, size=PHONE)
+    # What is folded must fit as well.
+    reader.page.evaluate("document.querySelectorAll('details').forEach((d) => d.open = true)")
+    for width in (390, 320):
+        reader.page.set_viewport_size({"width": width, "height": 844})
+        assert reader.page.evaluate("document.documentElement.scrollWidth") == width
+
+
+#: Every text that can be seen with too little contrast, on whatever is painted behind it.
+PALE = """(least) => {
+    const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+    const rgba = (colour) => {
+        canvas.clearRect(0, 0, 1, 1);
+        canvas.fillStyle = colour;
+        canvas.fillRect(0, 0, 1, 1);
+        return [...canvas.getImageData(0, 0, 1, 1).data];
+    };
+    const light = ([r, g, b]) => {
+        const [x, y, z] = [r, g, b].map((v) => v / 255).map(
+            (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+    };
+    const behind = (node) => {
+        for (let at = node; at; at = at.parentElement) {
+            const colour = rgba(getComputedStyle(at).backgroundColor);
+            if (colour[3] === 255) return colour;
+        }
+        return rgba("canvas");
+    };
+    const pale = [];
+    for (const node of document.querySelectorAll("body *")) {
+        const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+        if (!own || !node.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
+        const style = getComputedStyle(node);
+        const colour = rgba(node instanceof SVGElement ? style.fill : style.color);
+        const [a, b] = [light(colour), light(behind(node))].sort((x, y) => y - x);
+        const ratio = (a + 0.05) / (b + 0.05);
+        if (ratio < least) pale.push(`${ratio.toFixed(2)} ${node.outerHTML.slice(0, 120)}`);
+    }
+    return pale;
+}"""
+
+
+@pytest.mark.parametrize("name", ["bad", "matrix"])
+def test_page_in_light_and_dark_can_be_read_everywhere(name: str, read: Read) -> None:
+    reader = read(name)
+    reader.page.evaluate("document.querySelectorAll('details.area').forEach((d) => d.open = true)")
+    papers: dict[Literal["light", "dark"], str] = {
+        "light": "rgb(255, 255, 255)",
+        "dark": "rgb(20, 23, 27)",
+    }
+    for scheme, paper in papers.items():
+        reader.page.emulate_media(color_scheme=scheme)
+        painted = reader.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert painted == paper
+        assert reader.page.evaluate(PALE, CONTRAST) == []
+
+
+OVERLAPS = """() => {
+    const words = (box) => [box.left, box.right, box.top, box.bottom].map(Math.round).join(" ");
+    const wrong = [];
+    for (const strip of document.querySelectorAll(".strip")) {
+        const frame = strip.getBoundingClientRect();
+        if (!frame.width) continue;
+        const labels = [...strip.querySelectorAll(".label")]
+            .map((label) => [label.textContent, label.getBoundingClientRect()])
+            .filter(([, box]) => box.width);
+        for (const [text, box] of labels) {
+            if (box.left < frame.left - 1 || box.right > frame.right + 1) wrong.push(`${text} leaves`);
+            for (const [other, there] of labels) {
+                const apart = there === box || box.right <= there.left + 1 || there.right <= box.left + 1
+                    || box.bottom <= there.top + 3 || there.bottom <= box.top + 3;
+                if (!apart) wrong.push(`${text} on ${other}: ${words(box)}, ${words(there)}`);
+            }
+        }
+    }
+    return wrong;
+}"""
+
+
+def test_timelines_name_what_happened_and_no_name_covers_another(read: Read) -> None:
+    reader = read("bad")
+    reader.page.evaluate("document.querySelectorAll('details').forEach((d) => d.open = true)")
+    for width, height in (DESK, PHONE):
+        reader.page.set_viewport_size({"width": width, "height": height})
+        assert reader.count(".strip .label") > reader.count(".strip") > 10
+        assert reader.page.evaluate(OVERLAPS) == []
+
+
+# ── looking for something ────────────────────────────────────────────────────────────────────
+
+
+def test_page_says_first_what_is_wrong_and_leads_there(read: Read) -> None:
+    reader = read("bad")
+    advice = reader.page.locator(".advice")
+    assert "Begin with PW-AUTH-3, by auth.never: still open 11.5 s later" in advice.inner_text()
+    advice.get_by_text("PW-AUTH-3").click()
+    assert reader.sees("#finding-PW-AUTH-3 h3")
+    command = reader.page.locator("#finding-PW-AUTH-3 .command").inner_text()
+    assert command == "plexwire replay auth.never --url wss://gateway.test"
+
+
+def test_filter_leaves_what_was_chosen_and_shows_all_again(read: Read) -> None:
+    reader = read("bad")
+    everything = reader.count("details.case")
+    for verdict in ("info", "pass", "untestable"):
+        reader.page.get_by_role("checkbox", name=verdict).uncheck()
+    assert reader.count("details.case") == reader.count("details.case.fail") == 3
+    assert reader.count(".finding") == 1
+    reader.page.get_by_role("combobox", name="Area").select_option("FLOW")
+    assert (reader.count("details.case"), reader.count(".finding")) == (0, 0)
+    assert reader.count("#findings .empty") == 1
+    reader.page.get_by_role("button", name="Show all").click()
+    assert reader.count("details.case") == everything
+    reader.page.get_by_role("searchbox").fill("never ping")
+    assert reader.count("details.case") < everything
+    assert reader.count("#case-auth\\.never-but-pings") == 1
+
+
+def test_number_of_a_verdict_leads_to_its_cases_alone(read: Read) -> None:
+    reader = read("bad")
+    reader.page.locator(".tiles a", has_text="untestable").click()
+    assert reader.count("details.case") == reader.count("details.case.untestable") > 0
+    assert reader.sees("#cases h2")
+
+
+def test_link_to_a_case_opens_it_and_marks_it_and_shows_it_though_it_was_filtered(
+    read: Read,
+) -> None:
+    reader = read("bad", "#case-auth.in-time")
+    case = "#case-auth\\.in-time"
+    assert reader.sees(f"{case} summary >> nth=0")
+    assert reader.page.locator(case).get_attribute("open") is not None
+    style = reader.page.locator(case).evaluate("(node) => getComputedStyle(node).outlineStyle")
+    assert style == "solid"
+    reader.page.locator(".tiles a", has_text="fail").click()
+    assert reader.count(case) == 0
+    reader.page.evaluate("location.hash = '#case-auth.in-time'")
+    reader.page.locator(case).wait_for()
+    assert reader.sees(f"{case} summary >> nth=0")
+
+
+def test_mark_in_a_timeline_leads_to_its_line_though_it_was_folded(read: Read) -> None:
+    reader = read("bad", "#case-flow.stalled-viewer")
+    case = reader.page.locator("#case-flow\\.stalled-viewer")
+    mark = case.locator("a.mark").first
+    # In virtual time all marks stand in one place.
+    mark.dispatch_event("pointerover")
+    assert "GET /" in (mark.locator("title").text_content() or "")
+    assert case.locator(".earlier .said tr").first.is_visible() is False
+    mark.dispatch_event("click")
+    line = case.locator(".earlier .said tr").first
+    assert line.is_visible()
+    assert line.evaluate("(node) => node.matches(':target')")
+
+
+def test_keys_open_a_case_and_pass_over_the_marks_of_timelines(read: Read) -> None:
+    reader = read("bad")
+    summary = reader.page.locator("#case-auth\\.never > summary")
+    summary.focus()
+    reader.page.keyboard.press("Enter")
+    assert reader.page.locator("#case-auth\\.never").get_attribute("open") is not None
+    reader.page.keyboard.press("Tab")
+    assert reader.page.evaluate("document.activeElement.textContent").startswith("PW-")
+    assert (
+        reader.page.evaluate("document.querySelectorAll('a.mark:not([tabindex=\"-1\"])').length")
+        == 0
+    )
+
+
+# ── on paper, and several at once ────────────────────────────────────────────────────────────
+
+
+def test_paper_shows_the_findings_and_nothing_to_press(read: Read) -> None:
+    reader = read("bad")
+    reader.page.emulate_media(media="print", color_scheme="dark")
+    assert reader.count("#filter") == reader.count("button") == 0
+    assert reader.count(".finding .said") == 1
+    assert reader.page.evaluate(PALE, CONTRAST) == []
+    pdf = reader.page.pdf(prefer_css_page_size=True)
+    assert 1 < len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 12
+
+
+def test_runs_side_by_side_keep_the_clauses_in_sight_on_a_phone(read: Read) -> None:
+    reader = read("matrix", size=PHONE)
+    assert "bad.ndjson breaks PW-AUTH-3" in reader.page.locator(".advice").inner_text()
+    reader.page.get_by_role("link", name="What differs").click()
+    clause = "#differing tbody th >> nth=0"
+    assert reader.sees(clause)
+    scrolled = reader.page.locator("#differing .side").evaluate(
+        "(node) => { node.scrollLeft = 1000; return node.scrollLeft; }"
+    )
+    assert scrolled >= 0
+    box = reader.page.locator(clause).bounding_box()
+    assert box is not None
+    assert 0 <= box["x"] < PHONE[0]
