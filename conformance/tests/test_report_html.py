@@ -411,6 +411,13 @@ def test_timeline_names_every_entry_its_silences_and_how_long_it_was_waited() ->
     assert draw_timeline([], "t") == ""
 
 
+def test_timeline_of_connections_that_all_ended_waits_for_nothing() -> None:
+    ended = [entry(1.0), entry(2.0, "", Kind.EOF, Way.RECEIVED)]
+    assert "nothing more" not in draw_timeline(ended, "t", judged_at=6.4)
+    open_too = [evolve(entry(1.0), peer="device"), *ended]
+    assert "nothing more within 4.40 s" in draw_timeline(open_too, "t", judged_at=6.4)
+
+
 def test_timeline_of_very_many_entries_leaves_out_the_middle_and_says_so() -> None:
     text = draw_timeline([entry(number / 10) for number in range(500)], "t")
     assert len(re.findall(r'<tr id="t-', text)) == 140

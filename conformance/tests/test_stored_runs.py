@@ -445,7 +445,9 @@ def test_diff_is_turned_around_and_what_broke_is_what_was_fixed(
     ("names", "exit_code", "words"),
     [
         (("stock.ndjson", "faulty.ndjson"), 1, "Regressions: "),
+        (("stock.ndjson", "faulty.ndjson"), 1, "\nWorse: PW-"),
         (("faulty.ndjson", "stock.ndjson"), 0, "Fixes: "),
+        (("faulty.ndjson", "stock.ndjson"), 0, "\nNo regression among what both judged."),
         (("stock.ndjson", "stock.ndjson"), 0, "Nothing differs."),
         (("stock.ndjson", "stock.ndjson", "faulty.ndjson"), 1, "Clauses that differ"),
         (("stock.ndjson",), 2, "give at least two files to compare"),

@@ -9,7 +9,7 @@ from attrs import frozen
 from plexwire_conformance._record import Entry, Kind, Way
 from plexwire_conformance.report._page import h
 from plexwire_conformance.report._scale import Scale, Wait, make_scale
-from plexwire_conformance.report._words import say
+from plexwire_conformance.report._words import ENDINGS, say, waited
 
 _AXIS: Final = 20
 _LANE: Final = 52
@@ -17,8 +17,6 @@ _LANE: Final = 52
 _CHARACTERS: Final = {"wide": 0.88, "narrow": 2.3}
 #: A silence of so many seconds has a line of its own in the list.
 _SILENCE: Final = 0.25
-#: A case that judged so soon (seconds) after the last entry did not wait for more.
-SHORT_WAIT: Final = 0.05
 #: Entries that are drawn; of more, the middle is left out.
 _MOST: Final = 140
 #: A message of more characters may not fit into its line, and can be unfolded.
@@ -28,7 +26,6 @@ _FEW: Final = 12
 #: Of more lines than these, only as many as these are shown to begin with, the last ones.
 _LAST: Final = 20
 
-_ENDINGS: Final = (Kind.CLOSE, Kind.EOF, Kind.RESET, Kind.GARBAGE)
 _TYPE: Final = re.compile(r'"type": "([\w ]{1,24})"')
 
 
@@ -64,8 +61,7 @@ def draw_timeline(entries: Sequence[Entry], name: str, judged_at: float | None =
 
 
 def _shown(entries: Sequence[Entry], judged_at: float | None) -> _Shown:
-    if judged_at is not None and judged_at - entries[-1].at < SHORT_WAIT:
-        judged_at = None
+    judged_at = None if waited(entries, judged_at) is None else judged_at
     if len(entries) <= _MOST:
         return _Shown(tuple(entries), judged_at, 0, None)
     half = _MOST // 2
@@ -129,7 +125,7 @@ def _lane(mine: Sequence[tuple[int, Entry]], scale: Scale, top: int, peer: str, 
     middle = top + 33
     places = scale.places
     begin, end = places[mine[0][0]], places[mine[-1][0]]
-    ended = any(entry.kind in _ENDINGS for _, entry in mine)
+    ended = any(entry.kind in ENDINGS for _, entry in mine)
     parts = [
         f'<text class="peer" x="0" y="{top + 12}">{h(peer)}</text>',
         _line(0, 100, middle, middle, "gone"),
@@ -187,9 +183,9 @@ def _labels(
                 f'<text class="label {page}" x="{begin:.2f}%" y="{baseline}">{h(text)}</text>'
             )
             free_from = begin + width
-        elif end == 100.0 and (begin := group[0][0] - 0.5 - width) >= free_from:
+        elif end == 100.0 and (begin := group[0][0] - character - width) >= free_from:
             written.append(
-                f'<text class="label left {page}" x="{group[0][0] - 0.5:.2f}%" y="{baseline}">{h(text)}</text>'
+                f'<text class="label left {page}" x="{group[0][0] - character:.2f}%" y="{baseline}">{h(text)}</text>'
             )
         else:
             free_from = max(free_from, x)

@@ -16,7 +16,6 @@ from plexwire_conformance._record import Entry, Way
 from plexwire_conformance._runner import CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_conformance._verdict import CaseResult, Finding, Verdict
 from plexwire_conformance.report._about import About
-from plexwire_conformance.report._drawing import SHORT_WAIT
 from plexwire_conformance.report._summary import Accusation, Summary, plural, unjudged
 from plexwire_conformance.report._words import (
     name_some,
@@ -24,6 +23,7 @@ from plexwire_conformance.report._words import (
     replay_command,
     say,
     seen_elsewhere,
+    waited,
 )
 from plexwire_spec import clauses
 
@@ -170,9 +170,10 @@ def _timeline(entries: tuple[Entry, ...], judged_at: float | None) -> Renderable
     for entry in entries[-_SHOWN:]:
         arrow = "→" if entry.way is Way.SENT else "←"
         table.add_row(f"  {entry.at:8.3f} s", entry.peer, arrow, Text(say(entry)))
-    if judged_at is not None and entries and judged_at - entries[-1].at >= SHORT_WAIT:
-        waited = f"nothing more in {judged_at - entries[-1].at:.2f} s"
-        table.add_row(f"  {judged_at:8.3f} s", "", "", Text(waited, "dim italic"))
+    silence = waited(entries, judged_at)
+    if silence is not None:
+        words = Text(f"nothing more in {silence:.2f} s", "dim italic")
+        table.add_row(f"  {entries[-1].at + silence:8.3f} s", "", "", words)
     return table
 
 

@@ -24,6 +24,10 @@ _FRAME: Final = {
     "height": int,
     "timestamp": int,
 }
+#: After these a connection says nothing more.
+ENDINGS: Final = (Kind.CLOSE, Kind.EOF, Kind.RESET, Kind.GARBAGE)
+#: A case that judged so soon (seconds) after the last entry did not wait for more.
+_SHORT_WAIT: Final = 0.05
 _DIGEST: Final = re.compile(r"<\d+ bytes [0-9a-f]{8}>")
 
 
@@ -44,6 +48,14 @@ def say(entry: Entry, *, whole: bool = False) -> str:
             return f"{entry.kind} {_payload(entry.text)}".rstrip()
         case Kind.BINARY | Kind.RAW | Kind.GARBAGE:
             return f"{entry.kind}: {text}"
+
+
+def waited(entries: Sequence[Entry], judged_at: float | None) -> float | None:
+    """Return for how long (seconds) no more came before it was judged; None where nobody waited for more."""
+    if judged_at is None or not entries or judged_at - entries[-1].at < _SHORT_WAIT:
+        return None
+    ended = {entry.peer for entry in entries if entry.kind in ENDINGS}
+    return None if all(entry.peer in ended for entry in entries) else judged_at - entries[-1].at
 
 
 def _frame(text: str) -> str:

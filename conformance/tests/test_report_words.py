@@ -1,0 +1,129 @@
+"""What lines and commands say, alike in every report."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from attrs import evolve
+
+from plexwire_conformance._patience import Patience
+from plexwire_conformance._record import Entry, Kind, Way
+from plexwire_conformance._runner import RunFinished
+from plexwire_conformance._verdict import CaseResult, Finding, Verdict
+from plexwire_conformance.report._about import About
+from plexwire_conformance.report._github import annotations
+from plexwire_conformance.report._summary import Summary
+from plexwire_conformance.report._words import replay_command, say
+
+# ── a line of a timeline ─────────────────────────────────────────────────────────────────────
+
+
+def entry(text: str) -> Entry:
+    return Entry(at=0.0, peer="viewer", way=Way.RECEIVED, kind=Kind.TEXT, text=text)
+
+
+FRAME = {
+    "type": "video_frame",
+    "source_id": "robot-01",
+    "camera_id": 'front \u2014 "left"',
+    "frame": "<218 bytes 22fa3136>",
+    "width": 640,
+    "height": 480,
+    "timestamp": 1750000000380,
+}
+
+
+def test_line_of_a_frame_begins_with_what_tells_it_from_others() -> None:
+    assert say(entry(json.dumps(FRAME, ensure_ascii=False))) == (
+        'video_frame "front \u2014 \\"left\\"" 1750000000380 640×480 <218 bytes 22fa3136> of "robot-01"'
+    )
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"width": True},
+        {"timestamp": 1.5},
+        {"camera_id": None},
+        {"frame": "/9j/"},
+        {"video_type": "thermal"},
+        {"type": "video_frames"},
+    ],
+)
+def test_line_of_a_frame_that_is_odd_shows_it_as_it_came(odd: dict[str, object]) -> None:
+    text = json.dumps({**FRAME, **odd})
+    assert say(entry(text), whole=True) == text
+    torn = json.dumps(FRAME)[:-1]
+    assert say(entry(torn), whole=True) == torn
+
+
+# ── the command that plays it again ──────────────────────────────────────────────────────────
+
+ABOUT = About(
+    url="ws://gateway.test",
+    device_url="ws://gateway.test",
+    began=datetime(2025, 6, 15, tzinfo=UTC),
+    patience=Patience(),
+    cases=(),
+)
+
+
+def test_command_to_play_again_names_the_whole_target() -> None:
+    assert ABOUT.place == "ws://gateway.test"
+    other = evolve(ABOUT, device_url="ws://devices.test:81", source_id="team 7").place
+    assert other == "ws://gateway.test --device-url ws://devices.test:81 --source-id 'team 7'"
+    finding = Finding(clause="PW-AUTH-3", expected="", actual="")
+    command = replay_command(finding, "auth.never", other)
+    assert command == f"plexwire replay auth.never --url {other}"
+
+
+# ── the sentence on top ──────────────────────────────────────────────────────────────────────
+
+
+def result(case: str, verdict: Verdict, reason: str = "", *findings: Finding) -> CaseResult:
+    return CaseResult(
+        case=case, title="", clauses=(), verdict=verdict, findings=findings, reason=reason
+    )
+
+
+LATE = Finding(clause="PW-INIT-2", expected="init within 1.5 s", actual="after 4.00 s")
+STALE = Finding(clause="PW-FLOW-5", expected="", actual="10 old frames")
+
+
+@pytest.mark.parametrize(
+    ("results", "advice"),
+    [
+        ((result("auth.never", Verdict.PASS),), ""),
+        (
+            (
+                result("flow.stalled", Verdict.WARN, "", STALE),
+                result("init.late", Verdict.FAIL, "", LATE),
+            ),
+            "Begin with PW-INIT-2, by init.late: after 4.00 s; expected init within 1.5 s.",
+        ),
+        (
+            (
+                result("flow.stalled", Verdict.WARN, "", STALE),
+                result("a", Verdict.UNTESTABLE, "provide a key"),
+                result("b", Verdict.UNTESTABLE, "provide a key"),
+                result("c", Verdict.UNTESTABLE, "provide a device"),
+                result("d", Verdict.ERROR, "no network"),
+            ),
+            "Not followed: PW-FLOW-5, by flow.stalled: 10 old frames. "
+            "1 case ended in an error: no network. "
+            "3 cases not judged: provide a key, and 1 other reason.",
+        ),
+    ],
+)
+def test_advice_says_what_is_wrong_first_and_what_was_not_judged_and_why(
+    results: tuple[CaseResult, ...], advice: str
+) -> None:
+    assert Summary.of(results).advice == advice
+
+
+def test_annotations_say_an_error_of_many_cases_once() -> None:
+    results = tuple(result(f"auth.{n}", Verdict.ERROR, "no network") for n in range(9))
+    _, *lines = annotations(RunFinished(results=results, seconds=1.0), "ws://x")
+    (line,) = lines
+    assert line.startswith("::error title=auth.0%2C auth.1")
+    assert line.endswith(" and 3 more::no network")
