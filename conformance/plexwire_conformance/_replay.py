@@ -284,7 +284,8 @@ def replay(what: str, place: str | None, aim: Aim) -> None:
             _nothing(what)
         cases = plural(len(items), "case")
         click.echo(f"playing {cases} of {what[:60]}", err=True)
-        outcomes = run_trio(_run, target, items, make_settings())
+        with Console(stderr=True).status("waiting for what the gateway does"):
+            outcomes = run_trio(_run, target, items, make_settings())
     except (BadTarget, BadFile, BadToken, UnknownItem, CouldNotJudge) as error:
         fail(str(error), COULD_NOT_JUDGE)
     except KeyboardInterrupt:

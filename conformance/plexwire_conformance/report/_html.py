@@ -84,7 +84,7 @@ def _head(about: About, summary: Summary, seconds: float) -> str:
     facts += [
         (
             "When",
-            f'<time datetime="{about.began.isoformat()}">{h(about.when)}</time>, {seconds:.1f} s',
+            f'<time datetime="{about.began.isoformat(timespec="milliseconds")}">{h(about.when)}</time>, {seconds:.1f} s',
         ),
         ("Judged", f"{len(summary.results)} cases, {len(summary.clauses)} clauses"),
         ("Tolerances", h(about.patience)),
