@@ -17,6 +17,8 @@ _INTERVAL = 1.0
 #: Seconds between two beats, and after which one is given up.
 _BEAT = 0.25
 _LONGEST_BEAT = 30.0
+#: Seconds that the judge means to sleep, to see how long it does.
+_NAP = 0.1
 
 
 async def keep_anchor(
@@ -35,6 +37,14 @@ async def keep_anchor(
             nursery.cancel_scope.cancel()
         pulse.lost()
         device = await _connect(trial)
+
+
+async def keep_time(pulse: Pulse) -> None:
+    """Tell *pulse* how late the judge gets to do anything, until cancelled."""
+    while True:
+        meant = trio.current_time() + _NAP
+        await trio.sleep_until(meant)
+        pulse.overslept(trio.current_time() - meant)
 
 
 async def _beat(device: Device, pulse: Pulse) -> None:

@@ -1,7 +1,11 @@
 """The control: before anything is judged, an ordinary conversation that must be possible at all."""
 
+from collections.abc import Iterable
+
 from plexwire_conformance._case import Case
 from plexwire_conformance._peer import Closing, HandshakeFailed, NoConnection
+from plexwire_conformance._record import Kind, Way
+from plexwire_conformance._transcript import Transcript
 from plexwire_conformance._trial import Trial
 
 _ROUNDS = 3
@@ -58,6 +62,16 @@ def _judge_handshake(trial: Trial, error: HandshakeFailed) -> None:
         )
     clause = "PW-ADDR-1" if error.answer is None else "PW-CONN-6"
     trial.find(clause, "an answer to the WebSocket handshake", error.problem)
+
+
+def served(transcripts: Iterable[Transcript]) -> bool:
+    """Whether every viewer of the control got an `init` that could be read: what else it found keeps nobody from judging."""
+    viewers = [each for transcript in transcripts for each in transcript.conversations]
+    return bool(viewers) and all(
+        any(entry.way is Way.RECEIVED and entry.type == "init" for entry in viewer.entries)
+        and not any(entry.kind is Kind.GARBAGE for entry in viewer.entries)
+        for viewer in viewers
+    )
 
 
 CONTROL = Case(

@@ -337,8 +337,10 @@ class Peer:
         stream = self._stream
         tcp = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
         if isinstance(tcp, trio.SocketStream):
-            # Zero linger turns the close into a reset.
-            tcp.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, struct.pack("ii", 1, 0))
+            # Zero linger turns the close into a reset.  The gateway may have been quicker, and the socket closed already.
+            linger = struct.pack("ii", 1, 0)
+            with suppress(OSError):
+                tcp.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, linger)
         await trio.aclose_forcefully(stream)
 
     async def _deliver_to_gateway(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The pulse: how long the gateway takes to answer anything at all, measured for as long as cases wait for something.
+"""The pulse: how long the gateway takes to answer anything at all, and how late the judge itself gets to look.
 
 A gateway that shares its machine with others is slow for a moment now and then, and so is the judge.  Whoever waits for
 an answer allows for it, so that nobody is accused of what a busy machine did.
@@ -14,8 +14,10 @@ from attrs import define, field
 _TRIPS: Final = 4
 #: Seconds that are allowed for slowness at most: a gateway that has stopped altogether is no busy one.
 _MOST: Final = 5.0
-#: Exchanges that are remembered.
+#: Exchanges, and moments in which the judge was late, that are remembered.
 _KEPT: Final = 1000
+#: What counts as late, in seconds.
+_LATE: Final = 0.02
 
 
 @define(eq=False)
@@ -28,6 +30,9 @@ class Pulse:
         factory=lambda: deque[tuple[float, float]](maxlen=_KEPT), init=False
     )
     _asked_at: float | None = field(default=None, init=False)
+    _late: deque[tuple[float, float]] = field(
+        factory=lambda: deque[tuple[float, float]](maxlen=_KEPT), init=False
+    )
 
     def asked(self) -> None:
         """Say that the gateway was asked for something just now."""
@@ -52,6 +57,19 @@ class Pulse:
             took.append(self._clock() - self._asked_at)
         return max(took, default=0.0)
 
+    def overslept(self, seconds: float) -> None:
+        """Say that the judge got to look so many seconds later than it had meant to."""
+        if seconds > _LATE:
+            self._late.append((self._clock(), seconds))
+
+    def lost_time(self, since: float) -> float:
+        """Return the seconds since *since* in which the judge could not look."""
+        return sum(seconds for at, seconds in self._late if at >= since)
+
     def slack(self, since: float) -> float:
-        """Return the seconds to allow on top of what is usual, to who has waited since *since*."""
-        return min(_MOST, _TRIPS * max(0.0, self.slowest(since) - self.usual))
+        """Return the seconds to allow on top of what is usual, to who has waited since *since*.
+
+        What the judge itself lost is allowed for in full, and once more for a gateway that shares its machine.
+        """
+        slowness = max(0.0, self.slowest(since) - self.usual)
+        return min(_MOST, _TRIPS * slowness) + 2 * self.lost_time(since)

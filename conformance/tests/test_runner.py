@@ -31,6 +31,7 @@ from plexwire_conformance._runner import (
     RunStarted,
     Settings,
 )
+from plexwire_conformance._selftest import examine
 from plexwire_conformance._streams import memory_connection
 from plexwire_conformance._target import Endpoint, Keys, Target
 from plexwire_conformance._trial import Inconclusive, Trial
@@ -360,6 +361,16 @@ async def test_control_finds_no_websocket_and_everything_else_is_untestable(
     started = run.events[0]
     assert isinstance(started, RunStarted)
     assert started.patience.round_trip >= 0
+
+
+def test_control_finds_a_breach_that_keeps_nobody_out_and_the_cases_are_judged_all_the_same() -> (
+    None
+):
+    # `init.twice`: every viewer gets in, and hears init again.
+    outcome = examine("init.twice")
+    assert outcome.good
+    assert "control" in outcome.found_by
+    assert len(outcome.found_by) > 1
 
 
 @pytest.mark.parametrize(

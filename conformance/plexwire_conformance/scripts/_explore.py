@@ -1,13 +1,14 @@
 """Looking for a script that breaks a property, and for the shortest that does.
 
-Hypothesis draws all scripts before the first is played, in a thread of its own; they are played in the one Trio loop,
-several at once, so that properties overlap with everything else.  Nothing is drawn while a script talks.
+Hypothesis draws in a thread of its own, a script whenever there is time for one; they are played in the one Trio loop,
+several at once, so that properties overlap with everything else.  A script is drawn whole before it is played.
 """
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from threading import Lock
 from typing import Final
 
 import trio
@@ -23,6 +24,9 @@ from plexwire_conformance.scripts._shrink import shrink
 #: found is confirmed with all of it.
 _HASTE: Final = 0.2
 _LESS_HASTE: Final = 0.6
+
+#: Held by whoever draws: Hypothesis looks after Python's one generator of random numbers, and several would quarrel.
+_DRAWING: Final = Lock()
 
 #: Times that a broken script is played again before it is reported.
 _CONFIRMATIONS: Final = 3
@@ -51,9 +55,7 @@ async def explore(
     Raises:
         Inconclusive: something failed to come, and came whenever it was tried again.
     """
-    draw = partial(draw_scripts, property_, examples, seed_=zlib.crc32(trial.nonce.encode()))
-    scripts = await trio.to_thread.run_sync(draw, abandon_on_cancel=True)
-    broken = await _first_broken(trial, property_, scripts, until=trial.now() + look_s)
+    broken = await _first_broken(trial, property_, examples, until=trial.now() + look_s)
     if broken is None:
         return
     shortest = await _shortest(trial, property_, broken, until=trial.now() + shrink_s)
@@ -73,9 +75,14 @@ async def explore(
     report(trial, property_, broken.script, broken.finding, again)
 
 
-def draw_scripts(property_: Property, examples: int, *, seed_: int) -> list[Script]:
-    """Return so many scripts of *property_*, the same ones for the same seed."""
-    scripts: list[Script] = []
+class _Enough(Exception):
+    """No more scripts are wanted."""
+
+
+def draw_scripts(
+    property_: Property, examples: int, take: Callable[[Script], bool], *, seed_: int
+) -> None:
+    """Draw so many scripts of *property_* while *take* wants more, the same ones for the same seed; it may wait."""
 
     @seed(seed_)
     @settings(
@@ -87,31 +94,53 @@ def draw_scripts(property_: Property, examples: int, *, seed_: int) -> list[Scri
     )
     @given(property_.scripts)
     def draw(script: Script) -> None:
-        scripts.append(script)
+        _DRAWING.release()
+        try:
+            if not take(script):
+                raise _Enough
+        finally:
+            _DRAWING.acquire()
 
-    draw()
-    return scripts
+    with _DRAWING, suppress(_Enough):
+        draw()
 
 
 async def _first_broken(
-    trial: Trial, property_: Property, scripts: Iterable[Script], *, until: float
+    trial: Trial, property_: Property, examples: int, *, until: float
 ) -> _Broken | None:
-    """Play *scripts*, several at once, until one breaks something or no time is left."""
-    queue = iter(scripts)
+    """Play so many scripts, several at once, until one breaks something or no time is left."""
     found: list[_Broken] = []
 
-    async def play_on(enough: trio.CancelScope) -> None:
-        for script in queue:
-            if trial.now() > until:
-                return
-            if (finding := await _breach(trial, property_, script)) is not None:
-                found.append(_Broken(script, finding))
-                enough.cancel()
+    async def play_on(scripts: trio.MemoryReceiveChannel[Script]) -> None:
+        async with scripts:
+            async for script in scripts:
+                if (finding := await _breach(trial, property_, script)) is not None:
+                    found.append(_Broken(script, finding))
+                    nursery.cancel_scope.cancel()
+                if trial.now() > until:
+                    return
 
-    async with trio.open_nursery() as nursery:
+    # No room in between: nothing is drawn that is not about to be played.
+    drawn, scripts = trio.open_memory_channel[Script](0)
+    async with trio.open_nursery() as nursery, scripts:
+        nursery.start_soon(_draw_into, drawn, property_, examples, zlib.crc32(trial.nonce.encode()))
         for _ in range(_at_once(trial, property_)):
-            nursery.start_soon(play_on, nursery.cancel_scope)
+            nursery.start_soon(play_on, scripts.clone())
     return found[0] if found else None
+
+
+async def _draw_into(
+    drawn: trio.MemorySendChannel[Script], property_: Property, examples: int, seed_: int
+) -> None:
+    def take(script: Script) -> bool:
+        try:
+            trio.from_thread.run(drawn.send, script)
+        except trio.BrokenResourceError:
+            return False  # nobody plays any more
+        return True
+
+    async with drawn:
+        await trio.to_thread.run_sync(partial(draw_scripts, property_, examples, take, seed_=seed_))
 
 
 def _at_once(trial: Trial, property_: Property) -> int:
