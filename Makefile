@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test check bench spec clean
+.PHONY: help demo test check bench spec sdk clean
 
 help:
 	@echo "make demo   a gateway, a real device, a viewer and the judge, in under two minutes"
 	@echo "make test   ruff, mypy --strict and all tests"
 	@echo "make spec   write the generated parts of the specification anew"
+	@echo "make sdk    try six releases of the device SDK and write their table anew, in about four minutes"
 	@echo "make clean  remove what the others made"
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -34,6 +35,9 @@ test: check
 
 spec: $(INSTALLED)
 	$(BIN)/python spec/tools/generate.py
+
+sdk: $(INSTALLED)
+	$(BIN)/python conformance/tools/sdk/matrix.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
