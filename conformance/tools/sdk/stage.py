@@ -68,6 +68,14 @@ class Watch:
         """Return the next *count* frames."""
         return [await self.next() for _ in range(count)]
 
+    async def until(self, seconds: float) -> list[VideoFrame]:
+        """Return the frames of the next so many seconds."""
+        frames: list[VideoFrame] = []
+        with trio.move_on_after(seconds):
+            while True:
+                frames.append(await anext(self._viewer))
+        return frames
+
     async def until_silent(self, seconds: float) -> list[VideoFrame]:
         """Return the frames that come until there was none for so long."""
         frames = []

@@ -39,16 +39,21 @@ async def stop_http_camera(stage: Stage, pictures: Pictures) -> str:
 async def stop_rtsp_camera(stage: Stage, pictures: Pictures) -> str:
     """`stream_camera` with a live RTSP camera, and its stop likewise"""
     async with rtsp_camera(pictures) as url:
-        await _watch_and_stop(stage, url)
+        await _watch_and_stop(stage, url, watched_s=10)
     return YES
 
 
-async def _watch_and_stop(stage: Stage, url: str) -> None:
+async def _watch_and_stop(stage: Stage, url: str, *, watched_s: float = 0) -> None:
     asked = trio.current_time()
     async with stage.watching("live") as watch:
         await stage.device.do("stream", camera="live", url=url)
         frames = [await watch.next()]
         stage.measured[f"first frame of {url.partition(':')[0]}"] = trio.current_time() - asked
+        before = stage.notes.heard["binary frame"]
+        frames += await watch.until(watched_s)
+        if watched_s:
+            rate = (stage.notes.heard["binary frame"] - before) / watched_s
+            stage.measured["pictures a second of a camera's 15"] = rate
         frames += await watch.take(5)
         stopped = trio.current_time()
         await stage.device.do("stop", camera="live")
