@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from shutil import which
+from typing import NoReturn
 
 import click
 import trio
@@ -57,7 +58,10 @@ def main(
     _require(chosen)
     with tempfile.TemporaryDirectory() as folder:
         pictures = make_pictures(Path(folder) / "pictures")
-        cells = trio.run(_try_all, releases, chosen, pictures, Path(folder), jobs, here)
+        try:
+            cells = trio.run(_try_all, releases, chosen, pictures, Path(folder), jobs, here)
+        except* KeyboardInterrupt:
+            _give_up("Interrupted; the table stays as it is.", status=130)
     if as_json:
         rows = {
             release: {all_trials()[name].row: cell for name, cell in of.items()}
@@ -81,9 +85,9 @@ def _require(chosen: Iterable[Trial]) -> None:
         )
 
 
-def _give_up(why: str) -> None:
+def _give_up(why: str, *, status: int = 2) -> NoReturn:
     _say(why)
-    sys.exit(2)
+    sys.exit(status)
 
 
 async def _try_all(
@@ -135,14 +139,22 @@ async def _try(stage: Stage, release: str, trial: Trial, pictures: Pictures) -> 
     started = trio.current_time()
     try:
         cell = await trial.play(stage, pictures)
-    except Raised as error:
-        cell = trial.raises.get(error.kind, f"{FAILED}{error}{FAILED}")
-    except Unlike as error:
-        cell = f"{FAILED}{error}{FAILED}"
     except Exception as error:  # a trial that breaks spoils no other
-        cell = f"{FAILED}{type(error).__name__}: {error}{FAILED}"
+        cell = _cell_of(error, trial)
     _say(f"{release}: {trial.name}: {cell}  ({trio.current_time() - started:.1f} s)")
     return cell
+
+
+def _cell_of(error: Exception, trial: Trial) -> str:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    match error:
+        case Raised() if error.kind in trial.raises:
+            return trial.raises[error.kind]
+        case Raised() | Unlike():
+            return f"{FAILED}{error}{FAILED}"
+        case _:
+            return f"{FAILED}{type(error).__name__}: {error}{FAILED}"
 
 
 def _say(text: str) -> None:
