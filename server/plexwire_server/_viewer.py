@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 
 
 class ViewerConversation(Conversation[GatewayViewerSession]):
-    """One viewer.  Frames wait for it in the relay, at most one a camera; its own task takes and writes them."""
+    """One viewer.  Frames wait for it in the relay, at most one a camera; its own task takes and writes them.
+
+    A writer that rests is handed its frame: one that comes in the same segment must not take its place.
+    """
 
     role: ClassVar[Role] = Role.VIEWER
     scope: ClassVar[Scope] = Scope.READ
 
     _subscriber: Subscriber | None = None
     _bell: trio.Event | None = None
+    _handed: EncodedFrame | None = None
 
     def __init__(
         self,
@@ -78,13 +82,14 @@ class ViewerConversation(Conversation[GatewayViewerSession]):
 
     def ring(self) -> None:
         """Wake the writer: a frame waits."""
-        if self._bell is not None:
+        if self._bell is not None and not self._bell.is_set():
+            self._handed = self.next_frame()
             self._bell.set()
 
     async def stream(self) -> None:
         """Write frame after frame, as fast as the viewer takes them.  [PW-FRAME-9]"""
         while self.session.state is State.STREAMING:
-            frame = self.next_frame()
+            frame, self._handed = self._handed or self.next_frame(), None
             if frame is None:
                 await self.rest()
             else:

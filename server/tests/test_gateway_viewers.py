@@ -115,6 +115,23 @@ async def test_viewers_all_get_every_frame_that_they_keep_up_with(
                 assert await viewer.ws.get_message() == expected(stamp, camera_id=camera)
 
 
+def in_one_segment(*messages: bytes) -> bytes:
+    """Return binary messages as a client puts them on the wire, masked with zeros."""
+    heads = (b"\x82\xfe" + len(message).to_bytes(2) + bytes(4) for message in messages)
+    return b"".join(head + message for head, message in zip(heads, messages, strict=True))
+
+
+async def test_viewer_that_keeps_up_gets_frames_that_come_in_pairs(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_bench() as bench:
+        viewer, device = await bench.viewer(), await bench.device()
+        for stamp in range(0, 40, 2):
+            await device.stream.send_all(in_one_segment(frame(stamp), frame(stamp + 1)))
+            assert await viewer.ws.get_message() == expected(stamp)
+            assert await viewer.ws.get_message() == expected(stamp + 1)
+
+
 async def test_viewer_without_camera_gets_the_camera_default(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
