@@ -6,6 +6,7 @@ everything was as it should be, 1 where it was not, and 2 where something is mis
 """
 
 import json
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -32,13 +33,23 @@ FAILED = "**"
 @click.option(
     "--release",
     "releases",
+    type=click.Choice(RELEASES),
     multiple=True,
     default=RELEASES,
     help="Only this one; repeatable, and the table stays as it is.",
 )
-@click.option("--trial", "names", multiple=True, help="Only this one; repeatable, as above.")
+@click.option(
+    "--trial",
+    "names",
+    type=click.Choice(list(all_trials())),
+    metavar="NAME",
+    multiple=True,
+    help="Only this one; repeatable, as above.",
+)
 @click.option("--quick", is_flag=True, help="Leave out what takes long or needs GStreamer.")
-@click.option("--jobs", default=2, show_default=True, help="Releases at once.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Releases at once."
+)
 @click.option("--here", is_flag=True, help="Use this Python where it holds the very release.")
 @click.option("--json", "as_json", is_flag=True, help="Print the cells as JSON, write nothing.")
 def main(
@@ -62,6 +73,8 @@ def main(
             cells = trio.run(_try_all, releases, chosen, pictures, Path(folder), jobs, here)
         except* KeyboardInterrupt:
             _give_up("Interrupted; the table stays as it is.", status=130)
+        except* subprocess.CalledProcessError:
+            _give_up("An environment can't be built; above is what pip said.")
     if as_json:
         rows = {
             release: {all_trials()[name].row: cell for name, cell in of.items()}
