@@ -12,6 +12,7 @@ import trio
 
 from judging import PATIENCE_S
 from pictures import Pictures
+from processes import ending
 
 #: Debian's packages for it are made for Debian's Python.
 SYSTEM_PYTHON: Final = "/usr/bin/python3"
@@ -70,15 +71,7 @@ async def rtsp_camera(pictures: Pictures) -> AsyncGenerator[str, None]:
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    try:
-        async with process.stdin, process.stdout:
-            with trio.fail_after(PATIENCE_S):
-                url = (await process.stdout.receive_some()).decode().strip()
-            yield url
-        with trio.move_on_after(5):
-            await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            with trio.CancelScope(shield=True):
-                await process.wait()
+    async with ending(process), process.stdin, process.stdout:
+        with trio.fail_after(PATIENCE_S):
+            url = (await process.stdout.receive_some()).decode().strip()
+        yield url

@@ -11,6 +11,7 @@ from typing import Any, Final
 import trio
 
 from judging import PATIENCE_S, SOURCE, Raised, Unlike, expect
+from processes import ending
 
 _DRIVER: Final = Path(__file__).with_name("driver.py")
 
@@ -18,9 +19,11 @@ _DRIVER: Final = Path(__file__).with_name("driver.py")
 class Device:
     """A process with the SDK in it, that does one thing after another."""
 
-    def __init__(self, process: trio.Process) -> None:
+    def __init__(self, process: trio.Process, log: Path) -> None:
         self._process = process
+        self._log = log
         self._answers = b""
+        self._orders = 0
 
     async def do(self, what: str, **arguments: Any) -> Any:
         """Have it done, and return what the SDK returned.
@@ -30,11 +33,12 @@ class Device:
             Unlike: the process ended, or did not answer in time.
 
         """
-        order = json.dumps({"do": what, "source_id": SOURCE, **arguments})
+        self._orders += 1
+        order = {"number": self._orders, "do": what, "source_id": SOURCE, **arguments}
         assert self._process.stdin is not None
         with trio.move_on_after(PATIENCE_S):
-            await self._process.stdin.send_all(order.encode() + b"\n")
-            answer = json.loads(await self._next_line())
+            await self._process.stdin.send_all(json.dumps(order).encode() + b"\n")
+            answer = await self._answer_to(self._orders)
             if "raised" in answer:
                 raise Raised(answer["raised"], answer["said"])
             return answer["returned"]
@@ -49,6 +53,10 @@ class Device:
                 await trio.sleep(0.01)
         raise Unlike(f"send_video_frame returned False for {PATIENCE_S:g} s")
 
+    def said(self) -> bytes:
+        """Return what it wrote to standard error."""
+        return self._log.read_bytes()
+
     def has_ffmpeg(self) -> bool:
         """Whether an ffmpeg runs that the SDK started."""
         return bool(children_of(self._process.pid, "ffmpeg"))
@@ -61,6 +69,12 @@ class Device:
                     return
                 await trio.sleep(0.02)
         raise Unlike("an ffmpeg was left behind")
+
+    async def _answer_to(self, number: int) -> dict[str, Any]:
+        while True:
+            answer: dict[str, Any] = json.loads(await self._next_line())
+            if answer["number"] == number:  # others are to orders that nobody waited for
+                return answer
 
     async def _next_line(self) -> bytes:
         assert self._process.stdout is not None
@@ -112,13 +126,5 @@ async def open_driver(
         )
     assert process.stdin is not None
     assert process.stdout is not None
-    try:
-        async with process.stdin, process.stdout:
-            yield Device(process)
-        with trio.move_on_after(5):
-            await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            with trio.CancelScope(shield=True):
-                await process.wait()
+    async with ending(process), process.stdin, process.stdout:
+        yield Device(process, log)

@@ -1,8 +1,8 @@
 """A device on the real SDK: does what each line of standard input says, and answers each with a line.
 
 It runs under the Python of an environment that holds one release of `plexus-python` and nothing of ours.  A line is JSON,
-`{"do": NAME, ...arguments}`; the answer is `{"returned": value}` or `{"raised": class, "said": text}`.  Keys come from
-the environment, and HOME must be a folder of its own: the SDK keeps files there.
+`{"number": N, "do": NAME, ...arguments}`; the answer has the number, and either `returned` or the class that was `raised`
+and what it `said`.  Keys come from the environment, and HOME must be a folder of its own: the SDK keeps files there.
 """
 
 import json
@@ -101,11 +101,12 @@ class Driver:
 
 def answer(driver: Driver, order: dict[str, Any]) -> dict[str, Any]:
     """Do what *order* says, and return what came of it."""
+    number = order.pop("number")
     do: Callable[..., Any] = getattr(driver, order.pop("do"))
     try:
-        return {"returned": do(**order)}
+        return {"number": number, "returned": do(**order)}
     except Exception as error:  # whatever it is, it is what the SDK did
-        return {"raised": type(error).__name__, "said": str(error)}
+        return {"number": number, "raised": type(error).__name__, "said": str(error)}
 
 
 def main() -> None:

@@ -63,6 +63,15 @@ class Notes:
         heard = self.heard[kind]
         expect(heard >= times, f"{heard} {kind} came within {seconds:g} s, not {times}")
 
+    async def wait_for_auths(self, source_id: str, *, times: int) -> list[float]:
+        """Wait until a source has sent its auth so many times, and return when."""
+        auths = self.auths_at[source_id]
+        with trio.move_on_after(PATIENCE_S):
+            while len(auths) < times:
+                await self.changed.wait()
+        expect(len(auths) >= times, f"it came {len(auths)} times within {PATIENCE_S:g} s")
+        return auths[:times]
+
     async def wait_for_close(self, code: CloseCode, *, source_id: str = SOURCE) -> None:
         """Wait until a connection of a device ended with *code*."""
         with trio.move_on_after(PATIENCE_S):

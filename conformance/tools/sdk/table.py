@@ -22,20 +22,6 @@ def write(cells: Cells) -> None:
     PAGE.write_text(_BLOCK.sub(lambda _: f"\n{render(cells)}\n\n", text), "utf-8")
 
 
-def read() -> dict[str, dict[str, str]]:
-    """Return what the page's table says."""
-    block = _BLOCK.search(PAGE.read_text("utf-8"))
-    if block is None:
-        raise ValueError(f"{PAGE.name} has no block of the table")
-    lines = [_cells_of(line) for line in block[0].splitlines() if line.startswith("|")]
-    (_, *releases), _, *rows = lines
-    names = {trial.row: trial.name for trial in all_trials().values()}
-    return {
-        release: {names[row]: cells[column] for row, *cells in rows if row in names}
-        for column, release in enumerate(releases)
-    }
-
-
 def render(cells: Cells) -> str:
     """Return the table of all releases that have cells."""
     releases = [release for release in RELEASES if release in cells]
@@ -50,7 +36,3 @@ def render(cells: Cells) -> str:
 
 def _line(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def _cells_of(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip("|\n").split("|")]
