@@ -26,6 +26,8 @@ class CloseCode(IntEnum):
     TOO_BIG = 1009
     #: An internal error of the gateway.  [PW-CLOSE-2]
     INTERNAL_ERROR = 1011
+    #: No room for one more stream of this key (RFC 6455's registry).  [PW-LIM-9]
+    TRY_AGAIN_LATER = 1013
     #: No auth within the deadline, a malformed auth, or a bad key.  [PW-AUTH-3]
     UNAUTHORIZED = 4001
     #: The plan of the key does not include API access.  [PW-AUTH-9]
@@ -42,6 +44,7 @@ _SENTENCES: Final = {
     CloseCode.INVALID_PAYLOAD: "A text message was not UTF-8.",
     CloseCode.TOO_BIG: "A message was larger than the gateway accepts.",
     CloseCode.INTERNAL_ERROR: "The gateway had an internal error; try again.",
+    CloseCode.TRY_AGAIN_LATER: "The gateway has no room for one more stream; try again later.",
     CloseCode.UNAUTHORIZED: "The gateway did not accept the key, or got none in time.",
     CloseCode.NO_API_ACCESS: "The plan of this key does not include API access.",
     CloseCode.TIMEOUT: "The requested time has passed; reconnect to continue.",

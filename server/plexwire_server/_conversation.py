@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 import trio
 from trio_websocket import WebSocketConnection
-from wsproto.frame_protocol import CloseReason
 
 from plexwire_protocol import (
     AuthReceived,
@@ -114,9 +113,8 @@ class Conversation(ABC, Generic[S]):
             case Granted() if self.scope not in verdict.scopes:
                 self.session.refuse(CloseCode.UNAUTHORIZED, now=trio.current_time())
             case Granted() if not self.gateway.has_room_for(verdict):
-                # The protocol has no code for it; RFC 6455's registry has one.
                 reason = "this key has too many streams open"
-                self.session.close(CloseReason.TRY_AGAIN_LATER, reason, now=trio.current_time())
+                self.session.close(CloseCode.TRY_AGAIN_LATER, reason, now=trio.current_time())
             case Granted():
                 self.granted = verdict
                 self.gateway.take_in(self.role, verdict)

@@ -203,6 +203,11 @@ _CODES: Final[Mapping[CloseCode, tuple[str, str, str]]] = {
         "It failed: the key could not be checked, or a handler crashed.",
         "PW-CLOSE-2",
     ),
+    CloseCode.TRY_AGAIN_LATER: (
+        "gateway",
+        "The key is good, and has too many streams open.",
+        "PW-LIM-9",
+    ),
     CloseCode.UNAUTHORIZED: (
         "gateway",
         "No auth within 10 seconds, a first message that is not a well-formed auth, or a bad key.",
