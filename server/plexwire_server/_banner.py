@@ -19,6 +19,7 @@ def describe(url: str, keys: ThrowAwayKeys | None, *, version: str) -> str:
     lines = [
         f"plexwire {version} serves at {url}  (Ctrl-C ends it)",
         "",
+        f"  page     {http}/",
         f"  viewers  {url}{_EXAMPLE.target()}",
         f"  devices  {url}{DEVICE_PATH}",
         f"  health   {http}/health",

@@ -39,6 +39,7 @@ from plexwire_server._keys import Granted, KeyChecker, Refused, Verdict
 from plexwire_server._limits import Limits
 from plexwire_server._lines import trace_without
 from plexwire_server._metrics import Metrics
+from plexwire_server._page import FOLDER, clock_answer, page_answers
 from plexwire_server._prometheus import CONTENT_TYPE, Page
 from plexwire_server._replay import ReplayStream
 from plexwire_server._report import ConnectionReport, peer_name
@@ -99,6 +100,8 @@ class Gateway:
         self.unix_ms = unix_ms
         self.metrics = Metrics(started=unix_ms() / 1000)
         self.relay = Relay()
+        # Read the files of the page now: later everybody would wait for the disk.
+        page_answers()
         #: The viewers that are streaming, by what the relay knows them as.
         self.viewers: dict[Subscriber, ViewerConversation] = {}
         self._on_end = on_end
@@ -221,12 +224,17 @@ class Gateway:
                 refuse(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET is served here.", Allow="GET")
             )
         if page is not None:
-            return page()
+            return page().unless_known(request)
         return Opening(address, read_handshake(request), request.rest)
 
     def pages(self) -> Mapping[str, Callable[[], Answer]]:
         """Return what is served as plain HTTP, by path."""
-        return {"/health": self.health, "/metrics": self.metrics_page}
+        return {
+            **page_answers(),
+            f"{FOLDER}clock": lambda: clock_answer(self.unix_ms()),
+            "/health": self.health,
+            "/metrics": self.metrics_page,
+        }
 
     def read_address(self, target: str) -> StreamAddress:
         """Return what a viewer asks for.

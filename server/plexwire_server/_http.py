@@ -7,7 +7,7 @@ from typing import Final
 
 import h11
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 _TEXT: Final = "text/plain; charset=utf-8"
 _ORIGIN_OF_TARGET: Final = re.compile(r"[a-z]+://[^/?]*", re.IGNORECASE)
@@ -18,24 +18,34 @@ class Answer:
     """An HTTP answer; the connection is closed after it."""
 
     status: HTTPStatus
-    body: str = ""
+    body: str | bytes = ""
     content_type: str = _TEXT
     headers: tuple[tuple[str, str], ...] = ()
+    cache_control: str = "no-store"
+
+    def unless_known(self, request: "Request") -> "Answer":
+        """Return 304 in the place of an answer that the peer has kept, as its `ETag` shows."""
+        tags = (value for name, value in self.headers if name == "ETag")
+        if any(tag in request.header("if-none-match") for tag in tags):
+            return evolve(self, status=HTTPStatus.NOT_MODIFIED)
+        return self
 
     def encode(self, *, head_only: bool = False) -> bytes:
         """Return the bytes to send, without the body where *head_only*."""
-        body = self.body.encode()
+        body = self.body.encode() if isinstance(self.body, str) else self.body
         headers = (
             ("Content-Type", self.content_type),
             ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
+            ("Cache-Control", self.cache_control),
             ("Connection", "close"),
             *self.headers,
         )
         lines = [f"HTTP/1.1 {self.status.value} {self.status.phrase}"]
         lines += [f"{name}: {value}" for name, value in headers]
         head = "\r\n".join(lines) + "\r\n\r\n"
-        return head.encode("ascii") + (b"" if head_only else body)
+        # The length in a 304 is that of what the peer has kept.
+        without = head_only or self.status is HTTPStatus.NOT_MODIFIED
+        return head.encode("ascii") + (b"" if without else body)
 
 
 def refuse(status: HTTPStatus, problem: str, **headers: str) -> Answer:

@@ -139,7 +139,8 @@ def serve(
     """Run a gateway: viewers and devices on one port, until Ctrl-C or SIGTERM.
 
     With --upstream it is an edge: viewers connect here and devices there, and viewers stay while that gateway restarts.
-    Also there: GET /health and GET /metrics.
+
+    Also there: a page that shows the pictures in a browser (GET /), GET /health and GET /metrics.
     """
     if keys_file is not None and write_keys is not None:
         raise click.UsageError("--write-keys writes made-up keys; it does not go with --keys.")

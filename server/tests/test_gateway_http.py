@@ -130,7 +130,7 @@ async def test_metrics_count_what_happened(autojump_clock: trio.testing.MockCloc
 @pytest.mark.parametrize(
     ("request_head", "status", "word"),
     [
-        pytest.param(head("/"), 404, "nothing at this path", id="no page"),
+        pytest.param(head("/v1"), 404, "nothing at this path", id="no page"),
         pytest.param(plain("/ws/device/"), 404, "nothing", id="almost the device path"),
         pytest.param(head("/v1/sources/a/b/video/stream"), 404, "nothing", id="no such path"),
         pytest.param(head("/v1/sources/UPPER/video/stream"), 400, "source_id", id="source id"),

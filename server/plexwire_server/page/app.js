@@ -1,0 +1,184 @@
+/** The page: the form, one stream, a tile a camera, and what is said about it. */
+import { readFragment, streamUrl, writeFragment } from "./address.js";
+import { Clock } from "./clock.js";
+import { Form } from "./form.js";
+import { forget, keep, recall } from "./keyring.js";
+import { showOnline, toggled } from "./online.js";
+import { Painter } from "./painter.js";
+import * as say from "./sentences.js";
+import { Stream } from "./stream.js";
+import { Tile } from "./tile.js";
+
+const NUMBERS_EVERY_MS = 500;
+const CLOCK_EVERY_MS = 30_000;
+/** A stream that was silent so long, while the gateway can't be reached otherwise, is lost, whatever TCP believes. */
+const SILENT_S = 20;
+
+const byId = (id) => document.getElementById(id);
+const painter = new Painter();
+const clock = new Clock();
+const tiles = new Map();
+
+let stream = null;
+let live = false;
+let watched = null;
+let unreadable = 0;
+let ends = 0;
+
+const form = new Form({
+  onSubmit: connect,
+  onForget() {
+    forget();
+    form.offerToForget(false);
+  },
+});
+
+/** Watch `address` with `key`, in the place of what was watched before; `place` is where to keep a key that is good. */
+function connect(address, key, place) {
+  stream?.stop();
+  live = false;
+  unreadable = ends = 0;
+  byId("last-end").textContent = "";
+  watched = { address, key, place };
+  history.replaceState(null, "", writeFragment(address));
+  document.title = `${address.source} – plexwire`;
+  form.fill(address);
+  arrangeTiles(address.cameras);
+  stream = new Stream(streamUrl(address), key, {
+    connecting: () => tell("busy", say.connecting(address.source)),
+    live: begin,
+    frame: (message) => tiles.get(message.camera_id)?.take(message),
+    unreadable: () => (unreadable += 1),
+    upstream: (message) => tell("busy", say.upstream(message)),
+    waiting(end) {
+      live = false;
+      log(end);
+      ends += 1;
+      byId("last-end").textContent = say.lastEnd(end, ends, new Date());
+      tell("busy", say.waiting(end));
+    },
+    ended: giveUp,
+  });
+  stream.start();
+}
+
+function begin(onlineSources) {
+  live = true;
+  const { address, key, place } = watched;
+  if (!keep(key, place)) watched.place = "";
+  form.offerToForget(watched.place !== "");
+  tell("good", say.live(address.source, address.cameras.length));
+  const count = showOnline(byId("online-list"), onlineSources, address, (source, camera) =>
+    connect(toggled(address, source, camera), key, place),
+  );
+  byId("online").hidden = false;
+  byId("nobody").hidden = count > 0;
+  const settings = byId("settings");
+  const wasInside = settings.contains(document.activeElement);
+  settings.open = false;
+  if (wasInside) byId("disconnect").focus({ preventScroll: true });
+}
+
+/** The key is of no use: nothing is shown any more, and the form is there again. */
+function giveUp(end) {
+  log(end);
+  clear();
+  tell("bad", say.ended(end));
+  form.complain({ field: "key", sentence: say.adviceFor(end.code) });
+}
+
+/** The reason is for whoever looks into it. */
+function log({ code, reason }) {
+  console.info(`plexwire: the stream ended: ${code} ${reason}`);
+}
+
+function disconnect() {
+  clear();
+  tell("idle", "Not connected.");
+  form.focus();
+}
+
+function clear() {
+  stream?.stop();
+  stream = null;
+  live = false;
+  watched = null;
+  document.title = "plexwire";
+  arrangeTiles([]);
+  byId("online").hidden = true;
+  byId("settings").open = true;
+}
+
+/** One tile a camera, in their order; those that stay keep their picture. */
+function arrangeTiles(cameras) {
+  for (const [camera, tile] of tiles) {
+    if (!cameras.includes(camera)) {
+      tile.close();
+      tiles.delete(camera);
+    }
+  }
+  const grid = byId("grid");
+  cameras.forEach((camera, index) => {
+    if (!tiles.has(camera)) tiles.set(camera, new Tile(camera, painter, clock));
+    const { element } = tiles.get(camera);
+    if (grid.children[index] !== element) grid.insertBefore(element, grid.children[index] ?? null);
+  });
+  grid.dataset.count = String(cameras.length);
+  byId("empty").hidden = cameras.length > 0;
+}
+
+function tell(tone, sentence) {
+  const status = byId("status");
+  status.dataset.tone = tone;
+  if (status.textContent !== sentence) status.textContent = sentence;
+  byId("disconnect").hidden = stream === null;
+  byId("retry").hidden = !(stream?.isWaiting ?? false);
+}
+
+async function measureClock() {
+  try {
+    await clock.measure();
+    byId("clock").textContent = clockSentence();
+  } catch {
+    if (live && stream.silent_s > SILENT_S) stream.lost();
+  }
+}
+
+function clockSentence() {
+  const off = Math.round(Math.abs(clock.offset));
+  const side = clock.offset > 0 ? "behind" : "ahead of";
+  const compared = off === 0 ? "agrees with" : `is ${off} ms ${side}`;
+  return `This browser’s clock ${compared} the gateway’s (± ${Math.ceil(clock.error)} ms); latency allows for it.`;
+}
+
+setInterval(() => {
+  for (const tile of tiles.values()) tile.tick(live);
+  byId("unreadable").textContent = unreadable > 0 ? `Messages passed over, as they could not be read: ${unreadable}.` : "";
+}, NUMBERS_EVERY_MS);
+setInterval(measureClock, CLOCK_EVERY_MS);
+
+byId("disconnect").addEventListener("click", disconnect);
+byId("retry").addEventListener("click", () => stream?.start());
+byId("look-again").addEventListener("click", () => connect(watched.address, watched.key, watched.place));
+window.addEventListener("online", () => stream?.isWaiting && stream.start());
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  if (stream?.isWaiting) stream.start();
+  for (const tile of tiles.values()) tile.seen();
+  measureClock();
+});
+// A link that is pasted over this page's own.
+window.addEventListener("hashchange", () => {
+  const address = readFragment(location.hash);
+  form.fill(address);
+  if (watched) byId("form").requestSubmit();
+});
+
+const kept = recall();
+form.fill(readFragment(location.hash));
+form.fillKey(kept);
+form.offerToForget(kept.key !== "");
+form.focus();
+measureClock();
+// A key that is kept and a link that says what to watch: a reload, or a screen on a wall.
+if (kept.key && readFragment(location.hash).source) byId("form").requestSubmit();
