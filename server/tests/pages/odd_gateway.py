@@ -1,0 +1,94 @@
+"""A gateway that does what a viewer rarely sees; which of it, the source's name says.
+
+losing          it has lost its own source, then goes on
+talking         it says what no viewer knows or can read, then goes on
+leaving-CODE    it closes with CODE
+
+A key that ends in "silent" is never answered.
+
+python odd_gateway.py JPEG writes its URL and a key to standard output, as JSON, and serves until it is killed.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import trio
+from trio_websocket import WebSocketConnection
+
+from plexwire_protocol import GatewayReconnecting, GatewayViewerSession, State, VideoFrame
+from plexwire_server import Gateway, KeyStore, Verdict, ViewerConversation, serve
+from plexwire_trio import Connection
+
+JPEG = Path(sys.argv[1]).read_bytes()
+STRANGE = (
+    '{"type": "novelty", "says": [1, 2, 3]}',
+    '{"type": "video_frame", "camera_id": "front", "frame": 7}',
+    '{"type": "video_frame", "camera_id": "front", "frame": "@@"}',
+    '{"type": "video_frame", "camera_id": "elsewhere", "frame": ""}',
+    "null",
+    "[]",
+    "{",
+)
+
+
+class OddViewer(ViewerConversation):
+    """One viewer of it."""
+
+    _ws: WebSocketConnection
+
+    def connect(self, ws: WebSocketConnection) -> Connection[GatewayViewerSession]:
+        self._ws = ws
+        return super().connect(ws)
+
+    async def stream(self) -> None:
+        match self.session.address.source_id.split("-"):
+            case ["losing"]:
+                lost = GatewayReconnecting(attempt=2, max_attempts=5, delay_s=3)
+                self.session.send(lost, now=trio.current_time())
+                await self.connection.flush()
+            case ["talking"]:
+                for message in STRANGE:
+                    await self._ws.send_message(message)
+                    # Each gets its own attempt at being painted.
+                    await trio.sleep(0.05)
+            case ["leaving", code]:
+                self.session.close(int(code), "<b>so</b>", now=trio.current_time())
+                await self.connection.flush()
+            case _:
+                pass
+        # The picture's own size is what counts.
+        frame = VideoFrame(
+            source_id=self.session.address.source_id,
+            camera_id="front",
+            jpeg=JPEG,
+            width=0,
+            height=0,
+            timestamp=1_700_000_000_123,
+        )
+        if self.session.state is State.STREAMING:
+            self.session.send(frame, now=trio.current_time())
+            await self.connection.flush()
+        await super().stream()
+
+
+class OddGateway(Gateway):
+    """All of it."""
+
+    viewer_conversation = OddViewer
+
+    async def check_key(self, api_key: str) -> Verdict:
+        if api_key.endswith("silent"):
+            await trio.sleep_forever()
+        return await super().check_key(api_key)
+
+
+async def main() -> None:
+    store, keys = KeyStore.throw_away()
+    async with trio.open_nursery() as nursery:
+        [(host, port)] = await nursery.start(serve, OddGateway(store))
+        print(json.dumps({"url": f"ws://{host}:{port}", "key": keys.api_key}), flush=True)
+
+
+if __name__ == "__main__":
+    trio.run(main)
