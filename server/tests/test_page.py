@@ -10,6 +10,7 @@ import trio
 import trio.testing
 
 from plexwire_protocol import Close, CloseCode, StreamAddress, describe_close
+from plexwire_server._banner import describe
 from plexwire_server._page import page_answers
 from plexwire_server.testing import Bench, FarEnd, open_bench
 
@@ -125,6 +126,13 @@ async def test_page_tells_the_time_of_the_clock_that_devices_set_theirs_by(
         _, headers, body = await ask(bench, "/page/clock")
         assert json.loads(body) == {"unix_ms": 1_700_000_000_123}
         assert headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("url", "page"), [("ws://[::1]:1", "http://[::1]:1/"), ("wss://a:2", "https://a:2/")]
+)
+def test_gateway_says_where_its_page_is(url: str, page: str) -> None:
+    assert f"  page     {page}\n" in describe(url, None, version="1")
 
 
 # ── what is in it ────────────────────────────────────────────────────────────────────────────

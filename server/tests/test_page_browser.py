@@ -192,17 +192,19 @@ def test_gateway_that_was_stopped_and_started_again_brings_the_picture_back(
                     process.wait(10)
 
 
-@pytest.mark.parametrize("code", [1000, 1009, 1011, 1013, 4999])
 def test_every_close_is_told_in_a_sentence_and_what_it_said_is_text(
-    code: int, odd_place: Place, visit: Visitor
+    odd_place: Place, visit: Visitor
 ) -> None:
     person = visit()
-    person.connect(odd_place.link("front", source=f"leaving-{code}"), odd_place.key)
-    person.wait_for_words("Trying again")
-    told = person.wait_for_words(describe_close(code))
-    assert (f"[{code}]" in told) is (code in set(CloseCode))
-    assert ("It said: “<b>so</b>”." in told) is (code != 1000)
-    assert person.page.locator("#last-end").inner_text().endswith(told.split(" Trying")[0])
+    for code in (1000, 1009, 1011, 1013, 4999):
+        person.page.evaluate("() => { globalThis.said = []; }")
+        person.connect(odd_place.link("front", source=f"leaving-{code}"), odd_place.key)
+        person.wait_for_words("Trying again")
+        told = person.wait_for_words(describe_close(code))
+        assert (f"[{code}]" in told) is (code in set(CloseCode))
+        assert ("It said: “<b>so</b>”." in told) is (code != 1000)
+        assert told.split(" Trying")[0] in person.text("#last-end")
+        person.page.click("#disconnect")
 
 
 def test_gateway_that_lost_its_own_source_is_waited_for(odd_place: Place, visit: Visitor) -> None:
@@ -210,7 +212,13 @@ def test_gateway_that_lost_its_own_source_is_waited_for(odd_place: Place, visit:
     person.connect(odd_place.link("front", source="losing"), odd_place.key)
     person.wait_for_picture("front", new=False)
     assert "in 3 seconds (attempt 2 of 5)" in person.wait_for_words("lost its own source")
-    assert person.page.evaluate("() => said.length") == 3
+    # A picture says that it is back.
+    assert person.page.evaluate("() => said.map((one) => one.split(' ')[0])") == [
+        "Connecting",
+        "Watching",
+        "The",
+        "Watching",
+    ]
 
 
 def test_message_that_nobody_knows_or_can_read_costs_nothing(
@@ -223,6 +231,23 @@ def test_message_that_nobody_knows_or_can_read_costs_nothing(
     person.page.get_by_text("could not be read: 4.").wait_for(timeout=PATIENCE_MS)
     assert person.page.evaluate("() => painted.front.broken") == 1
     assert person.text("#status").startswith("Watching")
+
+
+def test_stream_that_is_silent_while_the_gateway_is_out_of_reach_is_taken_for_lost(
+    odd_place: Place, visit: Visitor
+) -> None:
+    """A network that is gone closes no connection: nothing would ever come, nor an end."""
+    person = visit(expected="ERR_FAILED")
+    person.page.clock.install()
+    person.connect(odd_place.link("front", source="talking"), odd_place.key)
+    person.wait_for_words("Watching")
+    # Every half a minute the page asks for the time.
+    with person.page.expect_response("**/page/clock"):
+        person.page.clock.run_for(30_500)
+    assert person.page.evaluate("() => said.length") == 2
+    person.page.route("**/page/clock", lambda route: route.abort())
+    person.page.clock.run_for(30_500)
+    assert person.wait_for_words("[1006]").startswith(describe_close(1006))
 
 
 def test_gateway_that_never_answers_the_key_is_given_up_and_tried_again(

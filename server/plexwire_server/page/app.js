@@ -21,6 +21,7 @@ const tiles = new Map();
 
 let stream = null;
 let live = false;
+let away = false;
 let watched = null;
 let unreadable = 0;
 let ends = 0;
@@ -29,6 +30,7 @@ const form = new Form({
   onSubmit: connect,
   onForget() {
     forget();
+    if (watched) watched.place = "";
     form.offerToForget(false);
   },
 });
@@ -47,9 +49,15 @@ function connect(address, key, place) {
   stream = new Stream(streamUrl(address), key, {
     connecting: () => tell("busy", say.connecting(address.source)),
     live: begin,
-    frame: (message) => tiles.get(message.camera_id)?.take(message),
+    frame(message) {
+      if (away) tellLive();
+      tiles.get(message.camera_id)?.take(message);
+    },
     unreadable: () => (unreadable += 1),
-    upstream: (message) => tell("busy", say.upstream(message)),
+    upstream(message) {
+      away = true;
+      tell("busy", say.upstream(message));
+    },
     waiting(end) {
       live = false;
       log(end);
@@ -67,9 +75,9 @@ function begin(onlineSources) {
   const { address, key, place } = watched;
   if (!keep(key, place)) watched.place = "";
   form.offerToForget(watched.place !== "");
-  tell("good", say.live(address.source, address.cameras.length));
+  tellLive();
   const count = showOnline(byId("online-list"), onlineSources, address, (source, camera) =>
-    connect(toggled(address, source, camera), key, place),
+    connect(toggled(address, source, camera), key, watched.place),
   );
   byId("online").hidden = false;
   byId("nobody").hidden = count > 0;
@@ -77,6 +85,12 @@ function begin(onlineSources) {
   const wasInside = settings.contains(document.activeElement);
   settings.open = false;
   if (wasInside) byId("disconnect").focus({ preventScroll: true });
+}
+
+function tellLive() {
+  // The gateway says when its own source is away, and by a picture that it is back.
+  away = false;
+  tell("good", say.live(watched.address.source, watched.address.cameras.length));
 }
 
 /** The key is of no use: nothing is shown any more, and the form is there again. */
