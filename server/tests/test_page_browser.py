@@ -275,7 +275,7 @@ def test_page_skips_pictures_rather_than_fall_behind(place: Place, visit: Visito
     person.wait_for_words("Watching")
     jpeg = base64.b64encode(draw("front")).decode()
     painted, skipped = person.page.evaluate(
-        """async (frame) => {
+        """async ([frame, patience]) => {
           const { Feed } = await import("/page/feed.js");
           const { Painter } = await import("/page/painter.js");
           const painted = [];
@@ -287,10 +287,11 @@ def test_page_skips_pictures_rather_than_fall_behind(place: Place, visit: Visito
               broken: done,
             });
             for (let timestamp = 0; timestamp < 200; timestamp++) feed.take({ frame, timestamp });
+            setTimeout(done, patience);
           });
           return [painted, skipped];
         }""",
-        jpeg,
+        [jpeg, PATIENCE_MS],
     )
     assert painted[-1] == 199
     assert painted == sorted(set(painted))
