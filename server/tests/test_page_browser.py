@@ -157,7 +157,11 @@ def test_stream_whose_time_has_passed_goes_on_at_once(place: Place, visit: Visit
     person.connect(place.link("front", timeout=1), place.key)
     told = person.wait_for_words("[4008]")
     assert told == f"{describe_close(4008)} [4008] Reconnecting."
+    # Meanwhile somebody opens the form, and is left alone in it.
+    person.page.click("summary")
+    person.page.focus("#timeout")
     person.wait("() => said.filter((sentence) => sentence.startsWith('Watching')).length >= 3")
+    assert person.page.evaluate("() => document.activeElement.id") == "timeout"
     assert describe_close(4008) in person.text("#last-end")
     person.wait_for_picture("front")
 

@@ -41,7 +41,7 @@ function connect(address, key, place) {
   live = false;
   unreadable = ends = 0;
   byId("last-end").textContent = "";
-  watched = { address, key, place };
+  watched = { address, key, place, begun: false };
   history.replaceState(null, "", writeFragment(address));
   document.title = `${address.source} – plexwire`;
   form.fill(address);
@@ -81,6 +81,12 @@ function begin(onlineSources) {
   );
   byId("online").hidden = false;
   byId("nobody").hidden = count > 0;
+  // Whoever has opened the form again is left alone in it, however often the stream begins anew.
+  if (!watched.begun) closeForm();
+  watched.begun = true;
+}
+
+function closeForm() {
   const settings = byId("settings");
   const wasInside = settings.contains(document.activeElement);
   settings.open = false;

@@ -60,7 +60,9 @@ export class Form {
       byId(field).setAttribute("aria-invalid", String(wrong));
       byId(`${field}-problem`).textContent = wrong ? problem.sentence : "";
     }
-    if (problem) byId(problem.field).focus();
+    if (problem === null) return;
+    byId("settings").open = true;
+    byId(problem.field).focus();
   }
 
   /** Go to the first field that is still empty. */

@@ -110,7 +110,9 @@ export class Tile {
     const held = !this.#feed.paused;
     this.#feed.pause(held);
     this.#part("pause").setAttribute("aria-pressed", String(held));
-    if (!held) this.#since = this.#shownAt = performance.now();
+    // What was not shown meanwhile was not missing.
+    this.#since = performance.now();
+    if (this.#shownAt !== null) this.#shownAt = this.#since;
     this.tick(true);
   }
 
