@@ -47,7 +47,7 @@ def test_key_is_kept_where_asked_and_nowhere_else(keep: str, place: Place, visit
 
 
 def test_policy_lets_no_foreign_script_run_and_no_word_out(place: Place, visit: Visitor) -> None:
-    person = visit(expected="Content Security Policy")
+    person = visit("Content Security Policy")
     person.page.goto(place.page)
     person.page.evaluate(
         """() => {

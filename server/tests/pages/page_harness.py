@@ -173,10 +173,13 @@ def browser() -> "Iterator[Browser]":
         browser.close()
 
 
-#: Keeps every sentence that the status ever showed, and the last word on each camera.
+#: Keeps every sentence that the status ever showed, the last word on each camera, and how much was sent.
 _WITNESS: Final = """
   globalThis.said = [];
   globalThis.painted = {};
+  globalThis.sent = 0;
+  const send = WebSocket.prototype.send;
+  WebSocket.prototype.send = function (data) { sent += 1; send.call(this, data); };
   document.addEventListener("plexwire:painted", ({ detail }) => { painted[detail.camera_id] = detail; });
   document.addEventListener("DOMContentLoaded", () => {
     const status = document.getElementById("status");
@@ -249,7 +252,7 @@ def visit(browser: "Browser") -> Iterator[Visitor]:
     """Open pages; at the end none of them may have logged an error but those that were expected."""
     with ExitStack() as stack:
 
-        def come(*, expected: str = "", **options: Any) -> Visit:
+        def come(*expected: str, **options: Any) -> Visit:
             context = browser.new_context(**options)
             stack.callback(context.close)
             context.add_init_script(_WITNESS)
@@ -266,10 +269,11 @@ def visit(browser: "Browser") -> Iterator[Visitor]:
             visits.append((came, expected))
             return came
 
-        visits: list[tuple[Visit, str]] = []
+        visits: list[tuple[Visit, tuple[str, ...]]] = []
         yield come
         for came, expected in visits:
-            assert [e for e in came.errors if not (expected and expected in e)] == []
+            errors = [e for e in came.errors if not any(words in e for words in expected)]
+            assert errors == [], errors
 
 
 def canvas_of(camera: str) -> str:
