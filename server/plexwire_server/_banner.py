@@ -48,6 +48,7 @@ def describe_edge(url: str, upstream: str, *, version: str) -> str:
         (
             f"plexwire {version} serves at {url}, an edge of {upstream}  (Ctrl-C ends it)",
             "",
+            f"  page     {http}/",
             f"  viewers  {url}{_EXAMPLE.target()}",
             f"  devices  {upstream}{DEVICE_PATH}",
             f"  health   {http}/health",
