@@ -70,11 +70,14 @@ class Ending:
 class Client(ABC, Generic[S]):
     """One end that is kept connected; the base of `Viewer` and `Device`, not for use by itself.
 
+    `reconnects` counts how often the gateway let it in again.
+
     A task of its own plays the connection, so that pings are answered while the application is busy.  It is shielded
     from cancellation, as only leaving the context manager ends it: with a proper close, in bounded time.
     """
 
     def __init__(self, dial: Dial, *, reconnect: bool) -> None:
+        self.reconnects = 0
         self._dial = dial
         self._reconnect = reconnect
         self._playing_scope = trio.CancelScope(shield=True)
@@ -207,6 +210,7 @@ class Client(ABC, Generic[S]):
         match event:
             case MessageReceived(message):
                 if self._received(message):
+                    self.reconnects += self._entered.is_set()
                     self._welcomed_at = trio.current_time()
                     self._away = None
                     self._entered.set()

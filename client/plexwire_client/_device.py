@@ -14,6 +14,7 @@ from plexwire_client._errors import ConnectionLost, ImageError, Refused
 from plexwire_client._ffmpeg import play_camera
 from plexwire_client._images import DEFAULT_QUALITY, Jpeg, Picture, as_it_is, to_jpeg
 from plexwire_client._mailbox import Mailbox
+from plexwire_client._thermal import Temperatures, render_thermal
 from plexwire_protocol import (
     DEFAULT_CAMERA,
     DEVICE_PATH,
@@ -41,12 +42,22 @@ _FINAL = {code.name.lower(): code for code in (CloseCode.UNAUTHORIZED, CloseCode
 class DeviceCounters:
     """What became of the pictures handed over, over all connections.
 
-    `dropped`: the link was too slow, or away.  `reencoded`: too large as they were.
+    `sent_bytes` counts those of the pictures alone, `thermal` how many of `sent` were thermal ones, `reencoded` what
+    was too large as it was.  `dropped_slow`: a newer picture of the camera came before the link was free.
+    `dropped_away`: the gateway was away, or went while the picture was on its way.
     """
 
     sent: int = 0
-    dropped: int = 0
+    sent_bytes: int = 0
+    thermal: int = 0
     reencoded: int = 0
+    dropped_slow: int = 0
+    dropped_away: int = 0
+
+    @property
+    def dropped(self) -> int:
+        """All that was handed over and not sent, whatever the reason."""
+        return self.dropped_slow + self.dropped_away
 
 
 class Device(Client[DeviceSession]):
@@ -115,20 +126,70 @@ class Device(Client[DeviceSession]):
         """
         stamp = self.now_ms() if timestamp is None else timestamp
         jpeg = await self._encoded(picture, quality)
+        self._hand_over(
+            self._frame(
+                camera_id,
+                jpeg,
+                stamp,
+                width=width,
+                height=height,
+                extra={} if extra is None else dict(extra),
+            )
+        )
+
+    async def send_thermal_frame(
+        self,
+        temps: Temperatures,
+        camera_id: str = DEFAULT_CAMERA,
+        *,
+        span: tuple[float, float] | None = None,
+        with_temps: bool | None = None,
+        quality: int = DEFAULT_QUALITY,
+        timestamp: int | None = None,
+    ) -> None:
+        """Send a thermal camera's *temps*, °C in rows, as a picture in false colours with its thermal members.
+
+        An array (height, width) or rows of numbers; NaN is a pixel that was not measured, shown grey and sent as
+        `null`.  The picture of a small sensor is made larger, by a whole factor, to 480 pixels or a little more.
+        *span* is what is shown as coldest and hottest, in °C, by default the picture's own extremes: give it where
+        colours are to be compared from picture to picture.  *with_temps* says whether every pixel's temperature goes
+        along, rounded to 0.01 °C; by default those of a sensor of at most 4096 pixels.
+
+        Raises:
+            ImageError: *temps* is no picture, or does not fit into a message *with_temps*; `ImagesMissing` where the
+                extra is not installed.
+            MalformedMessage, Refused, ConnectionLost: as for `send_video_frame`.
+
+        """
+        stamp = self.now_ms() if timestamp is None else timestamp
+        render = partial(render_thermal, temps, span=span, with_temps=with_temps, quality=quality)
+        thermal = await trio.to_thread.run_sync(render)
+        self._hand_over(self._frame(camera_id, thermal.jpeg, stamp, extra=thermal.members))
+
+    def _frame(
+        self,
+        camera_id: str,
+        jpeg: Jpeg,
+        timestamp: int,
+        *,
+        extra: dict[str, JsonValue],
+        width: int | None = None,
+        height: int | None = None,
+    ) -> VideoFrame:
         frame = VideoFrame(
             source_id=self.source_id,
             camera_id=camera_id,
             jpeg=jpeg.data,
             width=jpeg.width if width is None else width,
             height=jpeg.height if height is None else height,
-            timestamp=stamp,
-            extra={} if extra is None else dict(extra),
+            timestamp=timestamp,
+            extra=extra,
         )
         if frame.extra and (size := len(encode(frame))) > MAX_MESSAGE_BYTES:
             raise ImageError(
                 f"The frame with its extra members has {size} bytes, over {MAX_MESSAGE_BYTES}"
             )
-        self._hand_over(frame)
+        return frame
 
     async def stream_camera(
         self,
@@ -164,9 +225,9 @@ class Device(Client[DeviceSession]):
             raise self._ending.error or ConnectionLost(self._ending.close)
         if self._connection is None or self._connection.session.state is not State.STREAMING:
             # What waited for the gateway to come back would be old by then.
-            self.counters.dropped += 1
+            self.counters.dropped_away += 1
             return
-        self.counters.dropped += self._mailbox.put(frame.camera_id, frame)
+        self.counters.dropped_slow += self._mailbox.put(frame.camera_id, frame)
 
     # ── what the connection does ─────────────────────────────────────────────────────────────
 
@@ -204,8 +265,10 @@ class Device(Client[DeviceSession]):
                 await connection.flush()
                 self._sending = False
                 self.counters.sent += 1
+                self.counters.sent_bytes += len(frame.jpeg)
+                self.counters.thermal += frame.extra.get("video_type") == "thermal"
         finally:
-            self.counters.dropped += self._mailbox.clear() + self._sending
+            self.counters.dropped_away += self._mailbox.clear() + self._sending
             self._sending = False
             self._progress.set()
 

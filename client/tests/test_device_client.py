@@ -1,6 +1,7 @@
 """The device against a small gateway made of the core, over memory streams in virtual time."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -10,7 +11,6 @@ import trio.testing
 
 from plexwire_client import (
     ConnectionLost,
-    Device,
     GatewayUrl,
     ImageError,
     Refused,
@@ -205,6 +205,33 @@ async def test_device_sends_thermal_members_as_text(
     assert [dict(each.extra) for each in gateway.frames] == [{**thermal, "temp_max": None}]
 
 
+async def test_device_sends_temperatures_as_thermal_frame_and_counts_it(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    gateway = SmallGateway(nursery, let_in)
+    async with open_device(
+        URL, api_key=KEY, source_id="robot-01", opener=gateway.open_stream
+    ) as device:
+        async with busily():
+            await device.send_thermal_frame([[20.0, 30.5], [21.25, float("nan")]], "thermal")
+            with pytest.raises(ImageError, match="extra members"):
+                await device.send_thermal_frame([[20.125] * 640] * 512, with_temps=True)
+        await device.send_video_frame(JPEG, "front")
+    thermal, ordinary = gateway.frames
+    assert dict(thermal.extra) == {
+        "video_type": "thermal",
+        "sensor_width": 2,
+        "sensor_height": 2,
+        "temp_min": 20.0,
+        "temp_max": 30.5,
+        "temps": [20.0, 30.5, 21.25, None],
+    }
+    assert (thermal.camera_id, thermal.width, thermal.height) == ("thermal", 480, 480)
+    assert device.counters.thermal == 1
+    assert device.counters.sent == 2
+    assert device.counters.sent_bytes == len(thermal.jpeg) + len(ordinary.jpeg)
+
+
 async def test_device_drops_old_pictures_where_link_is_slow(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -223,7 +250,8 @@ async def test_device_drops_old_pictures_where_link_is_slow(
     assert stamps[-2:] in ([("front", 19), ("rear", 19)], [("rear", 19), ("front", 19)])
     assert len(stamps) <= 4
     assert device.counters.sent == len(stamps)
-    assert device.counters.dropped == 40 - len(stamps)
+    assert device.counters.dropped == device.counters.dropped_slow == 40 - len(stamps)
+    assert device.reconnects == 0
 
 
 async def test_device_sends_heartbeats_by_itself(
@@ -324,7 +352,8 @@ async def test_device_reconnects_and_drops_meanwhile_where_gateway_goes_away(
     stamps = [each.timestamp for each in gateway.frames]
     assert stamps == sorted(set(stamps))
     assert device.counters.sent == len(stamps)
-    assert device.counters.dropped == 40 - len(stamps) > 0
+    assert device.counters.dropped == device.counters.dropped_away == 40 - len(stamps) > 0
+    assert device.reconnects == 2
 
 
 async def test_device_ends_where_key_is_revoked_between_two_connections(
@@ -348,20 +377,22 @@ async def test_device_makes_picture_smaller_where_it_is_over_the_limit(
     padded = picture[:2] + b"\xff\xfe\xff\xff" + bytes(65533) + picture[2:]
     for _ in range(11):
         padded = padded[:2] + b"\xff\xfe\xff\xff" + bytes(65533) + padded[2:]
-    async with open_device(
-        URL, api_key=KEY, source_id="robot-01", opener=gateway.open_stream
-    ) as device:
-        await encode_in_real_time(device, padded)
+    async with (
+        open_device(URL, api_key=KEY, source_id="robot-01", opener=gateway.open_stream) as device,
+        busily(),
+    ):
+        await device.send_video_frame(padded)
     assert read_counter(gateway.frames[0].jpeg) == 77
     assert jpeg_size(gateway.frames[0].jpeg) == (640, 360)
     assert device.counters.reencoded == 1
 
 
-async def encode_in_real_time(device: Device, picture: bytes) -> None:
-    # The virtual clock would jump while the thread encodes; an endless turn keeps it from doing so.
+@asynccontextmanager
+async def busily() -> AsyncGenerator[None, None]:
+    # The virtual clock would jump while a thread encodes; an endless turn keeps it from doing so.
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keep_busy)
-        await device.send_video_frame(picture)
+        yield
         nursery.cancel_scope.cancel()
 
 
