@@ -1,4 +1,4 @@
-"""A camera, a stream or a file read by ffmpeg, one JPEG after another."""
+"""The program ffmpeg, and what it reads for us: a camera, a stream or a file, one JPEG after another."""
 
 import re
 import subprocess
@@ -8,6 +8,7 @@ from shutil import which
 from typing import Final
 
 import trio
+from attrs import frozen
 
 from plexwire_client._errors import FfmpegError
 from plexwire_client._jpeg import JpegSplitter
@@ -21,8 +22,11 @@ _LAST_WORDS: Final = 2000
 _MISSING: Final = (
     "ffmpeg is not installed, or not on the PATH: install it (apt-get install ffmpeg)."
 )
-_WITH_SCHEME: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]*://")
-_USERINFO: Final = re.compile(r"(?<=://)[^/@\s]*@")
+_WITH_SCHEME: Final = re.compile(r"(?i)(?!file:)[a-z][a-z0-9+.-]*://")
+#: What a stored video's name ends with, wherever it is; a live stream has another, or none.
+_STORED: Final = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
+_USERINFO: Final = re.compile(r"(?<=://)[^/\s?#]*@")
+_QUERY: Final = re.compile(r"(?<=://)([^\s?'\"]*\?)[^\s'\"]*?(?=:?(?:[\s'\"]|$))")
 
 
 def require_ffmpeg() -> None:
@@ -45,10 +49,16 @@ def ffmpeg_command(url: str, *, fps: float, quality: int) -> list[str]:
     command = ["ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error"]
     if url.lower().startswith(("rtsp://", "rtsps://")):
         command += ["-rtsp_transport", "tcp"]
-    elif _WITH_SCHEME.match(url) is None:
-        command += ["-re"]  # a file would otherwise be over in a moment
+    elif _is_stored(url):
+        command += ["-re"]  # it would otherwise be over in a moment
     command += ["-i", url, "-an", "-vf", f"fps={fps:g}"]
     return [*command, "-c:v", "mjpeg", "-q:v", str(scale), "-f", "image2pipe", "pipe:1"]
+
+
+def _is_stored(url: str) -> bool:
+    if _WITH_SCHEME.match(url) is None:
+        return True
+    return url.partition("?")[0].lower().endswith(_STORED)
 
 
 async def play_camera(
@@ -67,29 +77,71 @@ async def play_camera(
         FfmpegError: it is not installed, or gave up; the error says what it said, without passwords.
 
     """
-    last_words = bytearray()
     async with helper_tasks() as nursery:
-        process = await _start(nursery, ffmpeg_command(url, fps=fps, quality=quality))
-        assert process.stdout is not None
-        assert process.stderr is not None
-        nursery.start_soon(_collect, process.stderr, last_words)
+        command = ffmpeg_command(url, fps=fps, quality=quality)
+        ffmpeg = await start_ffmpeg(nursery, command, stdout=subprocess.PIPE)
+        assert ffmpeg.process.stdout is not None
         splitter = JpegSplitter(_LARGEST_PICTURE)
         taken = 0
-        async for data in process.stdout:
+        async for data in ffmpeg.process.stdout:
             for picture in splitter.feed(bytes(data)):
                 await take(picture)
                 taken += 1
                 if taken == pictures:
                     return
-        status = await process.wait()
-    if status:
-        said = _USERINFO.sub("", last_words.decode("utf-8", "replace")).strip()
-        raise FfmpegError(f"ffmpeg gave up: {' / '.join(said.splitlines()) or f'status {status}'}")
+        await ffmpeg.ended()
 
 
-async def _start(nursery: trio.Nursery, command: list[str]) -> trio.Process:
+@frozen
+class Ffmpeg:
+    """A running ffmpeg, and the last of what it wrote to its standard error."""
+
+    process: trio.Process
+    _said: bytearray
+    _silent: trio.Event
+
+    async def ended(self) -> None:
+        """Wait for its end.
+
+        Raises:
+            FfmpegError: it gave up; the error says what it said, without passwords.
+
+        """
+        status = await self.process.wait()
+        with trio.move_on_after(1):
+            await self._silent.wait()
+        if status:
+            raise FfmpegError(f"ffmpeg gave up: {self.last_words or f'status {status}'}")
+
+    @property
+    def last_words(self) -> str:
+        """What it said last, on one line, without passwords."""
+        said = without_secrets(self._said.decode("utf-8", "replace"))
+        return " / ".join(said.strip().splitlines())
+
+
+async def start_ffmpeg(
+    nursery: trio.Nursery,
+    command: list[str],
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.DEVNULL,
+) -> Ffmpeg:
+    """Start *command*, which lives in *nursery*: cancelled, it is asked to end, and killed after five seconds.
+
+    Raises:
+        FfmpegError: it is not installed, or can't be started.
+
+    """
     run = partial(
-        trio.run_process, command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False
+        trio.run_process,
+        command,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        check=False,
+        # Ctrl-C reaches every program of the terminal; this one is ours to end.
+        start_new_session=True,
     )
     try:
         process: trio.Process = await nursery.start(run)
@@ -97,10 +149,19 @@ async def _start(nursery: trio.Nursery, command: list[str]) -> trio.Process:
         raise FfmpegError(_MISSING) from None
     except OSError as error:
         raise FfmpegError(f"ffmpeg can't be started: {error.strerror}") from None
-    return process
+    assert process.stderr is not None
+    ffmpeg = Ffmpeg(process, bytearray(), trio.Event())
+    nursery.start_soon(_collect, process.stderr, ffmpeg._said, ffmpeg._silent)
+    return ffmpeg
 
 
-async def _collect(stream: trio.abc.ReceiveStream, into: bytearray) -> None:
+async def _collect(stream: trio.abc.ReceiveStream, into: bytearray, over: trio.Event) -> None:
     async for data in stream:
         into += data
         del into[:-_LAST_WORDS]
+    over.set()
+
+
+def without_secrets(text: str) -> str:
+    """Return *text* with nothing of an address that may be a password: neither user nor query."""
+    return _QUERY.sub(r"\1...", _USERINFO.sub("", text))

@@ -10,12 +10,13 @@ from typing import Final, TypeAlias
 import trio
 from attrs import define, field, frozen
 
-from plexwire_client._device import Device, open_device
+from plexwire_client._device import Device, DeviceCounters, open_device
 from plexwire_client._errors import ImageError
 from plexwire_client._ffmpeg import require_ffmpeg
 from plexwire_client._images import to_jpeg
-from plexwire_client._meter import Meter
-from plexwire_client._terminal import Reporter, show_regularly
+from plexwire_client._meter import Meter, in_bytes
+from plexwire_client._reporter import Board, Column, Health, Reporter, Row, show_regularly
+from plexwire_client._thermal import make_thermal_scene, render_thermal
 from plexwire_client.pattern import make_pattern
 from plexwire_protocol import PlexwireError
 from plexwire_trio import helper_tasks
@@ -26,6 +27,13 @@ Pictures: TypeAlias = Callable[[int, str], Awaitable[bytes]]
 #: What a picture's file name ends with; other files are videos to ffmpeg.
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
+_COLUMNS: Final = (
+    Column("fps", "{} fps"),
+    Column("data"),
+    Column("sent", "{} sent"),
+    Column("dropped", "{} dropped"),
+    Column("encoded again", "{} encoded again"),
+)
 _URL: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]+://")
 
 
@@ -39,18 +47,26 @@ class BadInput(PlexwireError):
         return self.problem
 
 
+@frozen
+class ThermalScene:
+    """The moving thermal scene, as a sensor of so many pixels sees it."""
+
+    width: int
+    height: int
+
+
 @frozen(kw_only=True)
 class PublishOptions:
     """What the command was given; `frames` ends it after so many pictures a camera.
 
-    `source` gives the pictures, or is what ffmpeg reads: a URL or the path of a video.
+    `source` gives the pictures or the temperatures, or is what ffmpeg reads: a URL or the path of a video.
     """
 
     url: str
     api_key: str = field(repr=False)
     source_id: str
     cameras: tuple[str, ...]
-    source: Pictures | str = field(repr=False)
+    source: Pictures | ThermalScene | str = field(repr=False)
     fps: float
     quality: int
     reconnect: bool = False
@@ -74,33 +90,48 @@ async def publish_pictures(options: PublishOptions, to: Reporter) -> None:
     ) as device:
         cameras = ", ".join(camera or "(empty id)" for camera in options.cameras)
         to.say(f"Connected to {options.url} as {options.source_id}, camera {cameras}.")
-        rows = partial(_rows, device, Meter(trio.current_time()))
+        board = partial(_board, device, options, Meter(trio.current_time()))
         try:
             async with helper_tasks() as nursery:
-                nursery.start_soon(show_regularly, to, rows)
+                nursery.start_soon(show_regularly, to, board)
                 await _send_all(device, options)
         finally:
-            to.show([])
-    counters = device.counters
-    to.say(f"Sent {counters.sent} pictures, dropped {counters.dropped}.")
+            to.show(board())
+            to.say(f"Sent {device.counters.sent} pictures, dropped {_dropped(device.counters)}.")
 
 
-def _rows(device: Device, meter: Meter) -> list[list[str]]:
+def _dropped(counters: DeviceCounters) -> str:
+    reasons = (
+        (counters.dropped_slow, "as the link was slow"),
+        (counters.dropped_away, "as the gateway was away"),
+    )
+    return ", ".join(f"{count} {why}" for count, why in reasons if count) or "none"
+
+
+def _board(device: Device, options: PublishOptions, meter: Meter) -> Board:
     counters = device.counters
     now = trio.current_time()
-    for _ in range(counters.sent - meter.count):
-        meter.take(now, 0)
-    fps, _ = meter.per_second(now)
+    fresh, fresh_bytes = counters.sent - meter.count, counters.sent_bytes - meter.bytes
+    for number in range(fresh):
+        meter.take(now, fresh_bytes * (number + 1) // fresh - fresh_bytes * number // fresh)
+    fps, bytes_per_s = meter.per_second(now)
     away = device.away
-    return [
-        [
-            device.source_id,
-            f"{fps:.1f} fps",
-            f"{counters.sent} sent",
-            f"{counters.dropped} dropped",
-            "" if away is None else f"away: {away.cause}",
-        ]
-    ]
+    row = Row(
+        device.source_id,
+        Health.GOOD if away is None else Health.BAD,
+        (
+            f"{fps:.1f}",
+            f"{in_bytes(bytes_per_s)}/s",
+            str(counters.sent),
+            str(counters.dropped),
+            str(counters.reencoded),
+        ),
+        "" if away is None else f"away: {away.cause}",
+    )
+    words = [options.url if away is None else f"away, attempt {away.attempt}"]
+    if device.reconnects:
+        words.append(f"reconnects: {device.reconnects}")
+    return Board(_COLUMNS, [row], row.health, " · ".join(words))
 
 
 async def _send_all(device: Device, options: PublishOptions) -> None:
@@ -117,8 +148,7 @@ async def _send_all(device: Device, options: PublishOptions) -> None:
     number = 0
     while number != options.frames:
         for camera in options.cameras:
-            picture = await options.source(number, camera)
-            await device.send_video_frame(picture, camera)
+            await _send(device, options, number, camera)
         number += 1
         due = begin + number / options.fps
         # What took too long is not made up for by a burst.
@@ -126,18 +156,39 @@ async def _send_all(device: Device, options: PublishOptions) -> None:
         await trio.sleep_until(due)
 
 
+async def _send(device: Device, options: PublishOptions, number: int, camera: str) -> None:
+    match options.source:
+        case ThermalScene(width, height):
+            temps = make_thermal_scene(number, width, height)
+            await device.send_thermal_frame(temps, camera, quality=options.quality)
+        case str():
+            raise TypeError("ffmpeg's pictures come by themselves")
+        case pictures:
+            await device.send_video_frame(await pictures(number, camera), camera)
+
+
 # ── where the pictures come from ─────────────────────────────────────────────────────────────
 
 
-def find_source(path_or_url: str | None, pattern: tuple[int, int], quality: int) -> Pictures | str:
-    """Return what *path_or_url* names: a picture, a folder of them, or what ffmpeg reads; None is the pattern.
+def find_source(
+    path_or_url: str | None,
+    pattern: tuple[int, int],
+    thermal: tuple[int, int] | None,
+    quality: int,
+) -> Pictures | ThermalScene | str:
+    """Return what *path_or_url* names: a picture, a folder of them, or what ffmpeg reads.
+
+    None is the thermal scene where *thermal* has a size, else the test pattern.
 
     Raises:
         BadInput: there is nothing of that name, or no picture in that folder.
         FfmpegError: it takes ffmpeg, which is not installed.
-        ImageError: the pattern can't have that size, or Pillow is missing.
+        ImageError: the pattern or the scene can't have that size, or Pillow is missing.
 
     """
+    if thermal is not None:
+        render_thermal(make_thermal_scene(0, *thermal))  # to be told before anything is connected
+        return ThermalScene(*thermal)
     if path_or_url is None:
         return moving_pattern(*pattern)
     if _URL.match(path_or_url):

@@ -1,22 +1,16 @@
-"""What both commands share: running until stopped, lines for people, and errors as one line with an exit code."""
+"""What both commands share: running until stopped, and errors as one line with an exit code."""
 
 import signal
 import ssl
-import sys
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final
 
 import click
 import trio
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from plexwire_client._errors import StreamEnded
+from plexwire_client._reporter import Reporter, printable
 from plexwire_protocol import MalformedMessage, PlexwireError, RemoteProtocolError
 from plexwire_trio import helper_tasks
 
@@ -38,7 +32,7 @@ class NotStarted(CommandFailed):
     exit_code = 2
 
 
-def run_command(body: Callable[[], Awaitable[None]]) -> None:
+def run_command(body: Callable[[], Awaitable[None]], to: Reporter) -> None:
     """Run *body* in Trio until it ends or the user stops it, which is no error.
 
     Raises:
@@ -50,7 +44,7 @@ def run_command(body: Callable[[], Awaitable[None]]) -> None:
     except PlexwireError as error:
         raise failed(error) from None
     if stopped:
-        click.echo("Stopped.")
+        to.say("Stopped.")
 
 
 async def _until_stopped(body: Callable[[], Awaitable[None]]) -> bool:
@@ -97,93 +91,3 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext | None:
         raise NotStarted(f"{ca_file} holds no certificate in PEM form.") from None
     except OSError as error:
         raise NotStarted(f"{ca_file} can't be read: {error.strerror}.") from None
-
-
-def printable(text: str) -> str:
-    """Return *text* on one line, without what could steer a terminal: it may come from a stranger."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
-
-
-class Reporter(AbstractContextManager["Reporter"], Protocol):
-    """Where a command's lines go; `interval_s` is how often it likes to be shown rows."""
-
-    interval_s: float
-
-    def say(self, line: str) -> None:
-        """Say *line*, which stays."""
-
-    def show(self, rows: Sequence[Sequence[str]]) -> None:
-        """Show how things stand: a row a camera, each cell a short text."""
-
-
-class PlainReporter(Reporter):
-    """Plain lines, once a second, for files and pipes."""
-
-    interval_s = 1.0
-
-    def say(self, line: str) -> None:
-        """Write *line*."""
-        click.echo(printable(line))
-
-    def show(self, rows: Sequence[Sequence[str]]) -> None:
-        """Write a line a row."""
-        for row in rows:
-            click.echo(printable("  ".join(row)).rstrip())
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Leave nothing behind."""
-
-
-class LiveReporter(Reporter):
-    """A table that stays in place on a terminal, with what is said scrolling by above it."""
-
-    interval_s = 0.25
-
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = Console(highlight=False) if console is None else console
-        self._live = Live(console=self._console, auto_refresh=False)
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._live.stop()
-
-    def say(self, line: str) -> None:
-        """Print *line* above the table."""
-        self._console.print(Text(printable(line)))
-
-    def show(self, rows: Sequence[Sequence[str]]) -> None:
-        """Draw the table anew."""
-        table = Table.grid(padding=(0, 2))
-        for index, _ in enumerate(rows[0] if rows else ()):
-            if index == 0:
-                table.add_column(style="bold cyan", no_wrap=True)
-            else:
-                table.add_column(justify="right", no_wrap=True)
-        for row in rows:
-            table.add_row(*(Text(printable(cell)) for cell in row))
-        self._live.update(table, refresh=True)
-
-
-def reporter() -> Reporter:
-    """Return the reporter that suits standard output."""
-    return LiveReporter() if sys.stdout.isatty() else PlainReporter()
-
-
-async def show_regularly(to: Reporter, rows: Callable[[], Sequence[Sequence[str]]]) -> None:
-    """Show *rows* every `interval_s`, until cancelled."""
-    while True:
-        await trio.sleep(to.interval_s)
-        to.show(rows())

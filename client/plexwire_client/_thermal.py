@@ -28,6 +28,8 @@ Temperatures: TypeAlias = (
 LARGEST_WITH_TEMPS: Final = 4096
 #: The longer side, in pixels, that the picture of a smaller sensor is brought to.
 SHOWN_SIDE: Final = 480
+#: The longest side, in sensor pixels, of the scene that is made up for tests.
+LARGEST_SCENE: Final = 2048
 #: Digits behind the point in °C: sensors resolve 0.05 °C at best, and every digit counts in a text message.
 DIGITS: Final = 2
 #: Nothing that a sensor sees has so many °C: it is a mark for what was not measured, as NaN and infinity are.
@@ -137,14 +139,19 @@ def make_thermal_scene(number: int, width: int = 64, height: int = 48) -> "npt.N
 
     Raises:
         ImagesMissing: numpy is not installed.
+        ImageError: the size is over 2048 x 2048, or nothing.
 
     """
+    if not (1 <= width <= LARGEST_SCENE and 1 <= height <= LARGEST_SCENE):
+        raise ImageError(
+            f"A thermal scene has at most {LARGEST_SCENE} x {LARGEST_SCENE} pixels, not {width} x {height}"
+        )
     try:
         import numpy as np
     except ImportError:
         raise ImagesMissing("The thermal scene") from None
     down, across = np.mgrid[0:height, 0:width]
-    celsius = 19.0 + 3.0 * down / height
+    celsius: npt.NDArray[np.float64] = 19.0 + 3.0 * down / height
 
     def warm(x: float, y: float, radius: float, degrees: float) -> None:
         nonlocal celsius

@@ -1,33 +1,44 @@
-"""The command `watch`: what it counts, says and saves."""
+"""The command `watch`: what it counts and says, and whom it hands the frames to."""
 
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
-from urllib.parse import quote
+from typing import Final
 
 import trio
 from attrs import field, frozen
 
 from plexwire_client._client import Reconnecting
 from plexwire_client._meter import Meter, in_bytes
-from plexwire_client._terminal import (
-    CommandFailed,
-    NotStarted,
-    Reporter,
-    show_regularly,
-)
+from plexwire_client._mjpeg import Place, serve_mjpeg
+from plexwire_client._outlet import Folder, Outlet
+from plexwire_client._record import open_recorder
+from plexwire_client._reporter import Board, Column, Health, Reporter, Row, show_regularly
+from plexwire_client._terminal import CommandFailed
 from plexwire_client._viewer import Viewer, ViewerEvent, open_viewer
 from plexwire_protocol import GatewayReconnecting, Init, VideoFrame, describe_close
 from plexwire_trio import helper_tasks
 
-#: Characters of a camera's name in a file's: percent-encoding makes three of one, and file names end at 255.
-_NAME_CHARACTERS = 150
+#: Seconds without a picture after which a camera counts as still.
+STILL_S: Final = 2.0
+_COLUMNS: Final = (
+    Column("fps", "{} fps"),
+    Column("latency", "latency {}"),
+    Column("data"),
+    Column("picture"),
+    Column("frames", "{} frames"),
+    Column("skipped", "{} skipped"),
+)
 
 
 @frozen(kw_only=True)
 class WatchOptions:
-    """What the command was given; `frames` ends it after so many, `save` is a folder for the pictures."""
+    """What the command was given; `frames` ends it after so many.
+
+    `save` is a folder for the pictures, `mjpeg` where to serve them, `record` the file to record them in.
+    """
 
     url: str
     api_key: str = field(repr=False)
@@ -36,6 +47,9 @@ class WatchOptions:
     timeout: int | None = None
     reconnect: bool = False
     save: Path | None = None
+    mjpeg: Place | None = None
+    record: Path | None = None
+    overwrite: bool = False
     frames: int | None = None
     ssl_context: ssl.SSLContext | None = None
 
@@ -48,28 +62,30 @@ async def watch_stream(
     Raises:
         PlexwireError: what `open_viewer` and its iteration raise.
         CommandFailed: the stream ended before the last of `frames`.
-        NotStarted: a picture can't be saved.
+        OutletError, FfmpegError: pictures can't be saved, served or recorded.
 
     """
-    if options.save is not None:
-        await _prepare(options.save)
-    async with open_viewer(
-        options.url,
-        api_key=options.api_key,
-        source_id=options.source_id,
-        cameras=options.cameras,
-        timeout=options.timeout,
-        reconnect=options.reconnect,
-        ssl_context=options.ssl_context,
-    ) as viewer:
-        watching = _Watching(viewer, options, to, clock)
+    async with AsyncExitStack() as stack:
+        outlets = await _open_outlets(options, to, stack)
+        viewer = await stack.enter_async_context(
+            open_viewer(
+                options.url,
+                api_key=options.api_key,
+                source_id=options.source_id,
+                cameras=options.cameras,
+                timeout=options.timeout,
+                reconnect=options.reconnect,
+                ssl_context=options.ssl_context,
+            )
+        )
+        watching = _Watching(viewer, options, outlets, to, clock)
         to.say(f"Connected to {options.url}. {online(viewer.init, options.source_id)}")
         try:
             async with helper_tasks() as nursery:
-                nursery.start_soon(show_regularly, to, watching.rows)
+                nursery.start_soon(show_regularly, to, watching.board)
                 await watching.take_all()
         finally:
-            to.show(watching.rows())
+            to.show(watching.board())
     if watching.taken != options.frames:
         close = viewer.closed
         ended = "" if close is None else f"{describe_close(close.code)} [{int(close.code)}]"
@@ -78,6 +94,31 @@ async def watch_stream(
             raise CommandFailed(
                 f"The stream ended after {watching.taken} of {options.frames} frames."
             )
+
+
+async def _open_outlets(options: WatchOptions, to: Reporter, stack: AsyncExitStack) -> list[Outlet]:
+    outlets: list[Outlet] = []
+    if options.save is not None:
+        folder = Folder(options.save)
+        await folder.prepare()
+        outlets.append(folder)
+    if options.record is not None:
+        recording = open_recorder(
+            options.record,
+            options.cameras,
+            title=options.source_id,
+            overwrite=options.overwrite,
+            say=to.say,
+        )
+        outlets.append(await stack.enter_async_context(recording))
+    if options.mjpeg is not None:
+        serving = serve_mjpeg(options.mjpeg, source_id=options.source_id, cameras=options.cameras)
+        server = await stack.enter_async_context(serving)
+        outlets.append(server)
+        to.say(f"Pictures for browsers and players: {server.url}")
+        if not server.place.is_loopback:
+            to.say("Whoever reaches that port can watch: it asks for no key.")
+    return outlets
 
 
 def online(init: Init, source_id: str) -> str:
@@ -97,16 +138,23 @@ class _Watching:
     """One run of the command: a meter a camera."""
 
     def __init__(
-        self, viewer: Viewer, options: WatchOptions, to: Reporter, clock: Callable[[], float]
+        self,
+        viewer: Viewer,
+        options: WatchOptions,
+        outlets: list[Outlet],
+        to: Reporter,
+        clock: Callable[[], float],
     ) -> None:
         self.taken = 0
         self._viewer = viewer
         self._options = options
+        self._outlets = outlets
         self._to = to
         self._clock = clock
-        now = trio.current_time()
+        self._began = now = trio.current_time()
         self._meters = {camera: Meter(now) for camera in viewer.address.cameras}
-        self._sizes: dict[str, str] = {}
+        self._newest: dict[str, tuple[float, str]] = {}
+        self._upstream: GatewayReconnecting | None = None
 
     async def take_all(self) -> None:
         async for event in self._viewer.events():
@@ -117,15 +165,15 @@ class _Watching:
     async def _take(self, event: ViewerEvent) -> None:
         match event:
             case VideoFrame():
-                latency_ms = self._clock() * 1000 - event.timestamp
-                self._meters[event.camera_id].take(trio.current_time(), len(event.jpeg), latency_ms)
-                self._sizes[event.camera_id] = f"{event.width}x{event.height}"
-                self.taken += 1
-                if self._options.save is not None:
-                    await _save(self._options.save, event, self.taken)
+                self._upstream = None
+                self._count(event)
+                for outlet in self._outlets:
+                    await outlet.take(event)
             case Init():
+                self._upstream = None
                 self._to.say(f"Connected again. {online(event, self._options.source_id)}")
             case GatewayReconnecting():
+                self._upstream = event
                 self._to.say(
                     f"The gateway lost its upstream and tries again in {event.delay_s:g} s"
                     f" (attempt {event.attempt} of {event.max_attempts})."
@@ -133,46 +181,54 @@ class _Watching:
             case Reconnecting():
                 self._to.say(f"{event.cause} Connecting again in {event.delay_s:.1f} s.")
 
-    def rows(self) -> list[list[str]]:
+    def _count(self, frame: VideoFrame) -> None:
         now = trio.current_time()
-        rows = []
-        for camera, meter in self._meters.items():
-            fps, bytes_per_s = meter.per_second(now)
-            late = "-" if meter.latency_ms is None else f"{meter.latency_ms:.0f}"
-            rows.append(
-                [
-                    camera or "(empty id)",
-                    f"{fps:.1f} fps",
-                    f"latency {late} ms",
-                    f"{in_bytes(bytes_per_s)}/s",
-                    self._sizes.get(camera, "no picture"),
-                    f"{meter.count} frames",
-                    f"{self._viewer.skips.get(camera, 0)} skipped",
-                ]
-            )
-        return rows
+        latency_ms = self._clock() * 1000 - frame.timestamp
+        self._meters[frame.camera_id].take(now, len(frame.jpeg), latency_ms)
+        self._newest[frame.camera_id] = now, f"{frame.width}x{frame.height}"
+        self.taken += 1
 
+    # ── what is shown ────────────────────────────────────────────────────────────────────────
 
-def file_name(frame: VideoFrame, number: int) -> str:
-    """Return the name that *frame*, the *number*-th of this run, is saved under; no camera's name leaves the folder."""
-    camera = quote(frame.camera_id, safe="")[:_NAME_CHARACTERS]
-    return f"{camera}-{frame.timestamp}-{number:06d}.jpg"
+    def board(self) -> Board:
+        now = trio.current_time()
+        rows = [self._row(camera, meter, now) for camera, meter in self._meters.items()]
+        health, state = self._state()
+        lasted = int(now - self._began)
+        words = [state, f"{lasted // 60}:{lasted % 60:02d}"]
+        if self._viewer.reconnects:
+            words.append(f"reconnects: {self._viewer.reconnects}")
+        more = [outlet.status() for outlet in self._outlets]
+        return Board(_COLUMNS, rows, health, " · ".join(words), more)
 
+    def _row(self, camera: str, meter: Meter, now: float) -> Row:
+        fps, bytes_per_s = meter.per_second(now)
+        arrived, size = self._newest.get(camera, (now, "-"))
+        if size == "-":
+            health, note = Health.WAITING, "waiting"
+        elif now - arrived > STILL_S:
+            health, note = Health.WAITING, f"still {now - arrived:.0f} s"
+        else:
+            health, note = Health.GOOD, ""
+        return Row(
+            camera or "(empty id)",
+            Health.BAD if self._viewer.away else health,
+            (
+                f"{fps:.1f}",
+                "-" if meter.latency_ms is None else f"{meter.latency_ms:.0f} ms",
+                f"{in_bytes(bytes_per_s)}/s",
+                size,
+                str(meter.count),
+                str(self._viewer.skips.get(camera, 0)),
+            ),
+            note,
+        )
 
-async def _prepare(folder: Path) -> None:
-    try:
-        await trio.Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_save(folder, error) from None
-
-
-async def _save(folder: Path, frame: VideoFrame, number: int) -> None:
-    path = trio.Path(folder) / file_name(frame, number)
-    try:
-        await path.write_bytes(frame.jpeg)
-    except OSError as error:
-        raise _cannot_save(folder, error) from None
-
-
-def _cannot_save(folder: Path, error: OSError) -> NotStarted:
-    return NotStarted(f"Pictures can't be saved in {folder}: {error.strerror}.")
+    def _state(self) -> tuple[Health, str]:
+        away, upstream = self._viewer.away, self._upstream
+        if away is not None:
+            return Health.BAD, f"away, attempt {away.attempt}"
+        if upstream is not None:
+            tries = f"attempt {upstream.attempt} of {upstream.max_attempts}"
+            return Health.WAITING, f"the gateway lost its upstream, {tries}"
+        return Health.GOOD, self._options.url

@@ -9,8 +9,10 @@ import click
 
 from plexwire_client._images import DEFAULT_QUALITY
 from plexwire_client._keyring import API_KEY, DEVICE_KEY, find_key
+from plexwire_client._mjpeg import Place
 from plexwire_client._publish import PublishOptions, find_source, publish_pictures
-from plexwire_client._terminal import NotStarted, failed, reporter, run_command, trusting
+from plexwire_client._reporter import reporter
+from plexwire_client._terminal import NotStarted, failed, run_command, trusting
 from plexwire_client._watch import WatchOptions, watch_stream
 from plexwire_protocol import DEFAULT_CAMERA, PlexwireError
 
@@ -46,6 +48,15 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
     return int(match[1]), int(match[2])
 
 
+def _place(ctx: click.Context, param: click.Parameter, value: str | None) -> Place | None:
+    if value is None:
+        return None
+    try:
+        return Place.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from None
+
+
 @click.command()
 @click.argument("url")
 @_source_id
@@ -71,6 +82,21 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
     help="Save every picture in DIR, as CAMERA-TIMESTAMP-NUMBER.jpg.",
 )
 @click.option(
+    "--record",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Record in FILE, such as out.mkv, through ffmpeg and without encoding anything again; several cameras in"
+    " out-CAMERA.mkv each.  It ends with a whole file, however the command ends.",
+)
+@click.option("--overwrite", is_flag=True, help="Let --record write over files that are there.")
+@click.option(
+    "--mjpeg",
+    callback=_place,
+    metavar="[HOST]:PORT",
+    help="Serve the cameras over HTTP to browsers and players: a page at /, a stream at /CAMERA.mjpg, the newest"
+    " picture at /CAMERA.jpg.  Without HOST only this machine gets there; with one, anybody does who reaches it.",
+)
+@click.option(
     "--frames", type=click.IntRange(min=1), metavar="N", help="End after N pictures in all."
 )
 @_reconnect
@@ -82,6 +108,9 @@ def watch(
     cameras: tuple[str, ...],
     timeout: int | None,
     save: Path | None,
+    record: Path | None,
+    overwrite: bool,
+    mjpeg: Place | None,
     frames: int | None,
     reconnect: bool,
     keys_file: Path | None,
@@ -99,12 +128,21 @@ def watch(
       plexwire watch wss://gateway.example --source-id robot-01 \\
           --camera front --camera rear --save pictures --reconnect
       plexwire watch ws://127.0.0.1:8700 --source-id robot-01 --frames 1 --timeout 10
+      plexwire watch ws://127.0.0.1:8700 --source-id robot-01 --camera front --record front.mkv
+      plexwire watch ws://127.0.0.1:8700 --source-id robot-01 --camera front --camera rear \\
+          --reconnect --mjpeg :8081
+
+    \b
+    With --mjpeg :8081, from another terminal:
+      xdg-open http://127.0.0.1:8081/
+      vlc http://127.0.0.1:8081/front.mjpg
+      curl -o front.jpg http://127.0.0.1:8081/front.jpg
 
     \b
     Exit codes:
       0  it ended as it should, or you ended it
       1  the gateway refused, or the stream ended badly or before --frames
-      2  no connection, or something is wrong with the input
+      2  no connection, or something is wrong with the input, or with what is written
     """
     options = WatchOptions(
         url=url,
@@ -114,11 +152,14 @@ def watch(
         timeout=timeout,
         reconnect=reconnect,
         save=save,
+        mjpeg=mjpeg,
+        record=record,
+        overwrite=overwrite,
         frames=frames,
         ssl_context=trusting(ca_file),
     )
     with reporter() as to:
-        run_command(partial(watch_stream, options, to))
+        run_command(partial(watch_stream, options, to), to)
 
 
 @click.command()
@@ -139,6 +180,14 @@ def watch(
     callback=_size,
     metavar="WxH",
     help="The size of the moving test pattern, which is published unless there is something else.  [default: 640x360]",
+)
+@click.option(
+    "--thermal",
+    is_flag=False,
+    flag_value="64x48",
+    callback=_size,
+    metavar="[WxH]",
+    help="Publish a moving thermal scene instead, as a sensor of WxH pixels sees it; 64x48 unless given.",
 )
 @click.option(
     "--fps",
@@ -166,6 +215,7 @@ def publish(
     source_id: str,
     cameras: tuple[str, ...],
     pattern: tuple[int, int] | None,
+    thermal: tuple[int, int] | None,
     fps: float,
     frames: int | None,
     quality: int,
@@ -173,7 +223,7 @@ def publish(
     keys_file: Path | None,
     ca_file: Path | None,
 ) -> None:
-    """Be a device at the gateway URL: publish a picture, a folder of pictures, a video, or a moving test pattern.
+    """Be a device at the gateway URL: publish pictures, a video, a moving test pattern or a thermal scene.
 
     URL is the gateway's base address.  The key comes from PLEXWIRE_DEVICE_KEY, else PLEXWIRE_API_KEY, or from
     --keys-file, never from the command line.  PICTURE is sent again and again, and so are the pictures in FOLDER, by
@@ -185,6 +235,7 @@ def publish(
       plexwire publish ws://127.0.0.1:8700 --source-id robot-01 --camera front
       plexwire publish ws://127.0.0.1:8700 --source-id robot-01 --camera front --camera rear \\
           --pattern 1280x720 --fps 30
+      plexwire publish ws://127.0.0.1:8700 --source-id robot-01 --camera thermal --fps 9 --thermal
       plexwire publish wss://gateway.example pictures/ --source-id robot-01 --fps 1 --reconnect
       plexwire publish ws://127.0.0.1:8700 rtsp://192.0.2.7/live --source-id robot-01
 
@@ -194,10 +245,12 @@ def publish(
       1  the gateway refused, or the connection ended badly
       2  no connection, or something is wrong with the input
     """
-    if source is not None and pattern is not None:
-        raise NotStarted("Give a picture, a folder or a video, or --pattern, not both.")
+    if sum(each is not None for each in (source, pattern, thermal)) > 1:
+        raise NotStarted(
+            "Give a picture, a folder or a video, or --pattern, or --thermal, not both."
+        )
     try:
-        pictures = find_source(source, pattern or _PATTERN, quality)
+        pictures = find_source(source, pattern or _PATTERN, thermal, quality)
     except PlexwireError as error:
         raise failed(error) from None
     if isinstance(pictures, str) and len(cameras) > 1:
@@ -215,7 +268,7 @@ def publish(
         ssl_context=trusting(ca_file),
     )
     with reporter() as to:
-        run_command(partial(publish_pictures, options, to))
+        run_command(partial(publish_pictures, options, to), to)
 
 
 def _key(names: tuple[str, ...], keys_file: Path | None) -> str:

@@ -18,8 +18,17 @@ from rich.console import Console
 from plexwire_client import Refused
 from plexwire_client._keyring import NoKey, find_key, read_keys
 from plexwire_client._meter import WINDOW_S, Meter, in_bytes
-from plexwire_client._terminal import LiveReporter, PlainReporter, printable
-from plexwire_client._watch import WatchOptions, file_name, watch_stream
+from plexwire_client._outlet import file_name
+from plexwire_client._reporter import (
+    Board,
+    Column,
+    Health,
+    LiveReporter,
+    PlainReporter,
+    Row,
+    printable,
+)
+from plexwire_client._watch import WatchOptions, watch_stream
 from plexwire_client.cli import publish, watch
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_protocol import (
@@ -411,7 +420,10 @@ def test_live_reporter_draws_table_and_takes_no_markup() -> None:
     console = Console(file=out, force_terminal=True, width=100, color_system=None)
     with LiveReporter(console) as to:
         to.say("hello [bold]you[/bold]")
-        to.show([["front", "15.0 fps"], ["[red]rear", "0.0 fps"]])
+        rows = [Row("front", Health.GOOD, ["15.0"]), Row("[red]rear", Health.BAD, ["0.0"], "away")]
+        to.show(Board([Column("fps", "{} fps")], rows, Health.GOOD, "[red]live", ["[red]more"]))
     assert "hello [bold]you[/bold]" in out.getvalue()
     assert "front" in out.getvalue()
     assert "[red]rear" in out.getvalue()
+    assert "[red]live" in out.getvalue()
+    assert "[red]more" in out.getvalue()
