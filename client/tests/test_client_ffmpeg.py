@@ -2,14 +2,24 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from shutil import which
+from threading import Thread
 
 import pytest
 import trio
 
 from plexwire_client import FfmpegError
-from plexwire_client._ffmpeg import ffmpeg_command, play_camera, require_ffmpeg
+from plexwire_client._ffmpeg import (
+    ffmpeg_command,
+    play_camera,
+    require_ffmpeg,
+    without_secrets,
+)
 from plexwire_client.pattern import make_pattern, read_counter
 
 PATIENCE_S = 20
@@ -123,20 +133,130 @@ def test_device_asks_ffmpeg_for_the_quality_of_a_jpeg(quality: int, scale: str) 
 
 def test_device_reads_files_at_their_own_pace_and_cameras_over_tcp() -> None:
     assert "-re" in ffmpeg_command("clip.mp4", fps=15, quality=85)
+    assert "-re" in ffmpeg_command("file:///srv/clip.mp4", fps=15, quality=85)
+    assert "-re" in ffmpeg_command("https://camera.example/clip.MP4?t=1", fps=15, quality=85)
     assert "-re" not in ffmpeg_command("https://camera.example/a.m3u8", fps=15, quality=85)
+    assert "-re" not in ffmpeg_command("http://camera.example/video.mjpg", fps=15, quality=85)
     assert "tcp" in ffmpeg_command("rtsp://camera.example", fps=15, quality=85)
 
 
-@pytest.mark.skipif(which("ffmpeg") is None, reason="ffmpeg is not installed")
-async def test_device_gets_pictures_of_a_video_from_real_ffmpeg(tmp_path: Path) -> None:
-    video = tmp_path / "video.mjpeg"
+# ── the real one ─────────────────────────────────────────────────────────────────────────────
+
+#: Under CI a missing ffmpeg is a failure, not a reason to skip.
+real_ffmpeg = pytest.mark.skipif(
+    which("ffmpeg") is None and "CI" not in os.environ, reason="ffmpeg is not installed"
+)
+
+
+def stored_video(folder: Path) -> Path:
+    """Make a second of video, and return its path."""
+    video = folder / "video.mjpeg"
     video.write_bytes(b"".join(make_pattern(number, 320, 240) for number in range(25)))
-    counters = [read_counter(picture) for picture in await play(str(video))]
+    return video
+
+
+@real_ffmpeg
+async def test_device_gets_pictures_of_a_video_from_real_ffmpeg(tmp_path: Path) -> None:
+    counters = [read_counter(picture) for picture in await play(str(stored_video(tmp_path)))]
     assert len(counters) == pytest.approx(15, abs=2)
     assert counters == sorted(counters)
 
 
-@pytest.mark.skipif(which("ffmpeg") is None, reason="ffmpeg is not installed")
+@contextmanager
+def http_server(folder: Path) -> Iterator[str]:
+    """Serve *folder* on loopback, and yield its address with a password."""
+    handler = partial(QuietHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://user:secret@127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@real_ffmpeg
+async def test_device_plays_file_over_http_at_its_own_pace(tmp_path: Path) -> None:
+    video = tmp_path / "video.mkv"
+    command = ["ffmpeg", "-v", "error", "-i", str(stored_video(tmp_path)), "-c", "copy", str(video)]
+    await trio.run_process(command)
+    began = trio.current_time()
+    with http_server(tmp_path) as url:
+        counters = [read_counter(picture) for picture in await play(f"{url}/video.mkv")]
+    assert len(counters) == pytest.approx(15, abs=2)
+    assert trio.current_time() - began >= 0.8  # a second of video
+
+
+@real_ffmpeg
+@pytest.mark.parametrize(
+    ("path", "said"), [("/nothing.mkv", "404 Not Found"), ("/notes.txt", "Invalid data")]
+)
+async def test_device_shows_error_of_real_ffmpeg_without_secrets_where_url_is_bad(
+    tmp_path: Path, path: str, said: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("no video\n" * 100)
+    with http_server(tmp_path) as url, pytest.raises(FfmpegError, match=said) as caught:
+        await play(f"{url}{path}?token=hidden")
+    assert "secret" not in str(caught.value)
+    assert "hidden" not in str(caught.value)
+    assert path in str(caught.value)
+
+
+@real_ffmpeg
+async def test_device_shows_error_of_real_ffmpeg_where_nobody_listens() -> None:
+    with pytest.raises(FfmpegError, match="Connection refused") as caught:
+        await play("rtsp://user:se:cr@et@127.0.0.1:1/live")
+    assert "et@" not in str(caught.value)
+
+
+@real_ffmpeg
 async def test_device_shows_error_of_real_ffmpeg_where_nothing_is_there() -> None:
     with pytest.raises(FfmpegError, match="No such file or directory"):
         await play("no-such-video.mp4")
+
+
+@real_ffmpeg
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc")
+async def test_device_leaves_no_real_ffmpeg_behind_where_it_is_cancelled(tmp_path: Path) -> None:
+    video = str(stored_video(tmp_path))
+    running_meanwhile = []
+    with trio.fail_after(PATIENCE_S), trio.CancelScope() as scope:
+
+        async def take(picture: bytes) -> None:
+            running_meanwhile.append(processes_with(video))
+            scope.cancel()
+
+        await play_camera(video, take, fps=15, quality=85)
+    assert scope.cancelled_caught
+    assert running_meanwhile[0]
+    assert not processes_with(video)
+
+
+def processes_with(argument: str) -> list[str]:
+    """Return the ids of the processes that have *argument* on their command line."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if argument.encode() in (process / "cmdline").read_bytes():
+                found.append(process.name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("rtsp://u:p@host/live: no", "rtsp://host/live: no"),
+        ("rtsp://u:p@ss@host/live", "rtsp://host/live"),
+        ("http://host/a.m3u8?sig=abc: 403", "http://host/a.m3u8?...: 403"),
+        ("[http @ 0x1] 'http://u@h/?a=b' failed", "[http @ 0x1] 'http://h/?...' failed"),
+        ("mail@example.com? no.", "mail@example.com? no."),
+    ],
+)
+def test_device_keeps_secrets_of_addresses_to_itself(said: str, told: str) -> None:
+    assert without_secrets(said) == told

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+from email.message import Message
 from email.parser import BytesParser
 from html.parser import HTMLParser
 from urllib.parse import unquote
@@ -49,7 +50,9 @@ def test_stream_is_read_back_by_another_parser(pictures: list[tuple[bytes, int]]
     body = _multipart.stream_begin(BOUNDARY) + b"".join(parts)
     message = BytesParser().parsebytes(headers + body)
     assert message.get_content_type() == "multipart/x-mixed-replace"
-    *read, last = message.get_payload()
+    parsed = message.get_payload()
+    assert isinstance(parsed, list)
+    *read, last = [part for part in parsed if isinstance(part, Message)]
     assert [part.get_payload(decode=True) for part in read] == [jpeg for jpeg, _ in pictures]
     assert all(
         part["Content-Length"] == str(len(j)) for part, (j, _) in zip(read, pictures, strict=True)
