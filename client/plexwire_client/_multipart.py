@@ -56,11 +56,12 @@ def stream_begin(boundary: str) -> bytes:
 
 def stream_part(boundary: str, frame: VideoFrame) -> bytes:
     """Return *frame* as a part; `X-Timestamp` is the device's stamp in seconds, as others write it."""
-    seconds, ms = divmod(frame.timestamp, 1000)
+    seconds, ms = divmod(abs(frame.timestamp), 1000)
+    sign = "-" if frame.timestamp < 0 else ""
     part_head = (
         "Content-Type: image/jpeg\r\n"
         f"Content-Length: {len(frame.jpeg)}\r\n"
-        f"X-Timestamp: {seconds}.{ms:03d}\r\n\r\n"
+        f"X-Timestamp: {sign}{seconds}.{ms:03d}\r\n\r\n"
     )
     return b"".join((part_head.encode(), frame.jpeg, f"\r\n--{boundary}\r\n".encode()))
 

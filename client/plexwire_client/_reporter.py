@@ -129,28 +129,32 @@ class LiveReporter(Reporter):
 
     def show(self, board: Board) -> None:
         """Draw the table anew."""
-        table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
-        table.add_column(width=1)
-        table.add_column(
-            style="bold", no_wrap=True, overflow="ellipsis", max_width=self._room(board)
-        )
-        for column in board.columns:
-            table.add_column(column.title, justify="right", no_wrap=True)
-        table.add_column(style="yellow", no_wrap=True, overflow="ellipsis")
-        for row in board.rows:
-            cells = (Text(printable(cell)) for cell in (row.name, *row.values, row.note))
-            table.add_row(Text(_DOT, row.health.value), *cells)
-        words = Text(_DOT, board.health.value)
-        words.append(f" {printable(board.words)}")
-        more = (Text(f"  {printable(each)}", "dim") for each in board.more)
-        self._live.update(Group(table, words, *more), refresh=True)
+        self._live.update(draw(board, self._console.width), refresh=True)
 
-    def _room(self, board: Board) -> int:
-        """Return what names may take, so that a long one is cut and no number is."""
-        titles = (*(column.title for column in board.columns), "")
-        rows = [(*row.values, row.note) for row in board.rows]
-        taken = sum(max(map(len, column)) + 1 for column in zip(titles, *rows, strict=True))
-        return max(_SHORTEST_NAME, self._console.width - taken - len(_DOT) - 2)
+
+def draw(board: Board, width: int) -> Group:
+    """Return *board* as it is drawn on a terminal of *width* columns: one line a row, no number cut."""
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
+    table.add_column(width=1)
+    table.add_column(style="bold", no_wrap=True, overflow="ellipsis", max_width=_room(board, width))
+    for column in board.columns:
+        table.add_column(column.title, justify="right", no_wrap=True)
+    table.add_column(style="yellow", no_wrap=True, overflow="ellipsis")
+    for row in board.rows:
+        cells = (Text(printable(cell)) for cell in (row.name, *row.values, row.note))
+        table.add_row(Text(_DOT, row.health.value), *cells)
+    words = Text(_DOT, board.health.value)
+    words.append(f" {printable(board.words)}", "default")
+    more = (Text(f"  {printable(each)}", "dim") for each in board.more)
+    return Group(table, words, *more)
+
+
+def _room(board: Board, width: int) -> int:
+    """Return what names may take, so that a long one is cut and no number is."""
+    titles = (*(column.title for column in board.columns), "")
+    rows = [(*row.values, row.note) for row in board.rows]
+    taken = sum(max(map(len, column)) + 1 for column in zip(titles, *rows, strict=True))
+    return max(_SHORTEST_NAME, width - taken - len(_DOT) - 2)
 
 
 def reporter() -> Reporter:

@@ -7,26 +7,18 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
-from io import StringIO
 from pathlib import Path
 
 import pytest
 import trio
 from click.testing import CliRunner
-from rich.console import Console
 
-from plexwire_client import Refused
+from plexwire_client import Refused, frame_to_temps
 from plexwire_client._keyring import NoKey, find_key, read_keys
 from plexwire_client._meter import WINDOW_S, Meter, in_bytes
 from plexwire_client._outlet import file_name
 from plexwire_client._reporter import (
-    Board,
-    Column,
-    Health,
-    LiveReporter,
     PlainReporter,
-    Row,
-    printable,
 )
 from plexwire_client._watch import WatchOptions, watch_stream
 from plexwire_client.cli import publish, watch
@@ -258,6 +250,17 @@ async def test_command_publish_sends_pictures_of_folder_by_name(tmp_path: Path) 
     assert [read_counter(frame.jpeg) for frame in gateway.frames] == [0, 1, 2, 0]
 
 
+async def test_command_publish_sends_thermal_scene_with_its_temperatures() -> None:
+    async with small_gateway() as gateway:
+        thermal = ("--thermal", "32x24", "--frames", "3", "--fps", "50")
+        result = await run("publish", gateway.url, "--source-id", "robot-01", *thermal)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout.decode().splitlines()[-1] == "Sent 3 pictures, dropped none."
+    scenes = [frame_to_temps(frame) for frame in gateway.frames]
+    assert [None if scene is None else scene.shape for scene in scenes] == [(24, 32)] * 3
+    assert [(frame.width, frame.height) for frame in gateway.frames] == [(480, 360)] * 3
+
+
 async def test_command_watch_tells_what_happens_to_the_connection() -> None:
     said: list[str] = []
 
@@ -333,6 +336,9 @@ def test_command_ends_with_one_line_and_code_2_where_input_is_bad(
         ((__file__.replace(os.path.basename(__file__), ""),), "There is no picture"),
         (("--pattern", "1x1"), "64 x 48"),
         (("picture.jpg", "--pattern", "640x360"), "not both"),
+        (("--thermal", "64x48", "--pattern", "640x360"), "not both"),
+        (("--thermal", "0x48"), "2048 x 2048"),
+        (("--thermal", "64x2049"), "2048 x 2048"),
         (("rtsp://192.0.2.7/live",), "ffmpeg is not installed"),
         ((__file__,), "ffmpeg is not installed"),
     ],
@@ -409,21 +415,3 @@ def test_watch_saves_under_names_that_stay_in_the_folder() -> None:
         assert Path(name).name == name
         assert name.isascii()
         assert len(name) <= 255
-
-
-def test_lines_cannot_steer_a_terminal() -> None:
-    assert printable("front\x1b[2J\r\nrear") == "front�[2J��rear"
-
-
-def test_live_reporter_draws_table_and_takes_no_markup() -> None:
-    out = StringIO()
-    console = Console(file=out, force_terminal=True, width=100, color_system=None)
-    with LiveReporter(console) as to:
-        to.say("hello [bold]you[/bold]")
-        rows = [Row("front", Health.GOOD, ["15.0"]), Row("[red]rear", Health.BAD, ["0.0"], "away")]
-        to.show(Board([Column("fps", "{} fps")], rows, Health.GOOD, "[red]live", ["[red]more"]))
-    assert "hello [bold]you[/bold]" in out.getvalue()
-    assert "front" in out.getvalue()
-    assert "[red]rear" in out.getvalue()
-    assert "[red]live" in out.getvalue()
-    assert "[red]more" in out.getvalue()

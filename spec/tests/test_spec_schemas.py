@@ -52,7 +52,11 @@ _jpegs = st.binary(max_size=40).map(lambda rest: b"\xff\xd8" + rest)
 _degrees = st.floats(-100, 500) | st.integers(-100, 500)
 _thermal = st.fixed_dictionaries(
     {"video_type": st.just("thermal"), "sensor_width": _pixels, "sensor_height": _pixels},
-    optional={"temp_min": _degrees, "temp_max": _degrees, "temps": st.lists(_degrees, max_size=4)},
+    optional={
+        "temp_min": _degrees,
+        "temp_max": _degrees,
+        "temps": st.lists(_degrees | st.none(), max_size=4),
+    },
 )
 _frames = st.builds(
     VideoFrame,
