@@ -19,12 +19,17 @@ from plexwire_trio import helper_tasks
 _LARGEST_PICTURE: Final = 64 * MAX_MESSAGE_BYTES
 _PIPE_BYTES: Final = 65_536
 _LAST_WORDS: Final = 2000
+#: Seconds that ffmpeg gets to end after the first signal, and after the second.
+_PATIENCE_S: Final = 0.5
+_LAST_PATIENCE_S: Final = 4.5
 _MISSING: Final = (
     "ffmpeg is not installed, or not on the PATH: install it (apt-get install ffmpeg)."
 )
 _WITH_SCHEME: Final = re.compile(r"(?i)(?!file:)[a-z][a-z0-9+.-]*://")
 #: What a stored video's name ends with, wherever it is; a live stream has another, or none.
 _STORED: Final = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
+#: What the addresses of cameras have in common that send JPEGs over HTTP.
+_MOTION_JPEG: Final = re.compile(r"(?i)^https?://.*(?:mjpe?g|[?&]action=stream|:81/stream)")
 _USERINFO: Final = re.compile(r"(?<=://)[^/\s?#]*@")
 _QUERY: Final = re.compile(r"(?<=://)([^\s?'\"]*\?)[^\s'\"]*?(?=:?(?:[\s'\"]|$))")
 
@@ -51,6 +56,9 @@ def ffmpeg_command(url: str, *, fps: float, quality: int) -> list[str]:
         command += ["-rtsp_transport", "tcp"]
     elif _is_stored(url):
         command += ["-re"]  # it would otherwise be over in a moment
+    elif _MOTION_JPEG.search(url):
+        # It tells no time, and ffmpeg would take it for 25 pictures a second, whatever they are.
+        command += ["-use_wallclock_as_timestamps", "1"]
     command += ["-i", url, "-an", "-vf", f"fps={fps:g}"]
     return [*command, "-c:v", "mjpeg", "-q:v", str(scale), "-f", "image2pipe", "pipe:1"]
 
@@ -127,7 +135,7 @@ async def start_ffmpeg(
     stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.DEVNULL,
 ) -> Ffmpeg:
-    """Start *command*, which lives in *nursery*: cancelled, it is asked to end, and killed after five seconds.
+    """Start *command*, which lives in *nursery*: cancelled, it is asked to end, and killed where it does not within five seconds.
 
     Raises:
         FfmpegError: it is not installed, or can't be started.
@@ -140,6 +148,7 @@ async def start_ffmpeg(
         stdout=stdout,
         stderr=subprocess.PIPE,
         check=False,
+        deliver_cancel=_end,
         # Ctrl-C reaches every program of the terminal; this one is ours to end.
         start_new_session=True,
     )
@@ -153,6 +162,15 @@ async def start_ffmpeg(
     ffmpeg = Ffmpeg(process, bytearray(), trio.Event())
     nursery.start_soon(_collect, process.stderr, ffmpeg._said, ffmpeg._silent)
     return ffmpeg
+
+
+async def _end(process: trio.Process) -> None:
+    process.terminate()
+    await trio.sleep(_PATIENCE_S)
+    # While it waits for a camera that says nothing, ffmpeg heeds the second signal alone.
+    process.terminate()
+    await trio.sleep(_LAST_PATIENCE_S)
+    process.kill()
 
 
 async def _collect(stream: trio.abc.ReceiveStream, into: bytearray, over: trio.Event) -> None:

@@ -20,7 +20,9 @@ from plexwire_client._ffmpeg import (
     require_ffmpeg,
     without_secrets,
 )
+from plexwire_client._mjpeg import Place, serve_mjpeg
 from plexwire_client.pattern import make_pattern, read_counter
+from plexwire_protocol import VideoFrame
 
 PATIENCE_S = 20
 
@@ -137,6 +139,9 @@ def test_device_reads_files_at_their_own_pace_and_cameras_over_tcp() -> None:
     assert "-re" in ffmpeg_command("https://camera.example/clip.MP4?t=1", fps=15, quality=85)
     assert "-re" not in ffmpeg_command("https://camera.example/a.m3u8", fps=15, quality=85)
     assert "-re" not in ffmpeg_command("http://camera.example/video.mjpg", fps=15, quality=85)
+    wall_clock = "-use_wallclock_as_timestamps"
+    assert wall_clock in ffmpeg_command("http://camera.example/?action=stream", fps=15, quality=85)
+    assert wall_clock not in ffmpeg_command("https://camera.example/a.m3u8", fps=15, quality=85)
     assert "tcp" in ffmpeg_command("rtsp://camera.example", fps=15, quality=85)
 
 
@@ -236,6 +241,32 @@ async def test_device_leaves_no_real_ffmpeg_behind_where_it_is_cancelled(tmp_pat
     assert scope.cancelled_caught
     assert running_meanwhile[0]
     assert not processes_with(video)
+
+
+@real_ffmpeg
+async def test_device_plays_http_camera_at_its_own_rate_and_leaves_it_where_it_stalls() -> None:
+    # Ten a second, for three seconds; then the camera says nothing more and stays.
+    taken = []
+    async with serve_mjpeg(Place("127.0.0.1", 0), source_id="robot-01", cameras=["cam"]) as camera:
+
+        async def take(picture: bytes) -> None:
+            taken.append(read_counter(picture))
+
+        with trio.fail_after(PATIENCE_S):
+            async with trio.open_nursery() as nursery:
+                play = partial(play_camera, f"{camera.url}cam.mjpg", take, fps=15, quality=85)
+                nursery.start_soon(play)
+                number = 0
+                while number < 30:
+                    jpeg = make_pattern(number, 160, 120)
+                    frame = VideoFrame(camera_id="cam", jpeg=jpeg, width=0, height=0, timestamp=0)
+                    await camera.take(frame)
+                    await trio.sleep(0.1)
+                    number += camera.clients
+                began = trio.current_time()
+                nursery.cancel_scope.cancel()
+        assert trio.current_time() - began < 3
+    assert len(set(taken)) >= 22  # at 25 a second it would be 18
 
 
 def processes_with(argument: str) -> list[str]:

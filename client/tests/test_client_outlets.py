@@ -141,6 +141,7 @@ async def watch(gateway: Broadcaster, *arguments: str) -> AsyncGenerator[Watchin
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 check=False,
+                start_new_session=True,
             )
         )
         yield Watching(process)
@@ -250,7 +251,7 @@ async def test_command_watch_serves_and_records_until_user_stops_it(tmp_path: Pa
         await watching.says(b"Connected to")
         pictures = await trio.to_thread.run_sync(fetch_parts, f"{url}rear.mjpg", 25)
         assert set(pictures) <= set(PICTURES)
-        watching.process.send_signal(signal.SIGINT)
+        os.killpg(watching.process.pid, signal.SIGINT)  # as Ctrl-C does: to ffmpeg as well
         assert await watching.ends() == 0
         said = watching.said.decode()
         assert said.splitlines()[-1] == "Stopped."

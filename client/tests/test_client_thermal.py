@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from contextlib import suppress
+from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from PIL import Image
 
 from plexwire_client import (
     ImageError,
@@ -188,6 +190,29 @@ def test_device_names_the_extra_where_numpy_is_missing(monkeypatch: pytest.Monke
 
 def picture(jpeg: bytes, **extra: JsonValue) -> VideoFrame:
     return VideoFrame(camera_id="thermal", jpeg=jpeg, width=0, height=0, timestamp=0, extra=extra)
+
+
+def coloured(mode: str, colour: tuple[int, ...] | int, **options: object) -> VideoFrame:
+    out = BytesIO()
+    Image.new(mode, (64, 48), colour).save(out, "JPEG", **options)
+    return picture(out.getvalue())
+
+
+async def test_viewer_gets_array_as_opencv_has_it_and_image_as_pillow_has_it() -> None:
+    frame = coloured("RGB", (200, 40, 10))
+    array = await frame_to_array(frame)
+    assert array.shape == (48, 64, 3)
+    assert array[24, 32].tolist() == pytest.approx([10, 40, 200], abs=4)
+    image = await frame_to_image(frame)
+    assert image.mode == "RGB"
+    assert image.getpixel((32, 24)) == pytest.approx((200, 40, 10), abs=4)
+
+
+async def test_viewer_gets_three_colours_of_grey_and_the_right_side_up() -> None:
+    assert (await frame_to_array(coloured("L", 90)))[24, 32].tolist() == [90, 90, 90]
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera lay on its side
+    assert (await frame_to_array(coloured("RGB", (1, 2, 3), exif=exif))).shape == (64, 48, 3)
 
 
 @settings(deadline=None, max_examples=60)
