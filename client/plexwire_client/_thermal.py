@@ -83,12 +83,9 @@ def render_thermal(
     if known.size:
         members |= {"temp_min": round(low, DIGITS), "temp_max": round(high, DIGITS)}
     if with_temps or (with_temps is None and celsius.size <= LARGEST_WITH_TEMPS):
-        # `null` keeps the place of a pixel that was not measured: NaN is not JSON.  [PW-THERM-2]
-        degrees = np.round(celsius, DIGITS).ravel().tolist()
-        members["temps"] = [
-            each if is_known else None
-            for each, is_known in zip(degrees, measured.ravel().tolist(), strict=True)
-        ]
+        # NaN, which is not JSON, goes out as `null`, and keeps the place of its pixel.  [PW-THERM-2]
+        degrees = np.where(measured, celsius, np.nan).round(DIGITS)
+        members["temps"] = degrees.ravel().tolist()
     if span is not None:
         low, high = span
         if not (np.isfinite(low) and np.isfinite(high) and low < high):

@@ -200,9 +200,10 @@ async def serving(
     place: Place = LOOPBACK, names: tuple[str, ...] = ("front", "rear/1", "")
 ) -> AsyncGenerator[tuple[MjpegServer, Callable[[], Client]], None]:
     server = MjpegServer("robot-01", names, place)
-    async with trio.open_nursery() as nursery:
-        yield server, lambda: Client(nursery, server)
-        nursery.cancel_scope.cancel()
+    with trio.fail_after(3600):
+        async with trio.open_nursery() as nursery:
+            yield server, lambda: Client(nursery, server)
+            nursery.cancel_scope.cancel()
 
 
 async def test_server_shows_page_with_every_camera(autojump_clock: trio.testing.MockClock) -> None:
@@ -248,6 +249,10 @@ async def test_server_gives_slow_client_the_newest_and_holds_nobody_up(
                 seen_slowly.append(await slow.picture())
         # One is on its way while it does not read; behind that comes the newest, not the next.
         assert seen_slowly == [0, 25, 50, 75]
+        assert await slow.picture() == 99
+        await trio.sleep(0.1)
+        await server.take(frame(100))
+        assert await slow.picture() == 100  # each at most once
 
 
 async def test_server_lets_go_of_client_that_takes_nothing(
