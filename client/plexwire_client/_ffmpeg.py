@@ -17,7 +17,6 @@ from plexwire_trio import helper_tasks
 
 #: A picture larger than this is none: ffmpeg's JPEGs are cut out of an endless stream.
 _LARGEST_PICTURE: Final = 64 * MAX_MESSAGE_BYTES
-_PIPE_BYTES: Final = 65_536
 _LAST_WORDS: Final = 2000
 #: Seconds that ffmpeg gets to end after the first signal, and after the second.
 _PATIENCE_S: Final = 0.5
@@ -135,7 +134,7 @@ async def start_ffmpeg(
     stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.DEVNULL,
 ) -> Ffmpeg:
-    """Start *command*, which lives in *nursery*: cancelled, it is asked to end, and killed where it does not within five seconds.
+    """Start *command*, which lives in *nursery*: cancelled, it is asked to end, and killed five seconds later.
 
     Raises:
         FfmpegError: it is not installed, or can't be started.
@@ -176,7 +175,9 @@ async def _end(process: trio.Process) -> None:
 async def _collect(stream: trio.abc.ReceiveStream, into: bytearray, over: trio.Event) -> None:
     async for data in stream:
         into += data
-        del into[:-_LAST_WORDS]
+        if len(into) > _LAST_WORDS:
+            # Whole lines, as half an address might no longer show that it is one.
+            del into[: into.find(b"\n", len(into) - _LAST_WORDS) + 1 or len(into)]
     over.set()
 
 

@@ -48,11 +48,10 @@ class Timeline:
 
         *arrived_s* is on any clock that never goes back.
         """
-        first = self._began_s is None
         if self._began_s is None:
             self._began_s = arrived_s
         arrived = round((arrived_s - self._began_s) * 1000)
-        goes_on = not first and stamp > self._stamp
+        goes_on = self._last >= 0 and stamp > self._stamp
         self._stamp = stamp
         if not goes_on or abs(stamp + self._offset - arrived) > BELIEVED_MS:
             self._offset = arrived - stamp
@@ -264,8 +263,11 @@ async def _finish(recorder: Recorder) -> None:
 def _check(out: Path, paths: Iterable[Path], *, overwrite: bool) -> None:
     if not out.suffix:
         raise OutletError(f"{out} tells no format: call it {out}.mkv, or .mp4, .mov or .avi.")
-    if not out.parent.is_dir():
-        raise OutletError(f"There is no folder {out.parent} to record in.")
-    for path in paths:
-        if path.exists() and not overwrite:
-            raise OutletError(f"{path} is there already: give another name, or --overwrite.")
+    try:
+        if not out.parent.is_dir():
+            raise OutletError(f"There is no folder {out.parent} to record in.")
+        for path in paths:
+            if path.exists() and not overwrite:
+                raise OutletError(f"{path} is there already: give another name, or --overwrite.")
+    except OSError as error:
+        raise OutletError(f"{out} can't be recorded: {error.strerror}.") from None

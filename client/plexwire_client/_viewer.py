@@ -48,7 +48,7 @@ class Viewer(Client[ViewerSession]):
 
     A slow application gets the newest frame of each camera and never an old one: what it had no time for is counted in
     `skipped`, and by camera in `skips`.  `frames` counts what arrived, `foreign` what was not asked for and is passed
-    over; all of them over all connections.
+    over; all of them over all connections.  `frame_to_image`, `frame_to_array` and `frame_to_temps` decode a frame.
     """
 
     def __init__(

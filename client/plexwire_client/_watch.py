@@ -98,10 +98,6 @@ async def watch_stream(
 
 async def _open_outlets(options: WatchOptions, to: Reporter, stack: AsyncExitStack) -> list[Outlet]:
     outlets: list[Outlet] = []
-    if options.save is not None:
-        folder = Folder(options.save)
-        await folder.prepare()
-        outlets.append(folder)
     if options.record is not None:
         recording = open_recorder(
             options.record,
@@ -118,6 +114,10 @@ async def _open_outlets(options: WatchOptions, to: Reporter, stack: AsyncExitSta
         to.say(f"Pictures for browsers and players: {server.url}")
         if not server.place.is_loopback:
             to.say("Whoever reaches that port can watch: it asks for no key.")
+    if options.save is not None:
+        folder = Folder(options.save)
+        await folder.prepare()
+        outlets.append(folder)
     return outlets
 
 

@@ -105,6 +105,17 @@ async def test_device_says_what_ffmpeg_said_without_password_where_it_gives_up(
     assert "secret" not in str(caught.value)
 
 
+async def test_device_says_only_the_last_whole_lines_where_ffmpeg_says_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say = "for n in range(500): print(f'rtsp://user:secret{n}@host/live is bad', file=sys.stderr)"
+    stand_in(tmp_path, monkeypatch, f"{say}\nsys.exit(1)")
+    with pytest.raises(FfmpegError, match=r"gave up: rtsp://host/live is bad / ") as caught:
+        await play("rtsp://camera.example")
+    assert "secret" not in str(caught.value)
+    assert len(str(caught.value)) < 2100
+
+
 async def test_device_lets_exception_through_where_a_picture_can_not_be_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

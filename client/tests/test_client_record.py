@@ -275,7 +275,12 @@ async def test_recording_says_what_ffmpeg_said_at_once_where_format_is_unknown(
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("out", "call it out.mkv"), ("nowhere/out.mkv", "no folder")]
+    ("name", "said"),
+    [
+        ("out", "call it out.mkv"),
+        ("nowhere/out.mkv", "no folder"),
+        ("x" * 300 + ".mkv", "too long"),
+    ],
 )
 async def test_recording_is_refused_before_it_begins_where_name_is_none(
     name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
