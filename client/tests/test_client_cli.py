@@ -1,6 +1,7 @@
 """The commands `watch` and `publish`, as programs of their own against a small gateway on loopback."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from shutil import which
+from typing import Any
 
 import pytest
 import trio
@@ -296,6 +299,34 @@ async def test_command_watch_tells_what_happens_to_the_connection() -> None:
     assert said[1] == "The gateway lost its upstream and tries again in 2 s (attempt 1 of 5)."
     assert said[2].startswith("The gateway is shutting down; reconnect in a moment. [1001] Connect")
     assert said[3] == "Connected again. Nothing of robot-01 is online yet: waiting."
+
+
+@pytest.mark.skipif(
+    which("ffmpeg") is None and "CI" not in os.environ, reason="ffmpeg is not installed"
+)
+async def test_programs_in_manual_run_as_they_stand(tmp_path: Path) -> None:
+    manual = Path(__file__).parents[2] / "docs" / "clients.md"
+    video = tmp_path / "video.mjpeg"  # stands in for the camera
+    video.write_bytes(make_pattern(1, 64, 48) * 5)
+    text = manual.read_text("utf-8").replace("rtsp://192.0.2.7/live", str(video))
+    device, viewer = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    printed: dict[str, tuple[object, ...]] = {}
+    async with small_gateway() as gateway, trio.open_nursery() as nursery:
+
+        def note(camera: str, *values: object) -> None:
+            printed[camera] = values
+            if len(printed) == 2:
+                nursery.cancel_scope.cancel()
+
+        programs = []
+        for source in (viewer, device):
+            names: dict[str, Any] = {"print": note}
+            exec(compile(source, manual.name, "exec"), names)
+            programs.append(names["main"])
+        nursery.start_soon(programs[0], gateway.url, KEY)
+        await gateway.viewer_came.wait()
+        nursery.start_soon(programs[1], gateway.url, KEY)
+    assert printed == {"front": ((480, 640, 3), None), "thermal": ((480, 480, 3), 36.6)}
 
 
 # ── bad input: in this process, as nothing is connected ──────────────────────────────────────

@@ -315,6 +315,7 @@ async def test_viewer_reconnects_at_once_where_timeout_has_passed(
         [gateway.connected_at[0] + n * 60 for n in range(3)], abs=SOON
     )
     assert [type(event) for event in events] == [Reconnecting, Init] * 2
+    assert viewer.reconnects == 2
 
 
 async def test_viewer_reconnects_with_growing_pauses_where_gateway_goes_away(
