@@ -145,6 +145,10 @@ class MjpegServer(Outlet):
                 await self._left.wait()
 
     async def _answer(self, stream: trio.abc.Stream) -> None:
+        if self.clients > MAX_CLIENTS:
+            return await _refuse(
+                stream, HTTPStatus.SERVICE_UNAVAILABLE, "Too many watch.", Retry_After="5"
+            )
         request = await _read_request(stream)
         if request is None:
             return None
@@ -157,10 +161,6 @@ class MjpegServer(Outlet):
         if self.place.is_loopback and not _is_this_machine(request):
             # A page of a stranger may have had its name resolved to this machine, to read what is here.
             return await _refuse(stream, HTTPStatus.FORBIDDEN, "Ask by an address of this machine.")
-        if self.clients > MAX_CLIENTS:
-            return await _refuse(
-                stream, HTTPStatus.SERVICE_UNAVAILABLE, "Too many watch.", Retry_After="5"
-            )
         return await self._show(stream, request.target.decode("ascii"), request.method == b"HEAD")
 
     async def _show(self, stream: trio.abc.Stream, target: str, head_only: bool) -> None:

@@ -81,22 +81,26 @@ async def publish_pictures(options: PublishOptions, to: Reporter) -> None:
         PlexwireError: what `open_device` and sending raise.
 
     """
-    async with open_device(
-        options.url,
-        api_key=options.api_key,
-        source_id=options.source_id,
-        reconnect=options.reconnect,
-        ssl_context=options.ssl_context,
-    ) as device:
-        cameras = ", ".join(camera or "(empty id)" for camera in options.cameras)
-        to.say(f"Connected to {options.url} as {options.source_id}, camera {cameras}.")
-        board = partial(_board, device, options, Meter(trio.current_time()))
-        try:
-            async with helper_tasks() as nursery:
-                nursery.start_soon(show_regularly, to, board)
-                await _send_all(device, options)
-        finally:
-            to.show(board())
+    device: Device | None = None
+    try:
+        async with open_device(
+            options.url,
+            api_key=options.api_key,
+            source_id=options.source_id,
+            reconnect=options.reconnect,
+            ssl_context=options.ssl_context,
+        ) as device:
+            cameras = ", ".join(camera or "(empty id)" for camera in options.cameras)
+            to.say(f"Connected to {options.url} as {options.source_id}, camera {cameras}.")
+            board = partial(_board, device, options, Meter(trio.current_time()))
+            try:
+                async with helper_tasks() as nursery:
+                    nursery.start_soon(show_regularly, to, board)
+                    await _send_all(device, options)
+            finally:
+                to.show(board())
+    finally:
+        if device is not None:
             to.say(f"Sent {device.counters.sent} pictures, dropped {_dropped(device.counters)}.")
 
 
@@ -128,7 +132,7 @@ def _board(device: Device, options: PublishOptions, meter: Meter) -> Board:
         ),
         "" if away is None else f"away: {away.cause}",
     )
-    words = [options.url if away is None else f"away, attempt {away.attempt}"]
+    words = [options.url if away is None else f"away, attempt {away.attempt}: {away.cause}"]
     if device.reconnects:
         words.append(f"reconnects: {device.reconnects}")
     return Board(_COLUMNS, [row], row.health, " · ".join(words))

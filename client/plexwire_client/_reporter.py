@@ -98,6 +98,8 @@ class PlainReporter(Reporter):
 
 
 _DOT: Final = "●"
+#: Characters of a note that there is room for beside the numbers.
+_LONGEST_NOTE: Final = 12
 #: Characters of a name that are left on the narrowest terminal.
 _SHORTEST_NAME: Final = 6
 
@@ -139,7 +141,7 @@ def draw(board: Board, width: int) -> Group:
     table.add_column(style="bold", no_wrap=True, overflow="ellipsis", max_width=_room(board, width))
     for column in board.columns:
         table.add_column(column.title, justify="right", no_wrap=True)
-    table.add_column(style="yellow", no_wrap=True, overflow="ellipsis")
+    table.add_column(style="yellow", no_wrap=True, overflow="ellipsis", max_width=_LONGEST_NOTE)
     for row in board.rows:
         cells = (Text(printable(cell)) for cell in (row.name, *row.values, row.note))
         table.add_row(Text(_DOT, row.health.value), *cells)
@@ -152,7 +154,7 @@ def draw(board: Board, width: int) -> Group:
 def _room(board: Board, width: int) -> int:
     """Return what names may take, so that a long one is cut and no number is."""
     titles = (*(column.title for column in board.columns), "")
-    rows = [(*row.values, row.note) for row in board.rows]
+    rows = [(*row.values, row.note[:_LONGEST_NOTE]) for row in board.rows]
     taken = sum(max(map(len, column)) + 1 for column in zip(titles, *rows, strict=True))
     return max(_SHORTEST_NAME, width - taken - len(_DOT) - 2)
 
