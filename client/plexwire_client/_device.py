@@ -261,6 +261,9 @@ class Device(Client[DeviceSession]):
                     await self._mailbox.changed()
                     continue
                 self._sending = True
+                if session.state is not State.STREAMING:
+                    # The gateway closed since the picture was handed over; the end is on its way here too.
+                    await trio.sleep_forever()
                 session.send(frame, now=trio.current_time())
                 await connection.flush()
                 self._sending = False

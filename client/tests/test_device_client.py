@@ -356,6 +356,23 @@ async def test_device_reconnects_and_drops_meanwhile_where_gateway_goes_away(
     assert device.reconnects == 2
 
 
+async def test_device_drops_picture_where_gateway_closes_before_it_is_sent(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    gateway = SmallGateway(nursery, let_in)
+    async with open_device(
+        URL, api_key=KEY, source_id="robot-01", opener=gateway.open_stream
+    ) as device:
+        await device.send_video_frame(JPEG, "front")
+        connection = device._connection
+        assert connection is not None
+        # In the turn in which the picture was handed over, and nobody has sent it yet.
+        connection.session.receive_close(CloseCode.GOING_AWAY, "", now=trio.current_time())
+        await device.send_video_frame(JPEG, "rear")
+    assert gateway.frames == []
+    assert (device.counters.sent, device.counters.dropped_away) == (0, 2)
+
+
 async def test_device_ends_where_key_is_revoked_between_two_connections(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
