@@ -1,6 +1,5 @@
 """The pages for people in a real browser: from a file, in light and dark, on a desk, a phone and paper."""
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -24,17 +23,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-CHROMIUM: Final = Path("/usr/bin/chromium")
-#: Chromium as root, and silent towards the network.
-OPTIONS: Final = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+pytest_plugins = ("chromium",)
+
 DESK, PHONE = (1280, 800), (390, 844)
 #: Milliseconds that no page takes, on a busy machine.
 PATIENCE_MS: Final = 10_000
@@ -42,26 +32,6 @@ PATIENCE_MS: Final = 10_000
 CONTRAST: Final = 4.5
 
 # ── a browser, and pages to look at ──────────────────────────────────────────────────────────
-
-
-def lacking(what: str) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(f"{what}, and CI is set", pytrace=False)
-    pytest.skip(what)
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        lacking("playwright is not installed")
-    if not CHROMIUM.exists():
-        lacking(f"there is no {CHROMIUM}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
-        yield browser
-        browser.close()
 
 
 def judge(gateway: FaultyGateway) -> list[RunEvent]:

@@ -27,7 +27,7 @@ from page_harness import (
 
 from plexwire_protocol import CloseCode, StreamAddress, describe_close
 
-pytest_plugins = ("page_harness",)
+pytest_plugins = ("chromium", "page_harness")
 
 #: What Chromium logs when a page lets go of a WebSocket that was still opening.
 CLOSED_EARLY = "closed before the connection is established"

@@ -7,7 +7,7 @@ from page_harness import SOURCE, Place, Visitor
 
 from plexwire_protocol import StreamAddress
 
-pytest_plugins = ("page_harness",)
+pytest_plugins = ("chromium", "page_harness")
 
 
 # ── the key ──────────────────────────────────────────────────────────────────────────────────

@@ -1,19 +1,18 @@
-"""What the tests of the page stand on: a gateway and the real SDK in processes of their own, and headless Chromium.
+"""What the tests of the page stand on: a gateway and the real SDK in processes of their own, and a visitor.
 
-A test module takes the fixtures in with `pytest_plugins = ("page_harness",)`; they are a module's, so that nothing runs
+A test module takes the fixtures in with `pytest_plugins = ("chromium", "page_harness")`; they are a module's, so that nothing runs
 on beside other tests.  PYTEST_DONT_REWRITE: it is imported by its name too.
 """
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
 from attrs import define, field, frozen
@@ -22,16 +21,6 @@ from PIL import Image
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-CHROMIUM: Final = "/usr/bin/chromium"
-CHROMIUM_OPTIONS: Final = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 PAGES: Final = Path(__file__).parent
 SOURCE: Final = "robot-01"
 #: Longest wait for anything, in ms: generous, as the machine may be busy.
@@ -148,30 +137,7 @@ def odd_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield Place(told["url"], {"PLEXWIRE_API_KEY": told["key"]})
 
 
-# ── the browser ──────────────────────────────────────────────────────────────────────────────
-
-
-def not_here(reason: str) -> NoReturn:
-    """Skip; where everything should be there, fail."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{reason}, and CI is set", pytrace=False)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        not_here("playwright is not installed")
-    if shutil.which(CHROMIUM) is None:
-        not_here(f"there is no {CHROMIUM}")
-    with sync_playwright() as playwright:
-        options = list(CHROMIUM_OPTIONS)
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield browser
-        browser.close()
-
+# ── the visitor ──────────────────────────────────────────────────────────────────────────────
 
 #: Keeps every sentence that the status ever showed, the last word on each camera, and how much was sent.
 _WITNESS: Final = """
