@@ -1,5 +1,7 @@
 """A viewer that can't keep up."""
 
+from itertools import pairwise
+
 import trio
 
 from plexwire_conformance._case import Need, case
@@ -150,14 +152,23 @@ def _judge_backlog(trial: Trial, stalled: Viewer, missed: list[Sent]) -> None:
         actual = f"all {len(missed)} frames of the stall came afterwards, {volume} bytes"
         trial.find("PW-FLOW-3", "frames that a viewer can't take are dropped", actual)
         return
-    # What the network held comes first, without a gap; behind the gap there is room for one frame, the newest.
-    gap = next((index for index, number in enumerate(came) if index != number), len(came))
-    if came[gap:] not in ([], [len(missed) - 1]):
-        actual = f"{len(came) - gap} frames behind a gap, the first {len(missed) - came[gap]} old"
+    waited = _behind_the_gap(came)
+    if waited not in ([], [len(missed) - 1]):
+        actual = f"{len(waited)} frames behind a gap, the first {len(missed) - waited[0]} old"
         trial.find("PW-FLOW-5", "at most the newest frame waits for a stalled viewer", actual)
-    elif not came[gap:]:
+    elif not waited:
         actual = "the newest was dropped, older ones were kept"
         trial.find("PW-FLOW-5", "the newest frame wins", actual)
+
+
+def _behind_the_gap(came: list[int]) -> list[int]:
+    """Return which frames waited in the gateway: those behind the widest gap, as what the network held comes before it.
+
+    A frame that is dropped while the network still fills leaves a gap as well, but a narrow one.
+    """
+    steps = [number - before for before, number in pairwise([-1, *came])]
+    widest = max(steps, default=1)
+    return came[steps.index(widest) :] if widest > 1 else []
 
 
 def _types(viewer: Viewer) -> set[str]:
