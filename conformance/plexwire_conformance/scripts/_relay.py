@@ -17,6 +17,9 @@ _DEVICES: Final = 2
 _VIEWERS: Final = 3
 _CAMERAS: Final = ("front", "rear", "front2")
 
+#: Seconds since its last frame in which a camera is online to every gateway.
+_FRESH_S: Final = 1.0
+
 #: How many steps a script has.
 _LENGTHS: Final = (8, 24)
 
@@ -132,11 +135,13 @@ class _Scene:
     devices: dict[int, Device] = field(factory=dict[int, Device])
     viewers: dict[int, Viewer] = field(factory=dict[int, Viewer])
     stalled: set[int] = field(factory=set[int])
-    #: Cameras that are online, as far as a gateway must know.
-    online: set[tuple[int, str]] = field(factory=set[tuple[int, str]])
+    #: When the last frame was sent of each camera that is online, as far as a gateway must know.
+    online: dict[tuple[int, str], float] = field(factory=dict[tuple[int, str], float])
     #: Devices that left and are not back, and viewers of theirs: with those a gateway does as it likes.
     left: set[int] = field(factory=set[int])
     orphaned: set[int] = field(factory=set[int])
+    #: Devices that ever vanished: a gateway may notice late, when they are long back, and do as it likes then.
+    vanished: set[int] = field(factory=set[int])
 
     def source(self, device: int) -> str:
         return self.trial.source(f"d{device}")
@@ -155,7 +160,7 @@ class _Scene:
                 device = await self.device(number)
                 for _ in range(count):
                     await device.publish(camera)
-                self.online.add((number, camera))
+                self._note_sent(number, camera)
             case ("watch", int(number), int(device_number), cameras):
                 await self._part(number, vanish=False)
                 await self._watch(number, device_number, tuple(cameras))
@@ -175,6 +180,7 @@ class _Scene:
             case ("unplug", int(number)) if number in self.devices:
                 await self._end(self._unplug(number), vanish=False)
             case ("crash", int(number)) if number in self.devices:
+                self.vanished.add(number)
                 await self._end(self._unplug(number), vanish=True)
             case _:
                 pass
@@ -182,7 +188,7 @@ class _Scene:
     async def _watch(self, number: int, device_number: int, cameras: tuple[str, ...]) -> None:
         device = self.devices.get(device_number)
         read = device is not None and await self.trial.until_read(device)
-        known = read and all((device_number, camera) in self.online for camera in cameras)
+        known = read and self._must_know(device_number, cameras)
         try:
             viewer = await self.trial.connect_viewer(
                 self.source(device_number), cameras, name=f"viewer {number}", timeout=LASTING
@@ -201,11 +207,21 @@ class _Scene:
             fate = self.trial.fate(viewer.peer)
             self.trial.find("PW-INIT-1", "one init", f"{viewer.peer.name}: none ({fate})")
 
+    def _note_sent(self, device: int, camera: str) -> None:
+        self.online[device, camera] = self.trial.now()
+
+    def _must_know(self, device: int, cameras: tuple[str, ...]) -> bool:
+        """Whether a gateway has to know *cameras*: it may count those that sent of late alone.  [PW-INIT-10]"""
+        oldest = self.trial.now() - _FRESH_S
+        return device not in self.vanished and all(
+            self.online.get((device, camera), oldest) > oldest for camera in cameras
+        )
+
     def _unplug(self, number: int) -> Peer:
         source = self.source(number)
         self.left.add(number)
         self.orphaned |= {n for n, v in self.viewers.items() if v.source_id == source}
-        self.online = {(device, camera) for device, camera in self.online if device != number}
+        self.online = {each: at for each, at in self.online.items() if each[0] != number}
         return self.devices.pop(number).peer
 
     async def _part(self, number: int, *, vanish: bool) -> None:
@@ -240,7 +256,7 @@ class _Scene:
         """See that a viewer gets a frame of each of its cameras; whether nothing speaks against looking further."""
         viewer = self.viewers[number]
         if viewer.peer.ending is not None:
-            if number not in self.orphaned:
+            if number not in self.orphaned and self._number_of(viewer) not in self.vanished:
                 actual = f"{viewer.peer.name}: {viewer.peer.ending}"
                 self.trial.find("PW-FRAME-9", "a viewer that stays is not closed", actual)
             return True
@@ -252,7 +268,7 @@ class _Scene:
                 actual = f"{viewer.peer.name} sees none of {camera!r} ({fate})"
                 self.trial.find("PW-FRAME-9", "frames reach whoever watches", actual)
                 return False
-            self.online.add((self._number_of(viewer), camera))
+            self._note_sent(self._number_of(viewer), camera)
         return True
 
     async def _device_of(self, viewer: Viewer) -> Device:
