@@ -29,6 +29,9 @@ from plexwire_conformance._record import Entry, Kind, Recorder, Way
 
 _CHUNK = 65536
 
+#: Seconds so few that a clock of virtual time could not be set forward by them.
+_NO_TIME = 1e-9
+
 #: Bytes of the User-Agent by which operators recognise the suite in their logs.
 USER_AGENT = ("User-Agent", "plexwire-conform")
 
@@ -295,7 +298,7 @@ class Peer:
         while True:
             slack = 0.0 if exactly else self.slack(began)
             left = began + within + slack - self._clock()
-            if left <= 0:
+            if left <= _NO_TIME:
                 break
             with trio.move_on_after(left):
                 await self._arrived.park()
