@@ -47,7 +47,7 @@ class Entry:
     """One thing that happened in a conversation.
 
     `at` is seconds since the run began, `peer` the connection; `size` the payload's bytes; `text` its beginning for people; `body` a JSON object
-    or a device's binary frame as members, every picture in it replaced by its digest (`sha256`, `bytes`, `problem`).
+    or a device's binary frame as members, every picture in it replaced by its digest (`sha256`, `bytes`, `jpeg`, `problem`).
     """
 
     at: float
@@ -286,11 +286,16 @@ def _digest_base64(text: str) -> dict[str, Any]:
     return {**digest(picture), "problem": "not padded base64 of the standard alphabet"}
 
 
+#: What every JPEG begins with.
+_JPEG: Final = b"\xff\xd8"
+
+
 def digest(picture: bytes) -> dict[str, Any]:
-    """Return what is kept of a picture."""
+    """Return what is kept of a picture; `jpeg` is whether it begins as one."""
     return {
         "sha256": hashlib.sha256(picture).hexdigest(),
         "bytes": len(picture),
+        "jpeg": picture[:2] == _JPEG,
         "problem": None,
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -331,6 +331,19 @@ def test_monitor_sees_a_correct_gateway_amid_its_traffic_and_finds_nothing(
     script: list[Step],
 ) -> None:
     assert monitor(played(BEGINNING, script, TRAFFIC)) == []
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(steps(), max_size=40))
+def test_monitor_sees_frames_of_devices_that_it_does_not_know_and_blames_nobody_for_them(
+    script: list[Step],
+) -> None:
+    everybody = played(BEGINNING, script, TRAFFIC)
+    viewers = [each for each in everybody if each.role == "viewer"]
+    assert sum(entry.type == "video_frame" for each in viewers for entry in each.entries) > 0
+    # Whatever they saw is not theirs by their addresses.
+    elsewhere = [evolve(each, source_id="robot-99", cameras=("other",)) for each in viewers]
+    assert monitor(viewers) == monitor(elsewhere) == []
 
 
 @settings(deadline=None, max_examples=50)

@@ -2,7 +2,7 @@
 
 import json
 import struct
-from base64 import b64decode, encodebytes
+from base64 import b64decode, b64encode, encodebytes
 
 from attrs import evolve
 
@@ -53,6 +53,24 @@ class CutAt64Kib(_Altering):
 
     def altered(self, frame: VideoFrame) -> VideoFrame:
         return evolve(frame, jpeg=frame.jpeg[:65_535])
+
+
+@fault("frames.watermarked", "PW-FRAME-2")
+class Watermarked(RetoldFrame):
+    """Writes into every picture for whom it was, as a comment."""
+
+    def tell(self, members: Members) -> Members:
+        jpeg, mark = b64decode(members["frame"]), f"{id(self):08x}".encode()
+        comment = b"\xff\xfe" + (len(mark) + 2).to_bytes(2, "big") + mark
+        return {**members, "frame": b64encode(jpeg[:2] + comment + jpeg[2:]).decode()}
+
+
+@fault("frames.encoded-twice", "PW-FRAME-2")
+class EncodedTwice(RetoldFrame):
+    """Writes a picture in base64 that is base64 already."""
+
+    def tell(self, members: Members) -> Members:
+        return {**members, "frame": b64encode(members["frame"].encode()).decode()}
 
 
 @fault("frames.url-safe-base64", "PW-FRAME-11")
