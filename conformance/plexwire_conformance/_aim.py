@@ -9,7 +9,15 @@ from typing import Final
 from attrs import evolve, field, fields, frozen
 
 from plexwire_conformance._proxy import BadProxy, Proxy, proxy_of
-from plexwire_conformance._target import BadTarget, Endpoint, Keys, Target, read_keys, split_url
+from plexwire_conformance._target import (
+    BadTarget,
+    Camera,
+    Endpoint,
+    Keys,
+    Target,
+    read_keys,
+    split_url,
+)
 
 #: What every id of a source that a run makes up begins with, unless said otherwise.
 SOURCE_ID: Final = "plexwire"
@@ -41,6 +49,7 @@ class Aim:
     url: str | None = None
     device_url: str | None = None
     source_id: str | None = None
+    live: str | None = None
     keys_file: Path | None = None
     key_variables: Mapping[str, str] = field(factory=dict[str, str])
     ca: Path | None = None
@@ -93,10 +102,11 @@ class Aim:
             BadTarget: this describes none; the text says what to do.
         """
         if self.url is None:
-            # What --header and the others say is lost on it, too, but these two mean that the URL was forgotten.
-            if self.device_url is not None or self.keys_file is not None:
-                raise BadTarget("--device-url and --keys-file go with a URL")
+            # What --header and the others say is lost on it, too, but these mean that the URL was forgotten.
+            if any(said is not None for said in (self.device_url, self.keys_file, self.live)):
+                raise BadTarget("--device-url, --keys-file and --live go with a URL")
             return None
+        live = None if self.live is None else Camera.parse(self.live)
         headers = dict(self.headers)
         for name, variable in self.header_variables.items():
             if variable not in environment:
@@ -123,6 +133,7 @@ class Aim:
             keys=evolve(keys, other_secrets=(*keys.other_secrets, *secrets)),
             source_prefix=self.source_id or SOURCE_ID,
             headers=tuple(headers.items()),
+            live=live,
         )
 
     def _proxy(self, url: str, environment: Mapping[str, str]) -> Proxy | None:

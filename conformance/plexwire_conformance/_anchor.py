@@ -1,7 +1,8 @@
-"""The anchor: one device that is online for the whole run.
+"""The anchor: one camera that is online for the whole run.
 
 A gateway may refuse viewers of a source that nobody has seen [PW-ADDR-12], so whatever is judged of viewers alone is
-judged at a source that is there.  Its pings feel the gateway's pulse.
+judged at a source that is there: a device of our own keeps it there, or a camera that runs anyway does, and then the
+anchor watches that one.  Its pings feel the gateway's pulse.
 """
 
 import trio
@@ -9,7 +10,7 @@ import trio
 from plexwire_conformance._peer import HandshakeFailed
 from plexwire_conformance._pulse import Pulse
 from plexwire_conformance._record import pong_with
-from plexwire_conformance._roles import Device
+from plexwire_conformance._roles import Device, Viewer
 from plexwire_conformance._trial import Inconclusive, Trial
 
 #: Seconds between two of its frames, and before it connects again.
@@ -25,18 +26,19 @@ async def keep_anchor(
     trial: Trial, pulse: Pulse, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Keep the source `trial.online` online, and measure the *pulse*; it has started once that is so, or can't be."""
-    device = await _connect(trial)
+    anchor = await _connect(trial)
     task_status.started()
     # Without a device's key the source is one that nobody has seen, and the cases have to do with that.
-    while device is not None:
+    while anchor is not None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_beat, device, pulse)
-            while device.peer.ending is None:
-                await device.publish("front")
+            nursery.start_soon(_beat, anchor, pulse)
+            while anchor.peer.ending is None:
+                if isinstance(anchor, Device):
+                    await anchor.publish(trial.online_camera)
                 await trio.sleep(_INTERVAL)
             nursery.cancel_scope.cancel()
         pulse.lost()
-        device = await _connect(trial)
+        anchor = await _connect(trial)
 
 
 async def keep_time(pulse: Pulse) -> None:
@@ -47,19 +49,21 @@ async def keep_time(pulse: Pulse) -> None:
         pulse.overslept(trio.current_time() - meant)
 
 
-async def _beat(device: Device, pulse: Pulse) -> None:
-    while device.peer.ending is None:
+async def _beat(anchor: Device | Viewer, pulse: Pulse) -> None:
+    while anchor.peer.ending is None:
         pulse.asked()
-        await device.peer.ping(b"pulse")
-        if await device.peer.until(pong_with(b"pulse"), _LONGEST_BEAT) is None:
+        await anchor.peer.ping(b"pulse")
+        if await anchor.peer.until(pong_with(b"pulse"), _LONGEST_BEAT) is None:
             pulse.lost()
             return
         pulse.answered()
         await trio.sleep(_BEAT)
 
 
-async def _connect(trial: Trial) -> Device | None:
+async def _connect(trial: Trial) -> Device | Viewer | None:
     try:
+        if trial.target.watched is not None:
+            return await trial.open_viewer(trial.online, name="anchor")
         return await trial.open_source(trial.online, name="anchor")
     except (Inconclusive, HandshakeFailed):
         return None

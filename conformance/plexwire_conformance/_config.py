@@ -26,7 +26,7 @@ from plexwire_conformance._aim import (
 )
 from plexwire_conformance._lines import BadFile, read_text
 from plexwire_conformance._select import NothingSelected, select
-from plexwire_conformance._target import VARIABLES, BadTarget, split_url
+from plexwire_conformance._target import VARIABLES, BadTarget, Camera, split_url
 
 OWN_FILE: Final = "plexwire.toml"
 PROJECT_FILE: Final = "pyproject.toml"
@@ -37,7 +37,7 @@ Ts = TypeVarTuple("Ts")
 _KEYS: Final = tuple(VARIABLES)
 _VARIABLES_OF_KEYS: Final = tuple(f"{name}_env" for name in _KEYS)
 _MEMBERS: Final = (
-    *("url", "device_url", "source_id", *_VARIABLES_OF_KEYS, "keys_file"),
+    *("url", "device_url", "source_id", "live", *_VARIABLES_OF_KEYS, "keys_file"),
     *("ca", "client_cert", "client_key", "headers", "proxy"),
     *("max_connections", "only", "skip", "expected_failures"),
 )
@@ -187,6 +187,7 @@ class _Reader:
             url=self._url("url"),
             device_url=self._url("device_url"),
             source_id=self._text("source_id"),
+            live=self._live(),
             key_variables=variables,
             headers=headers,
             header_variables=secret_headers,
@@ -212,6 +213,12 @@ class _Reader:
         if url is not None:
             self._check(name, split_url, url)
         return url
+
+    def _live(self) -> str | None:
+        live = self._text("live")
+        if live is not None:
+            self._check("live", Camera.parse, live)
+        return live
 
     def _path(self, name: str) -> Path | None:
         text = self._text(name)

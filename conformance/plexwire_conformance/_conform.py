@@ -127,7 +127,8 @@ def conform(
         PLEXWIRE_NO_ACCESS_KEY   one whose plan has no API access
         PLEXWIRE_REVOKED_KEY     a revoked one
 
-    Without the last three a few cases are untestable, and said to be.
+    Without the last three a few cases are untestable, and said to be. Where no key may publish, --live names a camera
+    that runs there: it is watched, and nothing is published.
 
     \b
     Exit codes: 0 conformant · 1 violations · 2 could not judge

@@ -40,6 +40,11 @@ async def _control(trial: Trial) -> None:
                 f"the gateway {_NOT_ACCEPTED[ending.code]} the key in PLEXWIRE_API_KEY (close "
                 f"{ending.code}); give a key that may watch"
             )
+        if (watched := trial.target.watched) is not None:
+            # A source that nobody has seen may be refused, and so may a key whose business it is not.  [PW-ADDR-12]
+            raise CouldNotJudge(
+                f"the gateway lets nobody watch {watched} ({ending}). Does the camera run, and is it called so?"
+            )
         trial.find("PW-AUTH-2", "a valid auth is accepted", str(ending))
         return
 
@@ -51,6 +56,11 @@ def _judge_handshake(trial: Trial, error: HandshakeFailed) -> None:
         trial.find("PW-ADDR-5", expected, error.problem[:120])
         return
     if error.answer is not None and error.answer.status != 101:
+        if (watched := trial.target.watched) is not None:
+            raise CouldNotJudge(
+                f"{url} answers a viewer of {watched} by {error.problem[:120]}. Does the camera run, is it "
+                "called so, and is this the base URL of the gateway, in front of /v1/sources/…?"
+            )
         raise CouldNotJudge(
             f"{url} answers the handshake by {error.problem[:120]}; give the base URL of the "
             "gateway, in front of /v1/sources/…"

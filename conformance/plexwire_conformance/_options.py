@@ -51,6 +51,7 @@ def target_options(command: Callable[..., None]) -> Callable[..., None]:
         *,
         device_url: str | None,
         source_id: str | None,
+        live: str | None,
         keys_file: Path | None,
         ca: Path | None,
         client_cert: Path | None,
@@ -68,6 +69,7 @@ def target_options(command: Callable[..., None]) -> Callable[..., None]:
         aim = Aim(
             device_url=device_url,
             source_id=source_id,
+            live=live,
             keys_file=keys_file,
             ca=ca,
             client_cert=client_cert,
@@ -88,6 +90,11 @@ _TARGET_OPTIONS: Final = (
         "--source-id",
         metavar="ID",
         help=f"What the ids of all sources begin with that the run makes up.  [default: {SOURCE_ID}]",
+    ),
+    click.option(
+        "--live",
+        metavar="SOURCE/CAMERA",
+        help="A camera that runs there and may be watched; without PLEXWIRE_DEVICE_KEY nothing is published then.",
     ),
     click.option("--keys-file", type=FILE, help="Take the keys from here, lines NAME=value."),
     click.option("--ca", type=FILE, help="Trust this certificate authority (PEM) for wss://."),

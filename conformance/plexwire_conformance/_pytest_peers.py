@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 
+import pytest
 from attrs import define, field
 
 from plexwire_client import jpeg_size
+from plexwire_conformance._case import Need
 from plexwire_conformance._pictures import picture
 from plexwire_conformance._pytest_line import PATIENCE_S, Line
 from plexwire_conformance._pytest_thread import TrioThread
@@ -177,7 +179,7 @@ class OpenPublisher(_Opener):
         """
         __tracebackhide__ = True
         auth = DeviceAuth(
-            api_key=self._target.keys.publishing if api_key is None else api_key,
+            api_key=self._publishing_key() if api_key is None else api_key,
             source_id=source_id,
             extra={"platform": "plexwire", "agent_version": __version__},
         )
@@ -192,6 +194,11 @@ class OpenPublisher(_Opener):
         publisher = Publisher(source_id, line, thread)
         self._opened.append(publisher)
         return publisher
+
+    def _publishing_key(self) -> str:
+        if self._target.watched is not None:
+            pytest.skip(f"publishing needs {Need.PUBLISHER.value}; {self._target.live} is watched")
+        return self._target.publishing
 
 
 class OpenViewer(_Opener):

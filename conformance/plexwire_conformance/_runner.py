@@ -17,7 +17,7 @@ from plexwire_conformance._patience import Patience
 from plexwire_conformance._peer import HandshakeFailed
 from plexwire_conformance._pulse import Pulse
 from plexwire_conformance._record import redact, tame
-from plexwire_conformance._target import Keys, Target
+from plexwire_conformance._target import Camera, Target
 from plexwire_conformance._transcript import Transcript
 from plexwire_conformance._trial import Inconclusive, Trial
 from plexwire_conformance._verdict import CaseResult, Finding, Verdict, worst
@@ -85,11 +85,15 @@ class Runner:
     patience: Patience = field(factory=Patience)
     _began: float = field(init=False)
     _pulse: Pulse = field(init=False)
+    #: The camera that is online while the run lasts.
+    _online: Camera = field(init=False)
     _stamps: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._began = trio.current_time()
         self._pulse = Pulse(self.now)
+        anchored = f"{self.target.source_prefix}-{self.settings.nonce}-online"
+        self._online = self.target.watched or Camera(anchored, "front")
 
     def now(self) -> float:
         """Seconds since the run began."""
@@ -161,7 +165,7 @@ class Runner:
 
         async with trio.open_nursery() as nursery:
             for case in sorted(cases, key=lambda case: -case.takes):
-                missing = missing_needs(case, self.target.keys)
+                missing = missing_needs(case, self.target)
                 if not missing and case.least > may_open:
                     missing = f"allow the run {case.least + 1} connections at once"
                 if missing:
@@ -234,7 +238,8 @@ class Runner:
             target=self.target,
             patience=self.patience,
             nonce=self.settings.nonce,
-            online=f"{self.target.source_prefix}-{self.settings.nonce}-online",
+            online=self._online.source_id,
+            online_camera=self._online.camera_id,
             nursery=nursery,
             clock=self.now,
             stamp=self._stamp,
@@ -243,10 +248,11 @@ class Runner:
         )
 
 
-def missing_needs(case: Case, keys: Keys) -> str:
+def missing_needs(case: Case, target: Target) -> str:
     """Return what has to be provided before *case* can be judged; empty when nothing is missing."""
+    keys = target.keys
     given = {
-        Need.PUBLISHER: keys.publishing,
+        Need.PUBLISHER: target.publishing,
         Need.FOREIGN_KEY: keys.foreign_key,
         Need.NO_ACCESS_KEY: keys.no_access_key,
         Need.REVOKED_KEY: keys.revoked_key,

@@ -43,11 +43,6 @@ class Keys:
         )
 
     @property
-    def publishing(self) -> str:
-        """The key that devices use: the one given for them, or the viewers'."""
-        return self.device_key or self.api_key
-
-    @property
     def secrets(self) -> tuple[str, ...]:
         """Every key and other secret, longest first, for the recorder to take out."""
         given = {
@@ -170,11 +165,49 @@ def split_url(url: str) -> UrlParts:
     )
 
 
+@frozen
+class Camera:
+    """One camera of one source, wherever it is."""
+
+    source_id: str
+    camera_id: str
+
+    def __str__(self) -> str:
+        return f"{self.source_id}/{self.camera_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Camera":
+        """Read SOURCE_ID/CAMERA_ID, both as they are, without escapes; a camera's id may have slashes of its own.
+
+        Raises:
+            BadTarget: *text* names no camera; the text says what is missing.
+        """
+        source_id, slash, camera_id = text.partition("/")
+        if not slash:
+            raise BadTarget(
+                f"{text!r} names no camera: a live camera goes as SOURCE_ID/CAMERA_ID, robot-01/front"
+            )
+        if not source_id:
+            raise BadTarget(f"{text!r} has no source id in front of the slash")
+        if not camera_id:
+            # More often an empty variable than a camera without a name.
+            raise BadTarget(
+                f"{text!r} has no camera id behind the slash; a camera that viewers get without asking "
+                f"for one goes as {source_id}/default"
+            )
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise BadTarget(f"{text!r} is not UTF-8") from None
+        return cls(source_id, camera_id)
+
+
 @frozen(kw_only=True)
 class Target:
     """What a run judges: the viewers' and the devices' endpoint, the keys, and where sources are made up.
 
-    `source_prefix` begins the id of every source that the run makes up; `headers` go with every handshake.
+    `source_prefix` begins the id of every source that the run makes up; `headers` go with every handshake.  `live` is a
+    camera that runs there, and that the run may watch.
     """
 
     viewers: Endpoint
@@ -182,6 +215,20 @@ class Target:
     keys: Keys
     source_prefix: str = "plexwire"
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    live: Camera | None = None
+
+    @property
+    def publishing(self) -> str:
+        """The key that devices use: the one given for them, or the viewers'.
+
+        Empty where there is a camera to watch instead: then nothing is published, and no key tried for it.
+        """
+        return self.keys.device_key or ("" if self.live is not None else self.keys.api_key)
+
+    @property
+    def watched(self) -> Camera | None:
+        """The live camera, where the run has no other to watch, since it publishes nothing."""
+        return None if self.publishing else self.live
 
 
 def _why(error: Exception) -> str:

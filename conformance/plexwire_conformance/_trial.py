@@ -15,7 +15,7 @@ from plexwire_conformance._patience import Patience
 from plexwire_conformance._peer import Closing, Ending, HandshakeFailed, NoConnection, Peer
 from plexwire_conformance._record import Conversation, Entry, Recorder, merge, pong_with
 from plexwire_conformance._roles import Device, Sent, Viewer, auth_text
-from plexwire_conformance._target import Endpoint, Target
+from plexwire_conformance._target import Camera, Endpoint, Target
 from plexwire_conformance._transcript import Transcript
 from plexwire_conformance._verdict import Finding
 
@@ -42,11 +42,13 @@ class Trial:
     target: Target
     patience: Patience
     nonce: str
-    #: A source whose camera `front` is online while the run lasts, where devices can connect at all.
+    #: A source that is online while the run lasts: our own, where devices can connect at all, or one that runs anyway.
     online: str
     _nursery: trio.Nursery
     _clock: Callable[[], float]
     _stamp: Callable[[], int]
+    #: The camera of it that sends.
+    online_camera: str = "front"
     #: How many connections may be open at once, before those are dropped that wait for an answer to our close.
     connections: int = 1000
     #: Seconds to allow for a gateway that has been slow to answer anything since then.
@@ -72,6 +74,7 @@ class Trial:
                 patience=evolve(self.patience, haste=haste),
                 nonce=f"{self.nonce}-{number}",
                 online=self.online,
+                online_camera=self.online_camera,
                 nursery=nursery,
                 clock=self._clock,
                 stamp=self._stamp,
@@ -89,6 +92,11 @@ class Trial:
     def now(self) -> float:
         """Seconds since the run began."""
         return self._clock()
+
+    @property
+    def live(self) -> Camera:
+        """A camera that sends whatever this case does: the one that runs anyway, or our own."""
+        return self.target.live or Camera(self.online, self.online_camera)
 
     def source(self, suffix: str = "") -> str:
         """Return a source id that this case alone uses."""
@@ -166,7 +174,7 @@ class Trial:
     async def connect_viewer(
         self,
         source_id: str,
-        cameras: tuple[str, ...] = ("front",),
+        cameras: tuple[str, ...] | None = None,
         *,
         name: str = "viewer",
         request_target: str | None = None,
@@ -176,11 +184,13 @@ class Trial:
         behind: bytes = b"",
         narrow: bool = False,
     ) -> Viewer:
-        """Open a viewer's connection, without its `auth`.
+        """Open a viewer's connection, without its `auth`; where no *cameras* are named, it asks for the one that is there.
 
         Raises:
             HandshakeFailed: it was not upgraded.
         """
+        if cameras is None:
+            cameras = (self.online_camera if source_id == self.online else "front",)
         target = request_target or self.stream_target(source_id, cameras, timeout)
         peer = await self.connect(
             self.target.viewers,
@@ -223,7 +233,7 @@ class Trial:
     async def open_viewer(
         self,
         source_id: str,
-        cameras: tuple[str, ...] = ("front",),
+        cameras: tuple[str, ...] | None = None,
         *,
         api_key: str | None = None,
         timeout: object = LASTING,
@@ -249,7 +259,7 @@ class Trial:
             Inconclusive: it was not.
         """
         device = await self.connect_device(source_id, **options)
-        key = self.target.keys.publishing if api_key is None else api_key
+        key = self.target.publishing if api_key is None else api_key
         await device.authenticate(key, **(more or {}))
         answer = await device.await_answer(self.patience.answer)
         if answer is None or answer.type != "authenticated":

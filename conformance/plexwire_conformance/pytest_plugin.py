@@ -53,6 +53,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--plexwire-source-id", metavar="ID", help="What the ids of all made-up sources begin with."
     )
     group.addoption(
+        "--plexwire-live",
+        metavar="SOURCE/CAMERA",
+        help="A camera that runs there and may be watched; without a device's key nothing is published then.",
+    )
+    group.addoption(
         "--plexwire-keys-file",
         metavar="FILE",
         type=Path,
@@ -107,6 +112,7 @@ def _aim(config: pytest.Config) -> Aim:
         url=options.plexwire_url,
         device_url=options.plexwire_device_url,
         source_id=options.plexwire_source_id,
+        live=options.plexwire_live,
         keys_file=options.plexwire_keys_file,
     )
     if options.plexwire_target is None:

@@ -14,6 +14,7 @@ from plexwire_conformance.cases import (
     _frames,
     _init,
     _iso,
+    _live,
     _media,
     _rob,
     _scripts,

@@ -19,7 +19,7 @@ async def _answer(trial: Trial, device: Device, key: str, **more: object) -> Ent
     return await device.await_answer(trial.patience.answer)
 
 
-@case("dev.authenticated", "PW-DEV-2", "PW-DEV-3", "PW-ADDR-6")
+@case("dev.authenticated", "PW-DEV-2", "PW-DEV-3", "PW-ADDR-6", needs=(Need.PUBLISHER,))
 async def dev_authenticated(trial: Trial) -> None:
     """A device is answered by authenticated, with its source_id and the gateway's time."""
     given = trial.target.keys.device_key
@@ -30,7 +30,7 @@ async def dev_authenticated(trial: Trial) -> None:
         if given and not isinstance(error, NoConnection):
             trial.find("PW-ADDR-6", "a WebSocket at /ws/device", error.problem)
         raise
-    await device.authenticate(trial.target.keys.publishing)
+    await device.authenticate(trial.target.publishing)
     entry = await device.await_answer(ANSWER_DEADLINE + trial.patience.late)
     if entry is None or entry.type != "authenticated":
         actual = trial.fate(device.peer) if entry is None else f"{entry.type}: {entry.text[:80]}"
@@ -60,7 +60,7 @@ async def dev_origin(trial: Trial) -> None:
     except HandshakeFailed as error:
         trial.find("PW-ADDR-7", expected, error.problem)
         return
-    entry = await _answer(trial, device, trial.target.keys.publishing)
+    entry = await _answer(trial, device, trial.target.publishing)
     if entry is None or entry.type != "authenticated":
         trial.find("PW-ADDR-7", expected, trial.fate(device.peer))
 
@@ -94,7 +94,7 @@ async def dev_bad_key(trial: Trial) -> None:
 async def dev_bad_key_forms(trial: Trial) -> None:
     """A device without a proper device_auth is not authenticated."""
     await trial.open_device(trial.source("twin"))
-    key = trial.target.keys.publishing
+    key = trial.target.publishing
     source = trial.source()
     whole = {"type": "device_auth", "api_key": key, "source_id": source}
     for what, payload in (
@@ -121,7 +121,7 @@ async def dev_extra_members(trial: Trial) -> None:
     entry = await _answer(
         trial,
         device,
-        trial.target.keys.publishing,
+        trial.target.publishing,
         install_id="0f7c",
         commands=[{"name": "reboot", "params": []}],
         sensors=["imu"],
@@ -170,7 +170,7 @@ async def dev_unknown_type(trial: Trial) -> None:
 async def dev_acks(trial: Trial) -> None:
     """A gateway that promises acks acknowledges numbered telemetry."""
     device = await trial.connect_device(trial.source())
-    entry = await _answer(trial, device, trial.target.keys.publishing, acks=True)
+    entry = await _answer(trial, device, trial.target.publishing, acks=True)
     if entry is None or entry.type != "authenticated":
         trial.inconclusive("the device was not authenticated")
     if (entry.body or {}).get("acks") is not True:
@@ -187,7 +187,7 @@ async def dev_second_connection(trial: Trial) -> None:
     """What becomes of a second connection by the same device, and of the first."""
     device, viewer = await trial.open_stream(trial.source())
     second = await trial.connect_device(device.source_id, name="second connection")
-    entry = await _answer(trial, second, trial.target.keys.publishing)
+    entry = await _answer(trial, second, trial.target.publishing)
     accepted = entry is not None and entry.type == "authenticated"
     seen = accepted and await trial.see(viewer, second) is not None
     first = await device.peer.until_ended(trial.patience.silence)

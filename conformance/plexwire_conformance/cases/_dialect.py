@@ -168,7 +168,7 @@ async def _accepted(trial: Trial, viewer: Viewer) -> str:
 @case("dialect.device-refusals", "PW-DEV-17", "PW-DEV-22", needs=(Need.PUBLISHER,), connections=3)
 async def dialect_device_refusals(trial: Trial) -> None:
     """How devices are turned away that have no good key, or no proper device_auth."""
-    key = trial.target.keys.publishing
+    key = trial.target.publishing
     whole = {"type": "device_auth", "api_key": key, "source_id": trial.source()}
     said = []
     for what, members in (
