@@ -70,6 +70,8 @@ ABOUT = About(
 
 def test_command_to_play_again_names_the_whole_target() -> None:
     assert ABOUT.place == "ws://gateway.test"
+    watching = evolve(ABOUT, live="robot-01/left front").place
+    assert watching == "ws://gateway.test --live 'robot-01/left front'"
     other = evolve(ABOUT, device_url="ws://devices.test:81", source_id="team 7").place
     assert other == "ws://gateway.test --device-url ws://devices.test:81 --source-id 'team 7'"
     finding = Finding(clause="PW-AUTH-3", expected="", actual="")

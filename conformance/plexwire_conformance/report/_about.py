@@ -21,6 +21,8 @@ class About:
     patience: Patience
     cases: tuple[str, ...]
     source_id: str = SOURCE_ID
+    #: The camera that was watched, as SOURCE_ID/CAMERA_ID, where one was named that runs anyway.
+    live: str = ""
     version: str = __version__
 
     @classmethod
@@ -33,6 +35,7 @@ class About:
             patience=event.patience,
             cases=tuple(case.id for case in event.cases),
             source_id=event.target.source_prefix,
+            live="" if event.target.live is None else str(event.target.live),
         )
 
     @property
@@ -43,6 +46,8 @@ class About:
             words += ["--device-url", self.device_url]
         if self.source_id != SOURCE_ID:
             words += ["--source-id", self.source_id]
+        if self.live:
+            words += ["--live", self.live]
         return shlex.join(words)
 
     @property

@@ -81,6 +81,8 @@ def _head(about: About, summary: Summary, seconds: float) -> str:
     facts = [("Target", f"<code>{h(about.url)}</code>")]
     if about.device_url != about.url:
         facts.append(("Devices", f"<code>{h(about.device_url)}</code>"))
+    if about.live:
+        facts.append(("Live camera", f"<code>{h(about.live)}</code>"))
     facts += [
         (
             "When",

@@ -52,7 +52,7 @@ def render(about: About, event: RunFinished) -> str:
     parts = [
         f"## {sign} {summary.conclusion}",
         f"{code(about.url)} · {about.when} · {event.seconds:.1f} s · plexwire {about.version}<br>"
-        f"{about.patience}",
+        f"{about.patience}{f'<br>live camera {code(about.live)}' if about.live else ''}",
         _table(
             ("verdict", "cases"),
             ((f"{_SIGNS[v]} {v}", str(count)) for v, count in summary.cases.items() if count),

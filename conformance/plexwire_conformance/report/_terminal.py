@@ -82,6 +82,8 @@ class TerminalReport:
                 self._left = dict.fromkeys(case.id for case in event.cases)
                 self._bar.update(self._task, total=len(event.cases), description="")
                 self._say(f"judging {event.target.viewers.url} by {len(event.cases)} cases")
+                if event.target.live is not None:
+                    self._say(f"watching {event.target.live}")
                 self._say(f"{event.patience}")
             case CaseFinished():
                 verdict = event.result.verdict
