@@ -37,11 +37,13 @@ const members = (value, of) => Object.fromEntries(Object.keys(of).map((key) => {
 }));
 const depth = (v) => (v !== null && typeof v === "object" ? 1 + Object.values(v).reduce((d, one) => Math.max(d, depth(one)), 0) : 0);
 
+const finite = (_, v) => (typeof v === "number" && !Number.isFinite(v) ? null : v);  // 1e400 is null
+
 function decodeText(input, sender) {
   must(sender === "gateway" || Buffer.byteLength(input) <= 1048576, "too_large");
   const json = sender !== "device" ? input : input.replace(/"(\\.|[^"\\])*"|-?Infinity|NaN/g, (m) => (m[0] === '"' ? m : "null"));
   let value;
-  try { value = JSON.parse(json); } catch { refuse("not_json"); }
+  try { value = JSON.parse(json, finite); } catch { refuse("not_json"); }
   must(value?.constructor === Object, "not_an_object");
   must(depth(value) <= 64, "not_json");
   const known = MESSAGES[sender][must(typeof value.type === "string", "no_type", value.type)];
