@@ -82,3 +82,11 @@ def test_every_section_that_the_text_refers_to_is_there() -> None:
     headings = set(re.findall(r"^#+ ([0-9]+(?:\.[0-9]+)?)\.? ", text, re.MULTILINE))
     prose = re.sub(r"RFC [0-9]+,? section [0-9.]+", "", text)
     assert set(re.findall(r"section ([0-9]+(?:\.[0-9]+)?)", _GENERATED.sub("", prose))) <= headings
+
+
+def test_limits_that_may_be_lower_elsewhere_say_how_low_in_their_clause_too() -> None:
+    row = re.compile(r"^\|(?:[^|\n]*\|){3} ([0-9][^|\n]*?) \| \[(PW-LIM-[67])\] \|$", re.MULTILINE)
+    rows = row.findall(specification_text())
+    assert len(rows) == 4
+    for least, clause_id in rows:
+        assert re.search(rf"\b{least}\b", clauses()[clause_id].instead), (clause_id, least)

@@ -246,64 +246,74 @@ def limit_table() -> str:
             "a message of a viewer or a device",
             f"{MAX_MESSAGE_BYTES} bytes",
             "The payload of one whole WebSocket message: its frames joined, unmasked and unpacked, without their headers; of text, the bytes of UTF-8. The limit itself is allowed.",
+            "of a device as [PW-LIM-1] and [PW-LIM-2] have it; of a viewer 4096 bytes",
             "[PW-LIM-3]",
         ),
         (
             "a JPEG that a device sends",
             f"{MAX_JPEG_BYTES} bytes",
             "The picture itself, before base64. A larger one is encoded again, smaller, by the device; the gateway does not look.",
+            "",
             "[PW-LIM-5]",
         ),
         (
             "a message of a gateway",
             "none",
             "A viewer accepts up to 2097152 bytes, if not more.",
+            "",
             "[PW-VIEW-6]",
         ),
         (
             "a source id",
             f"`{source_id}`",
             "After percent-decoding.",
+            "",
             "[PW-ADDR-11]",
         ),
         (
             "a camera id",
             f"{MAX_ID_BYTES} bytes",
             "Bytes of UTF-8, not characters; after percent-decoding, JSON unescaping and the cut of [PW-BIN-6]. It may be empty.",
+            "64 bytes",
             "[PW-LIM-6]",
         ),
         (
             "cameras of an address",
             f"1 to {MAX_CAMERAS}",
             f"Different ones, after percent-decoding; none named is the one `{DEFAULT_CAMERA}`.",
+            "8",
             "[PW-LIM-6]",
         ),
         (
             "cameras of a device",
             f"{MAX_CAMERAS}",
             "Different camera ids on one connection, from its first frame until it ends. Frames of any further camera are dropped, and those of the first ones go on.",
+            "16",
             "[PW-LIM-6]",
         ),
         (
             "`timeout`",
             f"1 to {MAX_TIMEOUT_S} seconds",
             "One to ten decimal digits; leading zeros count as digits.",
+            "",
             "[PW-TIME-5]",
         ),
         (
             "nesting of JSON",
             f"{MAX_NESTING} levels",
             "Objects and lists within each other, the message itself being the first.",
+            "16 levels",
             "[PW-LIM-7]",
         ),
         (
             "frames waiting for a viewer",
             "1 a camera",
             "Frames that no byte was written of; the one being written and what the network holds come on top.",
+            "",
             "[PW-FLOW-5]",
         ),
     )
-    return table(("what", "limit", "what it measures", "clause"), rows)
+    return table(("what", "limit", "what it measures", "at least", "clause"), rows)
 
 
 _SINCE: Final = {
