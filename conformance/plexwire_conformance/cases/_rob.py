@@ -79,7 +79,8 @@ async def rob_malformed_device_messages(trial: Trial) -> None:
     fates: dict[str, str] = {}
     rude = await trial.open_source(source, name="rude device")
     viewer = await trial.open_viewer(source, name="viewer of the rude device")
-    for what, payload in _malformed(rude).items():
+    malformed = _malformed(rude)
+    for what, payload in malformed.items():
         await rude.peer.send(payload)
         await rude.peer.ping(b"still there?")
         await rude.peer.next(trial.patience.at_once)
@@ -95,9 +96,15 @@ async def rob_malformed_device_messages(trial: Trial) -> None:
         await _unharmed(trial, "PW-ROB-1", "its device's malformed messages", rude, viewer)
     for clause, chosen in (
         ("PW-BIN-4", {what for what in fates if _BINARY_FLAWS(what)}),
-        ("PW-TXT-2", {what for what in fates if what.startswith("a text frame")}),
+        ("PW-TXT-2", {what for what in fates if isinstance(malformed[what], str)}),
     ):
-        trial.chose(clause, "; ".join(f"{what}: {fates[what]}" for what in sorted(chosen)))
+        trial.chose(clause, _by_fate({what: fates[what] for what in sorted(chosen)}))
+
+
+def _by_fate(fates: dict[str, str]) -> str:
+    """Say what became of each, those alike together."""
+    alike = {fate: [what for what in fates if fates[what] == fate] for fate in fates.values()}
+    return "; ".join(f"{fate}: {', '.join(whats)}" for fate, whats in alike.items())
 
 
 @case("rob.rude-viewers", "PW-ROB-2", needs=(Need.PUBLISHER,), takes=2.0, connections=8)
