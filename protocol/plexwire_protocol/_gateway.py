@@ -108,6 +108,8 @@ class GatewayViewerSession(_GatewaySession):
     def refuse(self, code: CloseCode = CloseCode.UNAUTHORIZED, *, now: float) -> list[Event]:
         """Turn the viewer away: 4001 for a bad key, 4002 for a plan without API access, 1011 if the check failed.
 
+        1013 says that the key has too many streams open.
+
         Raises:
             LocalProtocolError: no auth is waiting.
 
@@ -172,6 +174,8 @@ class GatewayDeviceSession(_GatewaySession):
     def refuse(self, code: CloseCode = CloseCode.UNAUTHORIZED, *, now: float) -> list[Event]:
         """Turn the device away with an `error` and a close: 4001 for a bad key, 1011 if the check failed.  [PW-DEV-5]
 
+        1013 says that the key has too many streams open.
+
         Raises:
             LocalProtocolError: no auth is waiting.
 
@@ -220,6 +224,7 @@ _REFUSALS = {
     CloseCode.UNAUTHORIZED: "the key is not accepted",
     CloseCode.NO_API_ACCESS: "the plan does not include API access",
     CloseCode.INTERNAL_ERROR: "the key could not be checked",
+    CloseCode.TRY_AGAIN_LATER: "the key has too many streams open",
 }
 
 

@@ -113,8 +113,7 @@ class Conversation(ABC, Generic[S]):
             case Granted() if self.scope not in verdict.scopes:
                 self.session.refuse(CloseCode.UNAUTHORIZED, now=trio.current_time())
             case Granted() if not self.gateway.has_room_for(verdict):
-                reason = "this key has too many streams open"
-                self.session.close(CloseCode.TRY_AGAIN_LATER, reason, now=trio.current_time())
+                self.session.refuse(CloseCode.TRY_AGAIN_LATER, now=trio.current_time())
             case Granted():
                 self.granted = verdict
                 self.gateway.take_in(self.role, verdict)

@@ -25,6 +25,7 @@ from plexwire_server import (
     Gateway,
     Granted,
     KeyStore,
+    Limits,
     Scope,
 )
 from plexwire_server.testing import Bench, Peer, open_bench
@@ -226,3 +227,17 @@ async def test_crash_costs_a_device_its_own_connection_alone(
         [report] = reports
         assert (report.error, report.close and report.close.code) == ("KeyError", 1011)
         assert bench.gateway.metrics.crashes == 1
+
+
+async def test_device_whose_key_has_too_many_streams_is_told_why_and_closed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_bench(limits=Limits(streams_per_key=1)) as bench:
+        await bench.device()
+        second = await bench.knock_as_device(bench.keys.device_key)
+        assert await second.hear() == {
+            "type": "error",
+            "code": "try_again_later",
+            "detail": "the key has too many streams open",
+        }
+        assert await second.hear_the_end() == CloseCode.TRY_AGAIN_LATER
