@@ -1,5 +1,6 @@
 """One stream of the upstream, shared by the viewers of an edge that asked for the same with the same key."""
 
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -89,6 +90,7 @@ class Feed:
         self._outage: _Outage | None = None
         self._scope = trio.CancelScope()
         self._welcomed_at = 0.0
+        self._hurried_at = -inf
         self._link = self._new_link()
 
     def __repr__(self) -> str:
@@ -139,9 +141,16 @@ class Feed:
             self._scope.cancel()
 
     def hurry(self) -> None:
-        """Try at once, as the upstream is there again: once an outage, or a busy edge would use up all attempts so."""
-        if self._outage is not None and not self._outage.hurried:
+        """Try at once, as the upstream is there again: once an outage, or a busy edge would use up all attempts so.
+
+        And once in `delay_s`: where the upstream lets everybody in and throws them out again, feeds would otherwise
+        wake each other for ever.
+        """
+        now = trio.current_time()
+        rested = now - self._hurried_at >= self._edge.upstream.delay_s
+        if self._outage is not None and not self._outage.hurried and rested:
             self._outage.hurried = True
+            self._hurried_at = now
             self._outage.pause.cancel()
 
     def _stop(self) -> None:
