@@ -41,7 +41,11 @@ def client_context(authority: Path) -> ssl.SSLContext:
 
 def _check_there(*paths: Path) -> None:
     for path in paths:
-        if not path.is_file():
+        try:
+            found = path.is_file()
+        except OSError as error:  # a folder on the way that is not ours to enter, as those of certificates often are
+            raise TlsError(f"{path}: {_why(error)}.") from None
+        if not found:
             raise TlsError(f"{path}: there is no such file.")
 
 

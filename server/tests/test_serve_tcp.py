@@ -261,6 +261,11 @@ def test_serve_says_in_one_line_what_is_wrong_with_its_files(tmp_path: Path) -> 
     assert refused("--tls-cert", "x")[0] == 2
     assert "no such file" in refused("--tls-cert", "x", "--tls-key", "y")[1]
     assert "no pair" in refused("--tls-cert", str(broken), "--tls-key", str(broken))[1]
+    unfit = str(tmp_path / ("x" * 300))  # as a folder that may not be entered, which root may
+    assert refused("--tls-cert", unfit, "--tls-key", unfit) == (
+        1,
+        f"Error: {unfit}: File name too long.",
+    )
     assert "made-up" in refused("--keys", str(broken), "--write-keys", "x")[1]
     assert "directory" in refused("--write-keys", str(tmp_path / "no" / "such"))[1]
 
