@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import define, field
 
-from plexwire_protocol import CloseCode, Role, __version__
+from plexwire_protocol import CloseCode, __version__
 from plexwire_server._prometheus import Histogram, Page, by, by_all
 from plexwire_server._report import ConnectionReport
 
@@ -51,8 +51,6 @@ class Metrics:
             self.http_answers[str(report.status)] += 1
         if report.close is None or report.role is None:
             return
-        if report.role is Role.VIEWER:
-            self.dropped[REPLACED] += report.dropped
         labels = (report.role.value, code_label(report.close.code))
         self.closes[labels] += 1
         if report.auth_refused:

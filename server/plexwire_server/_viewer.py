@@ -16,6 +16,7 @@ from plexwire_protocol import (
 )
 from plexwire_server._conversation import Conversation
 from plexwire_server._keys import Granted, Scope
+from plexwire_server._metrics import REPLACED
 from plexwire_server._report import ConnectionReport
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class ViewerConversation(Conversation[GatewayViewerSession]):
             del self.gateway.viewers[self._subscriber]
             self.gateway.relay.unsubscribe(self._subscriber)
             self.report.dropped = self._subscriber.dropped
+            # At once, as the page of metrics counts those of the viewers that are here: no counter may go back.
+            self.gateway.metrics.dropped[REPLACED] += self._subscriber.dropped
 
     def online(self, granted: Granted) -> Iterable[OnlineSource]:
         """Return what the `init` says.  [PW-INIT-5, PW-INIT-6]"""

@@ -105,6 +105,31 @@ async def test_counters_are_right_after_a_known_conversation(
         }
 
 
+async def test_counter_of_replaced_frames_never_goes_back_while_a_viewer_leaves(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A counter that goes back is a restart to Prometheus, which adds all of it once more."""
+    async with open_bench() as bench:
+        stalled = await bench.viewer(pair=trio.testing.lockstep_stream_pair)
+        device = await bench.device()
+        for stamp in range(20):
+            await device.say(encode_device_frame(evolve(FRAME, timestamp=stamp)))
+            await trio.testing.wait_all_tasks_blocked()
+
+        def replaced() -> float | None:
+            return pick(page_of(bench.gateway), "frames_dropped_total", reason="replaced")
+
+        before = replaced()
+        assert before is not None
+        assert before > 10
+        # Text that is not UTF-8: the gateway fails the connection, and waits for the viewer to read that it did.
+        await stalled.stream.send_all(b"\x81\x82\0\0\0\0\xff\xff")
+        for _ in range(60):
+            await trio.sleep(0.1)
+            assert replaced() == before
+        assert not bench.gateway.viewers
+
+
 async def test_gauges_are_what_is_there_now(autojump_clock: trio.testing.MockClock) -> None:
     async with open_bench() as bench:
         began = bench.gateway.metrics.started
