@@ -76,7 +76,7 @@ class Link:
     """A connection to *upstream*, for the cameras of *address*; `play` is its whole life.
 
     *handle* is called with each event and the text that it came in; it must not wait.  `welcomed` is whether the
-    upstream sent its `init`, `problem` what kept a WebSocket from coming to be, for operators.
+    upstream sent its `init`, `problem` what kept it from coming, for operators.
     """
 
     def __init__(
@@ -128,7 +128,10 @@ class Link:
             except ConnectionLost:
                 pass  # told by the code 1006
         if self._patience.cancelled_caught:
-            self.problem = f"No answer to the auth within {within:g} s."
+            step = "auth" if self._connection is not None else "handshake"
+            self.problem = f"No answer to the {step} within {within:g} s."
+        elif close.code == CloseCode.ABNORMAL and not (self.welcomed or self.problem):
+            self.problem = "It hung up before it answered the auth."
         return close
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from plexwire_protocol import (
     encode_device_frame,
 )
 from plexwire_server import EdgeGateway, Limits, LogEvent, Upstream
-from plexwire_server.edge_testing import EdgeBench, Wire, open_edge_bench
+from plexwire_server.edge_testing import EdgeBench, ScriptedWire, Wire, open_edge_bench
 from plexwire_server.testing import ADDRESS, Bench, Peer, open_bench
 from plexwire_trio import GatewayUrl
 
@@ -238,6 +238,30 @@ async def test_viewer_is_closed_with_1011_in_time_where_the_upstream_never_answe
         viewer = await edge.knock_as_viewer(edge.keys.api_key)
         assert await viewer.hear_the_end() == CloseCode.INTERNAL_ERROR
         assert trio.current_time() == pytest.approx(Limits().key_check_s)
+        [told] = edge.told("upstream_unreachable")
+        assert told["problem"] == "No answer to the handshake within 8 s."
+
+
+@pytest.mark.parametrize(
+    ("hangs_up", "problem"),
+    [
+        (True, "It hung up before it answered the auth."),
+        (False, "No answer to the auth within 8 s."),
+    ],
+)
+async def test_operator_is_told_what_became_of_the_auth_that_the_upstream_did_not_answer(
+    hangs_up: bool, problem: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with open_bench() as bench, open_edge_bench(ScriptedWire(bench)) as edge:
+        viewer = await edge.knock_as_viewer("plx_any")
+        assert isinstance(edge.wire, ScriptedWire)
+        ws = await edge.wire.came.receive()
+        if hangs_up:
+            await trio.aclose_forcefully(ws._stream._stream)  # type: ignore[attr-defined]
+        assert await viewer.hear_the_end() == CloseCode.INTERNAL_ERROR
+        [told] = edge.told("upstream_unreachable")
+        assert told["problem"] == problem
+        assert edge.gateway.metrics.crashes == 0
 
 
 async def test_viewer_that_leaves_while_the_upstream_is_asked_leaves_nothing_behind(
