@@ -225,9 +225,19 @@ def _other_gateway(text: str, host: str, port: int, *, authority: Path | None) -
     url = GatewayUrl.parse(text)
     if authority is not None and not url.secure:
         raise click.UsageError("--upstream-ca goes with a wss:// upstream.")
-    if url.port == port and url.host in (host, "localhost"):
+    if url.port == port and url.host in _reached_at(host):
         raise click.UsageError("An edge can't be its own upstream; choose another --port.")
     return url
+
+
+def _reached_at(host: str) -> tuple[str, ...]:
+    match host:
+        case "0.0.0.0" | "::" | "localhost":
+            return host, "localhost", "127.0.0.1", "::1"
+        case "127.0.0.1" | "::1":
+            return host, "localhost"
+        case _:
+            return (host,)
 
 
 @click.group()

@@ -14,9 +14,11 @@ import pytest
 import trio
 import trustme
 from attrs import define, field, frozen
+from click import UsageError
 from click.testing import CliRunner
 
 from plexwire_protocol import DEVICE_PATH, CloseCode, VideoFrame, encode_device_frame
+from plexwire_server.cli import _other_gateway
 from plexwire_server.cli import keys as keys_command
 from plexwire_server.cli import serve as serve_command
 from plexwire_server.testing import ADDRESS, Peer
@@ -240,3 +242,24 @@ def test_serve_says_in_one_line_what_is_wrong_with_an_edge(tmp_path: Path) -> No
     assert "own upstream" in refused("--upstream", "ws://127.0.0.1:8700")
     secret = "wss://user:plx_secret@gateway.example"
     assert "plx_secret" not in refused("--upstream", secret)
+
+
+@pytest.mark.parametrize(
+    ("host", "itself"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.1", "localhost"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("0.0.0.0", "localhost"),
+        ("::", "[::1]"),
+        ("localhost", "127.0.0.1"),
+    ],
+)
+def test_edge_of_itself_is_refused(host: str, itself: str) -> None:
+    with pytest.raises(UsageError, match="own upstream"):
+        _other_gateway(f"ws://{itself}:8700", host, 8700, authority=None)
+    assert _other_gateway(f"ws://{itself}:8701", host, 8700, authority=None).port == 8701
+
+
+def test_edge_at_one_address_of_a_machine_may_have_its_upstream_at_another() -> None:
+    assert _other_gateway("ws://localhost:8700", "192.0.2.1", 8700, authority=None).port == 8700
