@@ -13,7 +13,9 @@ import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 
-from plexwire_server import Gateway, KeyStore, Upstream, open_edge
+from plexwire_server import Gateway, KeyStore, LogEvent, Upstream, open_edge
+from plexwire_server._banner import describe
+from plexwire_server._lines import json_line
 from plexwire_server.cli import serve
 from plexwire_trio import GatewayUrl
 
@@ -140,6 +142,23 @@ def test_handbook_lists_every_event_of_the_log_and_no_other() -> None:
         for name in re.findall(r'(?:LogEvent|tell)\(\s*"(\w+)"', file.read_text("utf-8"))
     }
     assert listed == written
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+def test_handbook_finds_a_connection_in_a_journal_that_holds_the_greeting_too() -> None:
+    [asked] = re.findall(r"(?m)^journalctl .* \| (jq .*)$", HANDBOOK)
+    events = [
+        LogEvent("started", {}),
+        LogEvent("connection", {"code": 1001}),
+        LogEvent("connection", {"code": 1011}),
+    ]
+    greeting = describe("wss://gateway.example:443", None, version="1")
+    journal = "\n".join(("Started a gateway.", greeting, *map(json_line, events), ""))
+    done = subprocess.run(
+        shlex.split(asked), input=journal, capture_output=True, text=True, timeout=20, check=True
+    )
+    found = json.loads(done.stdout)
+    assert (found["event"], found["code"], done.stderr) == ("connection", 1011, "")
 
 
 def test_handbook_names_no_option_that_does_not_exist() -> None:
