@@ -136,6 +136,21 @@ def test_camera_that_is_online_is_added_and_taken_out_by_a_click(
     person.wait_for_picture("rear")
 
 
+def test_picture_does_not_stand_under_the_name_of_another_source(
+    place: Place, visit: Visitor
+) -> None:
+    person = visit()
+    person.connect(place.link("front"), place.key)
+    person.wait_for_picture("front")
+    person.page.click("summary")
+    person.page.fill("#source", "nobody-knows")
+    person.page.click("#connect")
+    person.wait_for_words("Watching 1 camera of nobody-knows")
+    person.page.get_by_text("Waiting for the first picture").wait_for(timeout=PATIENCE_MS)
+    assert not person.shows("front", canvas_of("front"))
+    assert person.page.get_by_role("button", name="Save this picture").is_disabled()
+
+
 # ── how a stream ends ────────────────────────────────────────────────────────────────────────
 
 

@@ -41,6 +41,8 @@ function connect(address, key, place) {
   live = false;
   unreadable = ends = 0;
   byId("last-end").textContent = "";
+  // No picture may stand under the name of a source that it is not of, nor be shown to another key.
+  if (watched?.address.source !== address.source || watched.key !== key) arrangeTiles([]);
   watched = { address, key, place, begun: false };
   history.replaceState(null, "", writeFragment(address));
   document.title = `${address.source} – plexwire`;
