@@ -43,6 +43,26 @@ def test_key_is_kept_where_asked_and_nowhere_else(keep: str, place: Place, visit
     assert person.page.input_value("#key") == ""
 
 
+@pytest.mark.parametrize("keep", ["", "browser"])
+def test_stream_that_begins_anew_does_not_undo_what_another_tab_did_with_the_key(
+    keep: str, place: Place, visit: Visitor
+) -> None:
+    person = visit()
+    person.connect(place.link("front", timeout=1), place.key, keep=keep)
+    person.wait_for_picture("front")
+    other = "" if keep else "plx_of_another_tab"
+    person.page.evaluate(
+        """(key) => {
+          localStorage.clear();
+          if (key) localStorage.setItem("plexwire.key", key);
+          globalThis.said = [];
+        }""",
+        other,
+    )
+    person.wait("() => said.filter((sentence) => sentence.startsWith('Watching')).length >= 2")
+    assert person.page.evaluate(_KEPT) == ["", other]
+
+
 # ── the page itself ──────────────────────────────────────────────────────────────────────────
 
 

@@ -75,7 +75,8 @@ function connect(address, key, place) {
 function begin(onlineSources) {
   live = true;
   const { address, key, place } = watched;
-  if (!keep(key, place)) watched.place = "";
+  // Once: a stream that begins anew, in a tab that nobody looks at perhaps, must not undo what was kept or forgotten since.
+  if (!watched.begun && !keep(key, place)) watched.place = "";
   form.offerToForget(watched.place !== "");
   tellLive();
   const count = showOnline(byId("online-list"), onlineSources, address, (source, camera) =>
