@@ -9,7 +9,9 @@ import threading
 from contextlib import ExitStack
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from page_harness import (
@@ -26,6 +28,11 @@ from page_harness import (
 )
 
 from plexwire_protocol import CloseCode, StreamAddress, describe_close
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Response
 
 pytest_plugins = ("chromium", "page_harness")
 
@@ -273,6 +280,30 @@ def test_stream_that_is_silent_while_the_gateway_is_out_of_reach_is_taken_for_lo
     person.page.route("**/page/clock", lambda route: route.abort())
     person.page.clock.run_for(30_500)
     assert person.wait_for_words("[1006]").startswith(describe_close(1006))
+
+
+def test_silent_stream_is_kept_while_the_gateway_has_no_room_for_others(
+    odd_place: Place, visit: Visitor
+) -> None:
+    person = visit("503")
+    person.page.route("**/page/clock", lambda route: route.fulfill(status=503, body="No room.\n"))
+    person.page.clock.install()
+    # It asks five times, and would count it against a stream if the clock jumped meanwhile.
+    with person.page.expect_response(nth_answer(5)):
+        person.connect(odd_place.link("front", source="talking"), odd_place.key)
+    person.wait_for_picture("front", new=False)
+    for _ in range(2):
+        with person.page.expect_response(nth_answer(5)):
+            person.page.clock.run_for(30_500)
+    assert person.page.evaluate("() => said.length") == 2
+    assert person.text("#status").startswith("Watching")
+    assert person.text("#clock") == ""
+
+
+def nth_answer(number: int) -> "Callable[[Response], bool]":
+    """Return what is true of the answer with this number to the question for the time."""
+    answers = count(1)
+    return lambda answer: answer.url.endswith("/page/clock") and next(answers) == number
 
 
 def test_gateway_that_never_answers_the_key_is_given_up_and_tried_again(

@@ -161,7 +161,7 @@ function tell(tone, sentence) {
 async function measureClock() {
   try {
     await clock.measure();
-    byId("clock").textContent = clockSentence();
+    if (clock.error < Infinity) byId("clock").textContent = clockSentence();
   } catch {
     if (live && stream.silent_s > SILENT_S) stream.lost();
   }

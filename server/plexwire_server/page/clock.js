@@ -17,13 +17,14 @@ export class Clock {
     return local() + this.offset;
   }
 
-  /** Measure anew.  Throws when the gateway can't be reached. */
+  /** Measure anew, as far as the gateway has room to answer.  Throws when it can't be reached. */
   async measure() {
     let best = null;
     for (let trial = 0; trial < TRIES; trial++) {
       const sample = await askOnce();
-      if (best === null || sample.error < best.error) best = sample;
+      if (sample !== null && (best === null || sample.error < best.error)) best = sample;
     }
+    if (best === null) return;
     this.offset = best.offset;
     this.error = best.error;
   }
@@ -33,6 +34,8 @@ async function askOnce() {
   const url = new URL("page/clock", document.baseURI).href;
   const begun = performance.now();
   const answer = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+  // It is there, and has no room at the moment: that is no reason to give up a stream that stands.
+  if (!answer.ok) return null;
   const { unix_ms: theirs } = await answer.json();
   const { requestStart: sent, responseStart: heard } = await timingOf(url, begun);
   const middle = performance.timeOrigin + (sent + heard) / 2;
