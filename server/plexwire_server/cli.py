@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -191,15 +191,21 @@ def serve(
             write_environment(write_keys, {**made_up.as_environment(), "PLEXWIRE_URL": url})
         started = {"url": url, "version": __version__}
         if edge_of is None:
-            click.echo(describe(url, made_up, version=__version__))
+            _greet(describe(url, made_up, version=__version__))
         else:
             started["upstream"] = str(edge_of.url)
-            click.echo(describe_edge(url, str(edge_of.url), version=__version__))
+            _greet(describe_edge(url, str(edge_of.url), version=__version__))
         log(LogEvent("started", started))
 
     refused = trio.run(serve_until_told, opening, host, port, ssl_context, announce, log)
     if refused is not None:
         raise click.ClickException(explain(refused, host, port))
+
+
+def _greet(text: str) -> None:
+    """Print *text*; that nobody reads it keeps nobody from serving."""
+    with suppress(OSError):
+        click.echo(text)
 
 
 def _log_like(form: LogFormat) -> None:

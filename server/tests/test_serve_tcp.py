@@ -242,6 +242,20 @@ async def test_process_says_goodbye_and_exits_0_on_a_signal(
     assert not any(value in errors for value in keys.values())
 
 
+def test_process_serves_though_nobody_reads_its_greeting() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "plexwire_server", "serve", "--port", "0"]
+    with subprocess.Popen(command, stdout=write, stderr=subprocess.PIPE, text=True) as process:
+        os.close(write)
+        assert process.stderr is not None
+        log = [process.stderr.readline()]
+        process.terminate()
+        log += process.stderr.readlines()
+        assert process.wait(20) == 0
+    assert [line.split()[1] for line in log] == ["started", "stopping", "stopped"]
+
+
 # ── command lines ────────────────────────────────────────────────────────────────────────────
 
 
