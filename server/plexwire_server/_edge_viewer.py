@@ -34,13 +34,17 @@ class EdgeViewer(ViewerConversation):
 
     async def answer(self, api_key: str) -> None:
         """Ask the upstream with the viewer's own key, and stream if it is let in."""
+        await self._ask(api_key)
+        await self.connection.flush()
+        await self.stream()
+
+    async def _ask(self, api_key: str) -> None:
+        # In a method of its own: what was asked with, a frame in it perhaps, must not stay for as long as the viewer.
         asked = self.gateway.ask(self, Auth(api_key=api_key))
         try:
             await asked.answered.wait()
         finally:
             asked.abandon()
-        await self.connection.flush()
-        await self.stream()
 
     def welcome(self, feed: Feed, init: Init) -> None:
         """Let the viewer in, with the *init* of the upstream, to watch *feed*."""

@@ -1,5 +1,6 @@
 """An edge with many viewers, and an upstream that makes many streams of few: nothing of it may grow without bound."""
 
+import gc
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -7,6 +8,7 @@ import trio
 import trio.testing
 
 from plexwire_protocol import CloseCode, StreamAddress, VideoFrame, encode_device_frame
+from plexwire_server._feed import Feed
 from plexwire_server.edge_testing import EdgeBench, ScriptedWire, Wire, open_edge_bench
 from plexwire_server.testing import ADDRESS, Peer, open_bench
 
@@ -89,3 +91,21 @@ async def test_crowd_that_comes_at_once_shares_two_streams_and_leaves_nothing_be
         await trio.testing.wait_all_tasks_blocked()
         assert left_over(edge) == 0
         assert edge.gateway.metrics.crashes == upstream.gateway.metrics.crashes == 0
+
+
+async def test_viewer_that_was_let_in_keeps_nothing_of_the_stream_that_asked_for_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The last message that came on it may be as large as a frame, and there is one a viewer."""
+    gc.collect()
+    before = feeds_alive()
+    async with open_bench() as upstream, open_edge_bench(Wire(upstream)) as edge:
+        viewers = [await edge.viewer() for _ in range(5)]
+        await trio.testing.wait_all_tasks_blocked()
+        gc.collect()
+        assert feeds_alive() - before == 1
+        assert not any(viewer.ws.closed for viewer in viewers)
+
+
+def feeds_alive() -> int:
+    return sum(isinstance(thing, Feed) for thing in gc.get_objects())
