@@ -300,6 +300,8 @@ def add_key(
         append_table(path, record.as_table())
     except KeyFileError as error:
         raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror}") from None
     click.echo(api_key)
     click.echo(f"Added to {path}.  The key is not kept anywhere: copy it now.", err=True)
 

@@ -168,6 +168,14 @@ def test_keys_list_says_when_there_is_no_file(tmp_path: Path) -> None:
     assert "no such file" in result.stderr
 
 
+def test_keys_add_says_in_one_line_why_it_can_not_look_at_the_file(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 300)  # as a folder that may not be entered, which root may
+    names = ["--organisation", "acme", "--name", "robot"]
+    result = CliRunner().invoke(keys_command, ["add", "--file", str(path), *names])
+    assert (result.exit_code, result.stderr) == (1, f"Error: {path}: File name too long\n")
+    assert result.stdout == ""
+
+
 def test_drawn_keys_are_long_and_never_the_same() -> None:
     drawn = {draw_key() for _ in range(100)}
     assert len(drawn) == 100
