@@ -207,7 +207,7 @@ def record_paths(out: Path, cameras: Iterable[str]) -> dict[str, Path]:
     taken: set[str] = set()
     for number, camera in enumerate(cameras, 1):
         name = f"{out.stem}-{camera_name(camera)}"
-        if name.casefold() in taken:  # cut to one length, or on a disk that knows no capitals
+        while name.casefold() in taken:  # cut to one length, or on a disk that knows no capitals
             name += f"-{number}"
         taken.add(name.casefold())
         paths[camera] = out.with_name(name + out.suffix)

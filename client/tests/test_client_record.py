@@ -128,6 +128,7 @@ def test_recording_names_file_as_a_file_whatever_its_name() -> None:
 
 @given(st.lists(st.text(max_size=MAX_ID_BYTES), min_size=1, max_size=8, unique=True))
 @example(["front", "FRONT", "front-2"])
+@example(["front-3", "FRONT", "front"])
 @example(["x" * 200, "x" * 201])
 @example(["..", "../../etc", "/", ""])
 def test_recording_gives_each_camera_a_file_of_its_own_in_one_folder(cameras: list[str]) -> None:
