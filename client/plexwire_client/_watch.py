@@ -18,7 +18,13 @@ from plexwire_client._record import open_recorder
 from plexwire_client._reporter import Board, Column, Health, Reporter, Row, show_regularly
 from plexwire_client._terminal import CommandFailed
 from plexwire_client._viewer import Viewer, ViewerEvent, open_viewer
-from plexwire_protocol import GatewayReconnecting, Init, VideoFrame, describe_close
+from plexwire_protocol import (
+    GatewayReconnecting,
+    Init,
+    StreamAddress,
+    VideoFrame,
+    describe_close,
+)
 from plexwire_trio import helper_tasks
 
 #: Seconds without a picture after which a camera counts as still.
@@ -65,6 +71,8 @@ async def watch_stream(
         OutletError, FfmpegError: pictures can't be saved, served or recorded.
 
     """
+    # What can't be asked for is to be told before any file or port is opened for it.
+    StreamAddress(source_id=options.source_id, cameras=options.cameras, timeout=options.timeout)
     async with AsyncExitStack() as stack:
         outlets = await _open_outlets(options, to, stack)
         viewer = await stack.enter_async_context(

@@ -387,6 +387,22 @@ def test_command_publish_ends_with_one_line_and_code_2_where_there_is_nothing_to
     assert said in line
 
 
+def test_command_watch_refuses_ids_before_it_opens_files_and_ports(tmp_path: Path) -> None:
+    undecodable = (
+        "--camera",
+        "front\udcff",
+        "--camera",
+        "rear",
+    )  # as Python reads bytes that are no UTF-8
+    outlets = ("--record", str(tmp_path / "out.mkv"), "--mjpeg", "127.0.0.1:0")
+    result = CliRunner().invoke(
+        watch, (_URL, *_ID, *undecodable, *outlets), env={"PLEXWIRE_API_KEY": KEY}
+    )
+    assert (result.exit_code, result.stdout) == (2, "")
+    [line] = result.stderr.splitlines()
+    assert "camera_id: is not Unicode" in line
+
+
 def test_command_says_where_keys_come_from_where_there_is_none() -> None:
     result = CliRunner().invoke(publish, (_URL, *_ID), env=dict.fromkeys(os.environ))
     assert result.exit_code == 2
