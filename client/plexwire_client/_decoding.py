@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 
 #: Pixels beyond which nothing is decoded: a frame of 1 MB can claim to be gigabytes.
 LARGEST_DECODED: Final = 8192 * 8192
+#: The tag of EXIF that tells how the camera was held, and what puts each of its values right, in Pillow's words.
+_ORIENTATION: Final = 0x0112
+_LIES: Final[dict[object, str]] = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 
 
 async def frame_to_image(frame: VideoFrame) -> "Image":
@@ -72,7 +83,10 @@ def frame_to_temps(frame: VideoFrame) -> "npt.NDArray[np.float64] | None":
         raise ImageError(f"The temperatures don't fill a sensor of {width} x {height} pixels")
     if not all(_is_temperature(each) for each in temps):
         raise ImageError("The temperatures are not all numbers")
-    return np.array(temps, dtype=np.float64).reshape(height, width)  # None becomes NaN
+    try:
+        return np.array(temps, dtype=np.float64).reshape(height, width)  # None becomes NaN
+    except OverflowError:
+        raise ImageError("The temperatures are too large for any sensor") from None
 
 
 def _is_temperature(value: object) -> bool:
@@ -81,7 +95,7 @@ def _is_temperature(value: object) -> bool:
 
 def _decode(frame: VideoFrame) -> "Image":
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image
     except ImportError:
         raise ImagesMissing("Decoding a frame") from None
     try:
@@ -89,7 +103,11 @@ def _decode(frame: VideoFrame) -> "Image":
         _check_size(jpeg_size(frame.jpeg))
         image = Image.open(BytesIO(frame.jpeg), formats=("JPEG",))
         _check_size(image.size)
-        return ImageOps.exif_transpose(image).convert("RGB")
+        lies = _LIES.get(image.getexif().get(_ORIENTATION))
+        upright = image.convert("RGB")
+        # What does this in Pillow writes all other tags anew, and trips over those that no camera would have set.
+        upright.info.pop("exif", None)
+        return upright if lies is None else upright.transpose(Image.Transpose[lies])
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ImageError(f"The frame can't be decoded: {error}") from None
 

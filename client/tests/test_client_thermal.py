@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+import warnings
 from contextlib import suppress
 from io import BytesIO
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from PIL import Image
+from PIL import Image, ImageOps
 
 from plexwire_client import (
     ImageError,
@@ -235,6 +236,31 @@ def test_viewer_decodes_or_raises_image_error_whatever_a_frame_holds(data: st.Da
         assert array.shape[2] == 3
 
 
+@pytest.mark.parametrize("orientation", range(10))
+async def test_viewer_puts_picture_upright_as_pillow_does(orientation: int) -> None:
+    left, out, exif = Image.new("RGB", (64, 48)), BytesIO(), Image.Exif()
+    left.paste((250, 120, 0), (0, 0, 24, 16))
+    exif[0x0112] = orientation
+    left.save(out, "JPEG", exif=exif, quality=95)
+    image = await frame_to_image(picture(out.getvalue()))
+    expected = ImageOps.exif_transpose(Image.open(out))
+    assert image.size == expected.size
+    assert image.tobytes() == expected.tobytes()
+    assert not image.getexif()  # or whoever turns it by that would turn it twice
+
+
+@settings(deadline=None)
+@given(st.integers(10, 45), st.integers(0, 255))
+@example(11, 0x00)  # its width is "maker"
+def test_viewer_decodes_whatever_stands_in_a_tag_of_exif(at: int, byte: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x011A] = 6, "maker", 1.5
+    jpeg = coloured("RGB", (1, 2, 3), exif=exif).jpeg
+    at += jpeg.index(b"Exif") + 6
+    with suppress(ImageError), warnings.catch_warnings(action="ignore"):
+        assert _decode_to_array(picture(jpeg[:at] + bytes((byte,)) + jpeg[at + 1 :])).size
+
+
 async def test_viewer_raises_image_error_where_picture_claims_to_be_huge() -> None:
     # A frame header of 65500 x 65500, and nothing behind it.
     header = bytes.fromhex("ffd8 ffc0 0011 08 ffdc ffdc 03 012200 021101 031101")
@@ -252,6 +278,7 @@ async def test_viewer_raises_image_error_where_picture_claims_to_be_huge() -> No
         {"temps": "hot", "sensor_width": 3, "sensor_height": 1},
         {"temps": ["1"], "sensor_width": 1, "sensor_height": 1},
         {"temps": [True], "sensor_width": 1, "sensor_height": 1},
+        {"temps": [10**400], "sensor_width": 1, "sensor_height": 1},
     ],
 )
 def test_viewer_raises_image_error_where_temps_fill_no_sensor(
