@@ -29,7 +29,8 @@ _WITH_SCHEME: Final = re.compile(r"(?i)(?!file:)[a-z][a-z0-9+.-]*://")
 _STORED: Final = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 #: What the addresses of cameras have in common that send JPEGs over HTTP.
 _MOTION_JPEG: Final = re.compile(r"(?i)^https?://.*(?:mjpe?g|[?&]action=stream|:81/stream)")
-_USERINFO: Final = re.compile(r"(?<=://)[^/\s?#]*@")
+#: Up to the last @ of the host's part, and of what follows where a password with a slash in it looks like a port.
+_USERINFO: Final = re.compile(r"(?<=://)(?:[^/\s]*@|[^/\s@:]*:(?![0-9]{1,5}/)[^\s@]*@)")
 _QUERY: Final = re.compile(r"(?<=://)([^\s?'\"]*\?)[^\s'\"]*?(?=:?(?:[\s'\"]|$))")
 
 
