@@ -209,7 +209,7 @@ def find_source(
     if path.suffix.lower() in SUFFIXES:
         return stored_pictures([path], quality)
     require_ffmpeg()
-    return str(path)
+    return f"file:{path}"  # or ffmpeg takes 10:00.mp4 for an address of the protocol 10
 
 
 def moving_pattern(width: int, height: int) -> Pictures:

@@ -21,6 +21,7 @@ from plexwire_client._ffmpeg import (
     without_secrets,
 )
 from plexwire_client._mjpeg import Place, serve_mjpeg
+from plexwire_client._publish import find_source
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_protocol import VideoFrame
 
@@ -172,8 +173,15 @@ def stored_video(folder: Path) -> Path:
 
 
 @real_ffmpeg
-async def test_device_gets_pictures_of_a_video_from_real_ffmpeg(tmp_path: Path) -> None:
-    counters = [read_counter(picture) for picture in await play(str(stored_video(tmp_path)))]
+@pytest.mark.parametrize("name", ["video.mjpeg", "10:00:00.mjpeg"])
+async def test_device_gets_pictures_of_a_video_from_real_ffmpeg(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    stored_video(tmp_path).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    source = find_source(name, (64, 48), None, quality=85)
+    assert isinstance(source, str)
+    counters = [read_counter(picture) for picture in await play(source)]
     assert len(counters) == pytest.approx(15, abs=2)
     assert counters == sorted(counters)
 
@@ -295,6 +303,10 @@ def processes_with(argument: str) -> list[str]:
     [
         ("rtsp://u:p@host/live: no", "rtsp://host/live: no"),
         ("rtsp://u:p@ss@host/live", "rtsp://host/live"),
+        ("rtsp://u:p#ss@host/live", "rtsp://host/live"),
+        ("rtsp://u:p?ss@host/live", "rtsp://host/live"),
+        ("rtsp://u:p/ss@host/live", "rtsp://host/live"),
+        ("rtsp://host:554/@1: no", "rtsp://host:554/@1: no"),
         ("http://host/a.m3u8?sig=abc: 403", "http://host/a.m3u8?...: 403"),
         ("[http @ 0x1] 'http://u@h/?a=b' failed", "[http @ 0x1] 'http://h/?...' failed"),
         ("mail@example.com? no.", "mail@example.com? no."),
