@@ -1,6 +1,7 @@
 """Recordings: each camera's pictures, as they came, in a video file that ffmpeg writes."""
 
 import subprocess
+import sys
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -140,11 +141,12 @@ class Recorder(Outlet):
             if not track.fed:
                 raise FfmpegError(f"ffmpeg ended before the recording of {track.path} did.")
             # Of what it fails to write at the very end ffmpeg complains, and calls it a success.
-            track.size = await trio.to_thread.run_sync(_size, track.path)
-            if track.size < track.written_bytes:
+            size = await trio.to_thread.run_sync(_size, track.path)
+            if size < track.written_bytes:
                 raise FfmpegError(
                     f"{track.path} is not whole: {ffmpeg.last_words or 'no reason given'}"
                 )
+            track.size = size
 
 
 async def _feed(ffmpeg: Ffmpeg, track: _Track, first: VideoFrame) -> None:
@@ -247,8 +249,9 @@ async def open_recorder(
             await _finish(recorder)
             for track in recorder._tracks.values():
                 say(_sentence(track))
-    if recorder._failure is not None:
-        raise recorder._failure
+            # Also to whoever was cancelled: who ends a recording by Ctrl-C wants it whole.
+            if recorder._failure is not None and not isinstance(sys.exception(), Exception):
+                raise recorder._failure
 
 
 async def _finish(recorder: Recorder) -> None:

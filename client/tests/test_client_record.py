@@ -267,6 +267,27 @@ async def test_recording_says_what_ffmpeg_said_where_disk_is_full(tmp_path: Path
         await record(out, [frame(number) for number in range(10)], overwrite=True)
 
 
+@posix
+async def test_recording_that_is_not_whole_is_no_success_where_user_stops_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = "open(sys.argv[-1].removeprefix('file:'), 'wb').write(sys.stdin.buffer.read()[:500])"
+    stand_in(tmp_path, monkeypatch, half)
+    out = tmp_path / "out.mkv"
+    said: list[str] = []
+
+    async def stopped() -> None:
+        with trio.fail_after(PATIENCE_S), trio.CancelScope() as scope:
+            async with open_recorder(out, ["front"], title="robot-01", say=said.append) as recorder:
+                await recorder.take(frame(1))
+                scope.cancel()
+                await trio.sleep_forever()
+
+    with pytest.raises(FfmpegError, match="not whole"):
+        await stopped()
+    assert said == [f"{out} is not recorded to its end."]
+
+
 @real_ffmpeg
 async def test_recording_says_what_ffmpeg_said_at_once_where_format_is_unknown(
     tmp_path: Path,
