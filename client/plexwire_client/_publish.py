@@ -163,7 +163,7 @@ async def _send_all(device: Device, options: PublishOptions) -> None:
 async def _send(device: Device, options: PublishOptions, number: int, camera: str) -> None:
     match options.source:
         case ThermalScene(width, height):
-            temps = make_thermal_scene(number, width, height)
+            temps = await trio.to_thread.run_sync(make_thermal_scene, number, width, height)
             await device.send_thermal_frame(temps, camera, quality=options.quality)
         case str():
             raise TypeError("ffmpeg's pictures come by themselves")
