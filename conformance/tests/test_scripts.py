@@ -15,6 +15,7 @@ from plexwire_conformance._patience import Patience
 from plexwire_conformance._stock import memory_gateway
 from plexwire_conformance._trial import Inconclusive, Trial
 from plexwire_conformance._verdict import Finding
+from plexwire_conformance.faults._parts import watchers
 from plexwire_conformance.scripts import (
     PROPERTIES,
     RELAY,
@@ -24,10 +25,11 @@ from plexwire_conformance.scripts import (
     read_token,
     write_token,
 )
+from plexwire_conformance.scripts._explore import play_script
 from plexwire_conformance.scripts._property import Script, Step
 from plexwire_conformance.scripts._shrink import shrink
-from plexwire_protocol import EncodedFrame, Publisher, Relay, Subscriber, VideoFrame
-from plexwire_server import Gateway, KeyStore
+from plexwire_protocol import CloseCode, EncodedFrame, Publisher, Relay, Subscriber, VideoFrame
+from plexwire_server import DeviceConversation, Gateway, Granted, KeyStore
 
 R = TypeVar("R")
 
@@ -165,10 +167,15 @@ class DeadSeat(Relay):
 # ── playing in virtual time ──────────────────────────────────────────────────────────────────
 
 
-def in_virtual_time(relay: type[Relay], nonce: str, do: Callable[[Trial], Awaitable[R]]) -> R:
+def in_virtual_time(
+    relay: type[Relay],
+    nonce: str,
+    do: Callable[[Trial], Awaitable[R]],
+    kind: type[Gateway] = Gateway,
+) -> R:
     async def main() -> R:
         store, given = KeyStore.throw_away()
-        gateway = Gateway(store)
+        gateway = kind(store)
         gateway.relay = relay()
         async with memory_gateway(gateway, given) as target, trio.open_nursery() as nursery:
             trial = Trial(
@@ -218,6 +225,44 @@ def test_search_finds_a_leak_between_two_sources() -> None:
 @pytest.mark.parametrize("property_", PROPERTIES.values(), ids=list(PROPERTIES))
 def test_search_finds_nothing_on_the_reference_gateway(property_: Property) -> None:
     assert explored(Relay, property_, "stock", 60) == []
+
+
+class _BeginningAnew(DeviceConversation):
+    def admit(self, granted: Granted) -> None:
+        super().admit(granted)
+        assert isinstance(self.gateway, Renewing)
+        if self.session.source_id in self.gateway.seen:
+            for viewer in watchers(self.gateway, self.session.source_id):
+                viewer.session.close(CloseCode.GOING_AWAY, now=trio.current_time())
+                viewer.connection.flush_soon()
+        self.gateway.seen.add(self.session.source_id)
+
+
+class Renewing(Gateway):
+    """Closes the streams of a source that was away once it is back, as PW-FRAME-13 leaves to gateways."""
+
+    device_conversation = _BeginningAnew
+
+    def __init__(self, keys: KeyStore) -> None:
+        self.seen: set[str] = set()
+        super().__init__(keys)
+
+
+@pytest.mark.parametrize("departure", ["unplug", "crash"])
+def test_script_accuses_no_gateway_that_closes_streams_when_their_source_is_back(
+    departure: str,
+) -> None:
+    script: Script = (
+        ("publish", 0, "front", 1),
+        ("watch", 0, 0, ("front",)),
+        (departure, 0),
+        ("look", 0),
+    )
+
+    async def play(trial: Trial) -> tuple[Finding, ...]:
+        return await play_script(trial, RELAY, script)
+
+    assert in_virtual_time(Relay, "renewing", play, Renewing) == ()
 
 
 # ── what shows only now and then ─────────────────────────────────────────────────────────────
