@@ -64,7 +64,8 @@ class Pulse:
 
     def lost_time(self, since: float) -> float:
         """Return the seconds since *since* in which the judge could not look."""
-        return sum(seconds for at, seconds in self._late if at >= since)
+        # Whoever began to wait when the judge woke up has missed nothing of what it slept through.
+        return sum(min(seconds, at - since) for at, seconds in self._late if at >= since)
 
     def slack(self, since: float) -> float:
         """Return the seconds to allow on top of what is usual, to who has waited since *since*.
