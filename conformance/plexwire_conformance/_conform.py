@@ -1,6 +1,7 @@
 """`plexwire conform`."""
 
 import os
+import secrets
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -175,7 +176,8 @@ def conform(
             terminal = TerminalReport(Console(), Console(stderr=True), every_case=not quiet)
             listeners.append(stack.enter_context(terminal).listen)
             if github:
-                annotations = GithubReport(sys.stdout, settings.nonce)
+                # The nonce is in every source's id: a gateway could say the word that lets it command.
+                annotations = GithubReport(sys.stdout, secrets.token_hex(16))
                 listeners.append(stack.enter_context(annotations).listen)
             reports = Reports(listeners, None if known is None else known.compare)
             try:

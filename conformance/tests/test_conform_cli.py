@@ -81,6 +81,17 @@ async def run(*arguments: str, program: tuple[str, ...] = PROGRAM, **environment
     return Said(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+def test_conform_lifts_the_stop_of_commands_by_a_word_that_no_gateway_ever_saw(
+    tmp_path: Path,
+) -> None:
+    transcripts = tmp_path / "said.ndjson"
+    said = conform("--github", "--only", "addr.bad-source", "--transcripts", str(transcripts))
+    first, _, rest = said.out.partition("\n")
+    word = first.removeprefix("::stop-commands::plexwire-")
+    assert f"::plexwire-{word}::" in rest
+    assert word not in transcripts.read_text()
+
+
 # ── what is wrong before anything is judged ──────────────────────────────────────────────────
 
 
