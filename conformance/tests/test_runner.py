@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TypeAlias
 
 import pytest
@@ -442,10 +443,8 @@ def test_runner_never_opens_more_than_it_may_and_runs_every_case(
         for number, about in enumerate(wanted)
     ]
 
-    async def main() -> Ran:
-        return await ran(cases, max_connections=most)
-
-    run = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    run = trio.run(partial(ran, cases, max_connections=most), clock=clock)
     assert run.dialled.most <= most
     assert list(run.results) == ["control", *(case.id for case in cases)]
     assert run.dialled.total == ANCHOR + CONTROL_VIEWERS + sum(count for count, _, _ in wanted)
