@@ -2,9 +2,9 @@
 
 import signal
 import ssl
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
 
 import click
 import trio
@@ -13,8 +13,6 @@ from plexwire_client._errors import StreamEnded
 from plexwire_client._reporter import Reporter, printable
 from plexwire_protocol import MalformedMessage, PlexwireError, RemoteProtocolError
 from plexwire_trio import helper_tasks
-
-_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class CommandFailed(click.ClickException):
@@ -47,9 +45,17 @@ def run_command(body: Callable[[], Awaitable[None]], to: Reporter) -> None:
         to.say("Stopped.")
 
 
+def stop_signals() -> list[signal.Signals]:
+    """Return the signals that end a command: also the closing of its terminal, unless it is told to outlive that."""
+    stops = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        stops.append(signal.SIGHUP)  # or an ffmpeg, which has a session of its own, would stay
+    return stops
+
+
 async def _until_stopped(body: Callable[[], Awaitable[None]]) -> bool:
     stopped = False
-    with trio.open_signal_receiver(*_STOP_SIGNALS) as signals:
+    with trio.open_signal_receiver(*stop_signals()) as signals:
         async with helper_tasks() as nursery:
 
             async def stop() -> None:

@@ -23,6 +23,7 @@ from plexwire_client._outlet import file_name
 from plexwire_client._reporter import (
     PlainReporter,
 )
+from plexwire_client._terminal import stop_signals
 from plexwire_client._watch import WatchOptions, watch_stream
 from plexwire_client.cli import publish, watch
 from plexwire_client.pattern import make_pattern, read_counter
@@ -200,8 +201,12 @@ async def test_command_watch_ends_with_code_1_where_stream_ends_before_its_frame
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
-@pytest.mark.parametrize("name", ["watch", "publish"])
-async def test_command_closes_properly_and_ends_with_code_0_where_user_stops_it(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "by"), [("watch", "SIGINT"), ("publish", "SIGINT"), ("watch", "SIGHUP")]
+)
+async def test_command_closes_properly_and_ends_with_code_0_where_user_stops_it(
+    name: str, by: str
+) -> None:
     async with small_gateway() as gateway, trio.open_nursery() as nursery:
         process = await nursery.start(
             partial(
@@ -214,12 +219,22 @@ async def test_command_closes_properly_and_ends_with_code_0_where_user_stops_it(
         )
         output = await process.stdout.receive_some()
         assert output.startswith(b"Connected to ws://127.0.0.1:")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.Signals[by])
         async for more in process.stdout:
             output += more
         assert await process.wait() == 0
         assert output.splitlines()[-1] == b"Stopped."
     assert gateway.closes == [CloseCode.NORMAL]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+def test_command_outlives_its_terminal_where_it_is_told_to() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        assert signal.SIGHUP not in stop_signals()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert signal.SIGHUP in stop_signals()
 
 
 async def test_command_ends_quietly_where_its_reader_has_gone() -> None:
