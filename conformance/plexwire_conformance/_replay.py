@@ -181,7 +181,7 @@ async def _play(trial: Trial, property_: Property, script: Script) -> None:
     could_not: list[str] = []
 
     async def play() -> None:
-        async with trial.branch() as own:
+        async with trial.branch(connections=property_.connections) as own:
             try:
                 await property_.play(own, script)
             except Inconclusive as error:

@@ -63,7 +63,9 @@ class Trial:
     _named: set[str] = field(factory=set[str], init=False)
 
     @asynccontextmanager
-    async def branch(self, *, haste: float = 1.0) -> AsyncGenerator["Trial"]:
+    async def branch(
+        self, *, haste: float = 1.0, connections: int = 1000
+    ) -> AsyncGenerator["Trial"]:
         """Open a trial of its own for one of many scripts: its own sources, peers and findings, all closed at its end."""
         self._branches += 1
         number = self._branches
@@ -78,6 +80,7 @@ class Trial:
                 nursery=nursery,
                 clock=self._clock,
                 stamp=self._stamp,
+                connections=connections,
                 slack=self.slack,
             )
             try:

@@ -16,6 +16,7 @@ from plexwire_conformance._stock import memory_gateway
 from plexwire_conformance._trial import Inconclusive, Trial
 from plexwire_conformance._verdict import Finding
 from plexwire_conformance.faults._parts import watchers
+from plexwire_conformance.faults._wire import CLOSE, ClientFrame, FrameWire
 from plexwire_conformance.scripts import (
     PROPERTIES,
     RELAY,
@@ -263,6 +264,40 @@ def test_script_accuses_no_gateway_that_closes_streams_when_their_source_is_back
         return await play_script(trial, RELAY, script)
 
     assert in_virtual_time(Relay, "renewing", play, Renewing) == ()
+
+
+class _DeafToClose(FrameWire):
+    def hears_frame(self, frame: ClientFrame) -> bytes:
+        return b"" if frame.opcode == CLOSE else super().hears_frame(frame)
+
+
+class DeafToClose(Gateway):
+    """Never answers a close, and counts who is there."""
+
+    most = 0
+
+    def __init__(self, keys: KeyStore) -> None:
+        self.there = 0
+        super().__init__(keys)
+
+    async def serve_stream(self, stream: trio.abc.Stream) -> None:
+        self.there += 1
+        DeafToClose.most = max(self.most, self.there)
+        try:
+            await super().serve_stream(_DeafToClose(stream))
+        finally:
+            self.there -= 1
+
+
+def test_script_has_no_more_connections_than_it_says_where_no_close_is_answered() -> None:
+    script: Script = (("publish", 0, "front", 1), *(("watch", 0, 0, ("front",)),) * 12)
+
+    async def play(trial: Trial) -> tuple[Finding, ...]:
+        return await play_script(trial, RELAY, script)
+
+    in_virtual_time(Relay, "deaf", play, DeafToClose)
+    # A gateway may notice a moment later that another one has gone.
+    assert 2 < DeafToClose.most <= RELAY.connections + 1
 
 
 # ── what shows only now and then ─────────────────────────────────────────────────────────────

@@ -220,7 +220,7 @@ async def play_script(
     trial: Trial, property_: Property, script: Script, haste: float = 1.0
 ) -> tuple[Finding, ...]:
     """Play *script* in a trial of its own, and return the breaches."""
-    async with trial.branch(haste=haste) as own:
+    async with trial.branch(haste=haste, connections=property_.connections) as own:
         with suppress(Inconclusive):
             await property_.play(own, script)
     return tuple(f for f in own.all_findings() if f.verdict in (Verdict.FAIL, Verdict.WARN))
