@@ -45,11 +45,13 @@ class CaseFinished:
 class RunFinished:
     """The run is over; `seconds` is its length, `results` are in the order of the cases.
 
-    `reckoning` is how they compare with the failures that were expected, where any were.
+    `late` is the seconds in all that the judge got to look later than it had meant to.  `reckoning` is how the results
+    compare with the failures that were expected, where any were.
     """
 
     results: tuple[CaseResult, ...]
     seconds: float
+    late: float = 0.0
     reckoning: Reckoning | None = None
 
 
@@ -146,7 +148,9 @@ class Runner:
                 listen(CaseFinished(result=result))
         else:
             results = await self._run_all(cases, listen)
-        finished = RunFinished(results=(controlled, *results), seconds=self.now())
+        finished = RunFinished(
+            results=(controlled, *results), seconds=self.now(), late=self._pulse.lost_time(0.0)
+        )
         listen(finished)
         return finished
 

@@ -12,8 +12,9 @@ from plexwire_conformance._runner import RunFinished
 from plexwire_conformance._verdict import CaseResult, Finding, Verdict
 from plexwire_conformance.report._about import About
 from plexwire_conformance.report._github import annotations
+from plexwire_conformance.report._markdown import render
 from plexwire_conformance.report._summary import Summary
-from plexwire_conformance.report._words import replay_command, say
+from plexwire_conformance.report._words import replay_command, say, say_late
 
 # ── a line of a timeline ─────────────────────────────────────────────────────────────────────
 
@@ -129,3 +130,10 @@ def test_annotations_say_an_error_of_many_cases_once() -> None:
     (line,) = lines
     assert line.startswith("::error title=auth.0%2C auth.1")
     assert line.endswith(" and 3 more::no network")
+
+
+@pytest.mark.parametrize(("late", "told"), [(0.0, False), (0.9, False), (4.61, True)])
+def test_report_tells_of_a_judge_that_was_late_and_of_no_other(late: float, told: bool) -> None:
+    words = "it was late by 4.6 s in all"
+    assert (words in say_late(late)) is told
+    assert (words in render(ABOUT, RunFinished(results=(), seconds=20.0, late=late))) is told

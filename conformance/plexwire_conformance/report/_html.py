@@ -23,7 +23,7 @@ from plexwire_conformance.report._sections import (
     section,
 )
 from plexwire_conformance.report._summary import Accusation, Summary, plural
-from plexwire_conformance.report._words import off_by, replay_command
+from plexwire_conformance.report._words import off_by, replay_command, say_late
 from plexwire_spec import AREAS, clauses
 
 #: Entries of devices, at most, that are shown beside what a viewer got.
@@ -57,7 +57,7 @@ def render(about: About, event: RunFinished, said: Said) -> str:
     """Return the page of a run that is over; *said* is what was said in its cases, where that is known."""
     summary = Summary.of(event.results, event.reckoning)
     parts = [
-        _head(about, summary, event.seconds),
+        _head(about, summary, event),
         _filter(summary),
         "<main>",
         *_reckoning(event.reckoning),
@@ -77,7 +77,7 @@ def render(about: About, event: RunFinished, said: Said) -> str:
 # ── the top ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _head(about: About, summary: Summary, seconds: float) -> str:
+def _head(about: About, summary: Summary, event: RunFinished) -> str:
     facts = [("Target", f"<code>{h(about.url)}</code>")]
     if about.device_url != about.url:
         facts.append(("Devices", f"<code>{h(about.device_url)}</code>"))
@@ -86,10 +86,11 @@ def _head(about: About, summary: Summary, seconds: float) -> str:
     facts += [
         (
             "When",
-            f'<time datetime="{about.began.isoformat(timespec="milliseconds")}">{h(about.when)}</time>, {seconds:.1f} s',
+            f'<time datetime="{about.began.isoformat(timespec="milliseconds")}">{h(about.when)}</time>, {event.seconds:.1f} s',
         ),
         ("Judged", f"{len(summary.results)} cases, {len(summary.clauses)} clauses"),
         ("Tolerances", h(about.patience)),
+        *([("Judge", h(late))] if (late := say_late(event.late)) else []),
         ("Suite", f"plexwire {h(about.version)}"),
     ]
     rows = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)

@@ -10,7 +10,7 @@ from plexwire_conformance._runner import RunEvent, RunFinished, RunStarted
 from plexwire_conformance._verdict import CaseResult, Verdict
 from plexwire_conformance.report._about import About
 from plexwire_conformance.report._summary import Accusation, Summary, unjudged
-from plexwire_conformance.report._words import off_by, replay_command, say, seen_elsewhere
+from plexwire_conformance.report._words import off_by, replay_command, say, say_late, seen_elsewhere
 from plexwire_spec import clauses
 
 _SIGNS: Final = {
@@ -52,7 +52,8 @@ def render(about: About, event: RunFinished) -> str:
     parts = [
         f"## {sign} {summary.conclusion}",
         f"{code(about.url)} · {about.when} · {event.seconds:.1f} s · plexwire {about.version}<br>"
-        f"{about.patience}{f'<br>live camera {code(about.live)}' if about.live else ''}",
+        f"{about.patience}{f'<br>live camera {code(about.live)}' if about.live else ''}"
+        f"{f'<br>{late}' if (late := say_late(event.late)) else ''}",
         _table(
             ("verdict", "cases"),
             ((f"{_SIGNS[v]} {v}", str(count)) for v, count in summary.cases.items() if count),

@@ -22,6 +22,7 @@ from plexwire_conformance.report._words import (
     off_by,
     replay_command,
     say,
+    say_late,
     seen_elsewhere,
     waited,
 )
@@ -123,6 +124,8 @@ class TerminalReport:
             self._out.print(_not_judged(reasons))
         if event.reckoning is not None:
             self._out.print(_reckoning(event.reckoning))
+        if late := say_late(event.late):
+            self._out.print(Text(late, "yellow"))
         self._out.print(_conclusion(summary, event.seconds))
 
     def _accuse(self, accusation: Accusation, reckoning: Reckoning | None) -> None:

@@ -14,6 +14,8 @@ from plexwire_conformance.report._summary import Accusation
 _LONG: Final = 110
 #: Other cases that are named.
 _NAMED: Final = 6
+#: Seconds in all that a judge may be late by without a word.
+_LATE_S: Final = 1.0
 #: What an ordinary frame says, and nothing but that.
 _FRAME: Final = {
     "type": str,
@@ -95,6 +97,13 @@ def say_finding(finding: Finding) -> str:
 def off_by(finding: Finding) -> str:
     """Return by how much, where time was measured."""
     return "" if finding.margin_ms is None else f" (off by {finding.margin_ms:.0f} ms)"
+
+
+def say_late(late: float) -> str:
+    """Return what to know of a judge whose machine was busy for *late* seconds in all; empty where it hardly was."""
+    if late < _LATE_S:
+        return ""
+    return f"the judge's machine was busy: it was late by {late:.1f} s in all, and waited longer for it"
 
 
 def replay_command(finding: Finding, case_id: str, place: str) -> str:
