@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from plexwire_conformance._framing import encode_message
 from plexwire_conformance._peer import Peer
 from plexwire_conformance._pictures import picture
 from plexwire_conformance._record import Entry, Kind, digest
@@ -90,6 +91,11 @@ def listed_cameras(init: Entry | None, source_id: str) -> tuple[str, ...]:
 def auth_text(api_key: str, **more: Any) -> str:
     """Return a viewer's `auth`."""
     return json.dumps({"type": "auth", "api_key": api_key, **more})
+
+
+def pipelined_auth(api_key: str) -> bytes:
+    """Return an `auth` as bytes to send behind the handshake."""
+    return b"".join(encode_message(auth_text(api_key)))
 
 
 def device_auth_text(api_key: str, source_id: str, **more: Any) -> str:

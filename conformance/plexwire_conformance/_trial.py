@@ -1,20 +1,20 @@
 """One run of one case: it opens peers, collects findings, and leaves nothing open."""
 
-import os
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import quote
 
 import trio
 from attrs import define, evolve, field
 
-from plexwire_conformance._framing import encode_message
+from plexwire_conformance._connecting import dial, upgrade
 from plexwire_conformance._monitor import monitor
 from plexwire_conformance._patience import Patience
-from plexwire_conformance._peer import Closing, Ending, HandshakeFailed, NoConnection, Peer
+from plexwire_conformance._peer import Closing, Ending, Peer
 from plexwire_conformance._record import Conversation, Entry, Recorder, merge, pong_with
-from plexwire_conformance._roles import Device, Sent, Viewer, auth_text
+from plexwire_conformance._roles import Device, Sent, Viewer
 from plexwire_conformance._target import Camera, Endpoint, Target
 from plexwire_conformance._transcript import Transcript
 from plexwire_conformance._verdict import Finding
@@ -139,15 +139,8 @@ class Trial:
         """
         name = self._unique(name)
         await self._make_room()
-        try:
-            with trio.fail_after(self.patience.handshake):
-                stream = await endpoint.dial(narrow)
-        except trio.TooSlowError:
-            raise NoConnection(f"no connection within {self.patience.handshake:.2g} s") from None
-        except OSError as error:
-            raise NoConnection(f"no connection: {_reason(error)}") from None
-        except trio.BrokenResourceError as error:
-            raise NoConnection(f"TLS failed: {error.__cause__ or error}") from None
+        within = self.patience.handshake
+        stream = await dial(endpoint, narrow=narrow, within=within)
         recorder = Recorder(name, self.target.keys.secrets)
         peer = Peer(stream, recorder, self._clock, self.slack)
         about = {
@@ -157,20 +150,9 @@ class Trial:
             "organisation": organisation,
         }
         self._peers.append((peer, about))
-        try:
-            with trio.move_on_after(self.patience.handshake) as scope:
-                await peer.handshake(
-                    request_target,
-                    endpoint.host_header,
-                    (*self.target.headers, *headers),
-                    behind=behind,
-                )
-        except BaseException:
-            await trio.aclose_forcefully(stream)
-            raise
-        if scope.cancelled_caught:
-            await trio.aclose_forcefully(stream)
-            raise HandshakeFailed(f"no answer within {self.patience.handshake:.2g} s")
+        headers = (*self.target.headers, *headers)
+        handshake = partial(peer.handshake, request_target, endpoint.host_header, headers)
+        await upgrade(stream, partial(handshake, behind=behind), within=within)
         self._nursery.start_soon(peer.run)
         return peer
 
@@ -471,23 +453,8 @@ class Trial:
         return unique
 
 
-def _reason(error: OSError) -> str:
-    # Happy eyeballs hides what each address said in the cause.
-    cause = error.__cause__
-    if isinstance(cause, BaseExceptionGroup) and isinstance(cause.exceptions[0], OSError):
-        return _reason(cause.exceptions[0])
-    if isinstance(error, trio.socket.gaierror) or not error.errno:
-        return error.strerror or str(error)
-    return os.strerror(error.errno)
-
-
 async def _close(peer: Peer) -> None:
     if peer.is_standing:
         peer.resume()
         await peer.close()
         await peer.until_ended(1)
-
-
-def pipelined_auth(api_key: str) -> bytes:
-    """Return an `auth` as bytes to send behind the handshake."""
-    return b"".join(encode_message(auth_text(api_key)))

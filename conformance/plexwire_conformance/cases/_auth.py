@@ -5,8 +5,8 @@ import json
 from plexwire_conformance._case import Need, case
 from plexwire_conformance._peer import Closing
 from plexwire_conformance._record import Kind, Way
-from plexwire_conformance._roles import auth_text
-from plexwire_conformance._trial import Trial, pipelined_auth
+from plexwire_conformance._roles import auth_text, pipelined_auth
+from plexwire_conformance._trial import Trial
 
 UNAUTHORIZED = 4001
 NO_API_ACCESS = 4002
