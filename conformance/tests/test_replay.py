@@ -228,7 +228,10 @@ def test_replay_is_given_a_token_and_plays_it_on_the_reference_gateway() -> None
     [
         (("nonsense",), "Error: 'nonsense' is no file, no case"),
         ((TOKEN[:-2],), "Error: the token is damaged; copy it whole"),
-        (("scripts.none:abc",), "Error: 'scripts.none' is no property; there are "),
+        (
+            ("scripts.none:abc",),
+            "Error: 'scripts.none:abc' is no script's token, which would begin with ",
+        ),
         ((TOKEN, "--url", "gateway.test"), "Error: "),
         ((TOKEN, "--url", "ws://gateway.test"), "Error: no key: "),
     ],

@@ -74,7 +74,8 @@ def read_token(token: str) -> tuple[Property, Script]:
     property_id, colon, packed = token.partition(":")
     found = PROPERTIES.get(property_id)
     if found is None or not colon:
-        raise BadToken(f"{property_id!r} is no property; there are {', '.join(PROPERTIES)}")
+        known = " or ".join(f"{name}:" for name in PROPERTIES)
+        raise BadToken(f"{token[:40]!r} is no script's token, which would begin with {known}")
     try:
         data = base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))
         unpacker = zlib.decompressobj()
