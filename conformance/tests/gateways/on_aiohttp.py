@@ -209,7 +209,7 @@ class Gateway:
             raise Refused(403, "another origin")
         if self.choices.unseen == "not-found":
             online = [set(self.online(key)) for key in self.devices if key[1] == address.source]
-            if not any(online >= set(address.cameras) for online in online):
+            if all(cameras.isdisjoint(address.cameras) for cameras in online):
                 raise Refused(404, "nobody has that")
 
     async def ping(self, ws: web.WebSocketResponse) -> None:
@@ -243,7 +243,7 @@ class Gateway:
             return
         organisation = await self.organisation_of(first)
         key = organisation, address.source
-        if self.choices.unseen == "closed" and not set(self.online(key)) >= set(address.cameras):
+        if self.choices.unseen == "closed" and set(self.online(key)).isdisjoint(address.cameras):
             raise Leaving(4404, "nobody has that")
         me = Viewer(ws, cameras=frozenset(address.cameras))
         # Between this and the writing of the init nothing else gets a turn.
