@@ -367,6 +367,15 @@ class Trial:
         """
         raise Inconclusive(reason)
 
+    def must_read_inits(self) -> None:
+        """See that every `init` so far can be read; its shape is judged by the monitor alone.
+
+        Raises:
+            Inconclusive: one can't.
+        """
+        if any(finding.clause == "PW-INIT-4" for finding in self.all_findings()):
+            raise Inconclusive("the init has another shape")
+
     def timeline(self) -> tuple[Entry, ...]:
         """Return what happened so far, the latest entries where there are many."""
         return merge(self.conversations())[-_TIMELINE:]

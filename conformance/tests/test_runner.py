@@ -364,11 +364,9 @@ async def test_control_finds_no_websocket_and_everything_else_is_untestable(
     assert started.patience.round_trip >= 0
 
 
-def test_control_finds_a_breach_that_keeps_nobody_out_and_the_cases_are_judged_all_the_same() -> (
-    None
-):
-    # `init.twice`: every viewer gets in, and hears init again.
-    outcome = examine("init.twice")
+@pytest.mark.parametrize("fault", ["init.twice", "init.by-source", "init.cameras-as-objects"])
+def test_control_finds_a_breach_that_keeps_nobody_out_and_everything_is_judged(fault: str) -> None:
+    outcome = examine(fault)
     assert outcome.good
     assert "control" in outcome.found_by
     assert len(outcome.found_by) > 1

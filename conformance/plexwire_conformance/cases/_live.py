@@ -129,6 +129,7 @@ async def live_listed(trial: Trial) -> None:
             return
         if await watching.next_frame(_WATCHED) is None:
             trial.inconclusive(f"{trial.live} stopped sending ({trial.fate(watching.peer)})")
+    trial.must_read_inits()
     actual = f"{_SURE} times it listed {list(said)} between two frames of the camera"
     trial.find("PW-INIT-5", f"{trial.live.camera_id!r}, which sends and was asked for", actual)
 
