@@ -17,6 +17,7 @@ from plexwire_trio._errors import Refused as Refused
 from plexwire_trio._errors import StreamEnded as StreamEnded
 from plexwire_trio._errors import TlsFailed as TlsFailed
 from plexwire_trio._helpers import helper_tasks as helper_tasks
+from plexwire_trio._linger import linger as linger
 from plexwire_trio._transport import HANDSHAKE_TIMEOUT_S as HANDSHAKE_TIMEOUT_S
 from plexwire_trio._transport import StreamOpener as StreamOpener
 from plexwire_trio._transport import open_stream as open_stream

@@ -16,7 +16,7 @@ from attrs import frozen
 from plexwire_client import _multipart
 from plexwire_client._outlet import Outlet, OutletError
 from plexwire_protocol import VideoFrame
-from plexwire_trio import helper_tasks
+from plexwire_trio import helper_tasks, linger
 
 #: Clients at a time; the next one is told to come back later.
 MAX_CLIENTS: Final = 64
@@ -128,7 +128,7 @@ class MjpegServer(Outlet):
         self.clients += 1
         try:
             await self._answer(stream)
-            await _hang_up(stream)
+            await linger(stream, within=CLOSE_GRACE_S)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # it left
         finally:
@@ -263,15 +263,6 @@ async def _until_gone(stream: trio.abc.Stream, then: Callable[[], None]) -> None
     except trio.BrokenResourceError:
         pass
     then()
-
-
-async def _hang_up(stream: trio.abc.Stream) -> None:
-    # Closed with something unread, TCP may take back an answer that is still on its way.
-    if isinstance(stream, trio.abc.HalfCloseableStream):
-        with trio.move_on_after(CLOSE_GRACE_S):
-            await stream.send_eof()
-            while await stream.receive_some(_MAX_REQUEST_BYTES):
-                pass
 
 
 async def _send(stream: trio.abc.Stream, head: bytes, body: bytes, head_only: bool) -> None:

@@ -44,7 +44,7 @@ from plexwire_server._prometheus import CONTENT_TYPE, Page
 from plexwire_server._replay import ReplayStream
 from plexwire_server._report import ConnectionReport, peer_name
 from plexwire_server._viewer import ViewerConversation
-from plexwire_trio import wrap_server_stream
+from plexwire_trio import linger, wrap_server_stream
 
 _log: Final = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ class Gateway:
                 await seat.conversation.play()
             nursery.cancel_scope.cancel()
         if seat.report.close is not None and seat.report.close.code in _UNANSWERED:
-            await self._linger(stream)
+            await linger(stream, within=self.limits.close_grace_s)
 
     async def _accept(
         self, nursery: trio.Nursery, stream: trio.abc.Stream
@@ -196,15 +196,7 @@ class Gateway:
         seat.report.status = answer.status.value
         with trio.move_on_after(self.limits.close_grace_s):
             await stream.send_all(answer.encode(head_only=head_only))
-            await self._linger(stream)
-
-    async def _linger(self, stream: trio.abc.Stream) -> None:
-        """Let the peer read our last word: closing over unread bytes resets the connection, and takes the word along."""
-        with trio.move_on_after(self.limits.close_grace_s):
-            if isinstance(stream, trio.abc.HalfCloseableStream):
-                await stream.send_eof()
-            while await stream.receive_some(65_536):
-                pass
+            await linger(stream, within=self.limits.close_grace_s)
 
     # ── what a subclass may do otherwise ─────────────────────────────────────────────────────
 
