@@ -101,6 +101,15 @@ class Runner:
         """Seconds since the run began."""
         return trio.current_time() - self._began
 
+    @property
+    def _most(self) -> int:
+        """How many connections all cases may have open at once."""
+        return self.settings.max_connections - 1  # the anchor has one
+
+    def _share(self, case: Case) -> int:
+        """How many of them *case* may have open: as many as it likes, where there are so many."""
+        return min(case.connections, self._most)
+
     def _stamp(self) -> int:
         self._stamps += 1
         return self.settings.unix_ms + self._stamps
@@ -156,27 +165,26 @@ class Runner:
 
     async def _run_all(self, cases: Sequence[Case], listen: Listener) -> list[CaseResult]:
         results: dict[str, CaseResult] = {}
-        may_open = self.settings.max_connections - 1  # the anchor has one
-        free = _Capacity(may_open)
+        free = _Capacity(self._most)
 
         async def run(case: Case) -> None:
             try:
                 finished = await self._run_case(case)
             finally:
-                free.give_back(min(case.connections, may_open))
+                free.give_back(self._share(case))
             results[case.id] = finished.result
             listen(finished)
 
         async with trio.open_nursery() as nursery:
             for case in sorted(cases, key=lambda case: -case.takes):
                 missing = missing_needs(case, self.target)
-                if not missing and case.least > may_open:
+                if not missing and case.least > self._most:
                     missing = f"allow the run {case.least + 1} connections at once"
                 if missing:
                     results[case.id] = untestable(case, missing)
                     listen(CaseFinished(result=results[case.id]))
                     continue
-                await free.take(min(case.connections, may_open))
+                await free.take(self._share(case))
                 nursery.start_soon(run, case)
         return [results[case.id] for case in cases]
 
@@ -191,8 +199,7 @@ class Runner:
         with trio.move_on_after(limit) as scope:
             try:
                 async with trio.open_nursery() as nursery:
-                    may_open = min(case.connections, self.settings.max_connections - 1)
-                    trial = self._trial(case.id, nursery, may_open)
+                    trial = self._trial(case.id, nursery, self._share(case))
                     try:
                         await case.body(trial)
                     finally:

@@ -63,9 +63,7 @@ class Trial:
     _named: set[str] = field(factory=set[str], init=False)
 
     @asynccontextmanager
-    async def branch(
-        self, *, haste: float = 1.0, connections: int = 1000
-    ) -> AsyncGenerator["Trial"]:
+    async def branch(self, *, connections: int, haste: float = 1.0) -> AsyncGenerator["Trial"]:
         """Open a trial of its own for one of many scripts: its own sources, peers and findings, all closed at its end."""
         self._branches += 1
         number = self._branches
