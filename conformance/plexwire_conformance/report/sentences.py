@@ -1,0 +1,120 @@
+"""The sentences of a finding, made from its data by the templates of its check.
+
+Here alone data becomes English.  What a peer said stands in quotes, and times have their units.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from string import Formatter
+from typing import Any, Final
+
+from plexwire_conformance.run.checks import checks
+from plexwire_conformance.run.findings import Finding
+
+#: Characters of what a peer said that a sentence has room for.
+_LONG: Final = 120
+
+
+def expected_sentence(finding: Finding) -> str:
+    """Return what the clause asks for, as one sentence; empty for a choice."""
+    return _filled(checks()[finding.check].expected, finding)
+
+
+def observed_sentence(finding: Finding) -> str:
+    """Return what the gateway did instead, or what it chose, as one sentence."""
+    return _filled(checks()[finding.check].observed, finding)
+
+
+def _filled(template: str, finding: Finding) -> str:
+    return _WORDS.vformat(template, (), {**finding.expected, **finding.observed, **_path(finding)})
+
+
+def _path(finding: Finding) -> dict[str, str]:
+    return {"path": finding.path} if finding.path else {}
+
+
+class _Words(Formatter):
+    """Puts values into words; the part after the colon says which."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        match format_spec:
+            case "q":
+                return f"“{_short(str(value))}”"
+            case "s":
+                return seconds(value)
+            case "json":
+                return _short(json.dumps(value, ensure_ascii=False))
+            case "list":
+                return listed(value)
+            case "The":
+                return f"The {value}"
+            case "position":
+                return "" if value is None else f", which stops being JSON at character {value}"
+            case "of":
+                return f", of “{value}”" if value else ""
+            case _:
+                return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    match value:
+        case {"how": str(how)}:
+            return _ending(how, value)
+        case {"problem": str(problem)}:
+            return _refusal(problem, value)
+        case dict():
+            return "; ".join(f"{what}: {_outcome(outcome)}" for what, outcome in value.items())
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value)
+
+
+def _outcome(outcome: Any) -> str:
+    return _plain(outcome)
+
+
+def _ending(how: str, ending: Mapping[str, Any]) -> str:
+    """Say what became of a connection, with the gateway as the one who acts."""
+    who, after = ending["connection"], ending.get("after")
+    when = "" if after is None else f" after {seconds(after)}"
+    reason = f", with the reason “{_short(ending['reason'])}”" if ending.get("reason") else ""
+    match how:
+        case "open":
+            return f"left the {who} open{'' if after is None else f' for {seconds(after)}'}"
+        case "close-frame":
+            code = ending.get("code")
+            code = "a close frame without a code" if code is None else f"close {code}"
+            return f"closed the {who} with {code}{when}{reason}"
+        case "tcp-eof":
+            return f"ended the TCP connection of the {who} without a close frame{when}"
+        case "tcp-reset":
+            return f"reset the TCP connection of the {who}{when}"
+        case _:
+            return f"sent the {who} bytes that break RFC 6455{when}"
+
+
+def _refusal(problem: str, refusal: Mapping[str, Any]) -> str:
+    """Say what became of a handshake, with the gateway as the one who acts."""
+    status = refusal.get("status")
+    if status is not None and status != 101:
+        body = f" (“{_short(refusal['body'])}”)" if refusal.get("body") else ""
+        return f"answered the handshake with HTTP {status}{body}"
+    return f"did not complete the handshake: {problem}"
+
+
+def seconds(value: float) -> str:
+    """Return a time in seconds with its unit, as exactly as a reader needs it."""
+    return f"{value * 1000:.0f} ms" if 0 < abs(value) < 0.1 else f"{value:.3g} s"
+
+
+def listed(values: Iterable[Any]) -> str:
+    """Return *values* in quotes, with commas."""
+    return ", ".join(f"“{_short(str(value))}”" for value in values) or "nothing"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
+
+
+_WORDS: Final = _Words()
