@@ -35,7 +35,7 @@ from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.run.trial import Inconclusive, Trial
 from plexwire_conformance.scripts.exploring import report
 from plexwire_conformance.scripts.properties import BadToken, Property, Script, read_token
-from plexwire_conformance.target.description import Aim
+from plexwire_conformance.target.description import TargetDescription
 from plexwire_conformance.target.target import BadTarget, Target
 
 #: Times that a script is played, at once: one that breaks something only now and then is not fixed.
@@ -259,7 +259,7 @@ _SAID: Final = {
     help="Where; without it, on the reference gateway itself.",
 )
 @target_options
-def replay(what: str, place: str | None, aim: Aim) -> None:
+def replay(what: str, place: str | None, description: TargetDescription) -> None:
     """Play again what failed: the script in a TOKEN, the failed cases of a stored run, or one CASE.
 
     A TOKEN is what a finding shows behind "replay"; FILE is what plexwire conform --report wrote. Any gateway will do,
@@ -278,7 +278,7 @@ def replay(what: str, place: str | None, aim: Aim) -> None:
                 3 nothing failed there, and nothing was testable
     """
     try:
-        target = make_target(place, aim)
+        target = make_target(place, description)
         items = items_of(what)
         if not items:
             _nothing(what)
