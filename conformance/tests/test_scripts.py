@@ -225,7 +225,7 @@ def test_search_finds_a_leak_between_two_sources() -> None:
 
 @pytest.mark.parametrize("property_", PROPERTIES.values(), ids=list(PROPERTIES))
 def test_search_finds_nothing_on_the_reference_gateway(property_: Property) -> None:
-    assert explored(Relay, property_, "stock", 60) == []
+    assert explored(Relay, property_, "reference", 60) == []
 
 
 class _BeginningAnew(DeviceConversation):

@@ -23,7 +23,7 @@ from plexwire_conformance.commands.options import (
     INTERRUPTED,
     NOTHING,
     fail,
-    given_or_stock,
+    given_or_reference,
     make_settings,
     run_trio,
     target_options,
@@ -236,7 +236,7 @@ async def _run(
 ) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(heed_interrupt, reports, nursery.cancel_scope)
-        async with given_or_stock(target) as given:
+        async with given_or_reference(target) as given:
             await Runner(given, settings).run(cases, reports.listen)
         nursery.cancel_scope.cancel()
 

@@ -178,7 +178,7 @@ def _own_hypothesis_home() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def given_or_stock(target: Target | None) -> AsyncGenerator[Target]:
+async def given_or_reference(target: Target | None) -> AsyncGenerator[Target]:
     """Have *target*, or the reference gateway on a loopback port while the context lasts.
 
     Raises:
@@ -188,11 +188,11 @@ async def given_or_stock(target: Target | None) -> AsyncGenerator[Target]:
         yield target
         return
     try:
-        from plexwire_conformance.target.reference_gateway import stock_gateway
+        from plexwire_conformance.target.reference_gateway import reference_gateway
     except ModuleNotFoundError as error:
         raise CouldNotJudge(
             f"without a URL the reference gateway is judged, and that needs {error.name}: "
             "pip install 'plexwire[server]'"
         ) from None
-    async with stock_gateway() as stock:
-        yield stock
+    async with reference_gateway() as reference:
+        yield reference

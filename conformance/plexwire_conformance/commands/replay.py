@@ -18,7 +18,7 @@ from plexwire_conformance.commands.options import (
     INTERRUPTED,
     NOTHING,
     fail,
-    given_or_stock,
+    given_or_reference,
     make_settings,
     make_target,
     run_trio,
@@ -301,7 +301,7 @@ def _nothing(what: str) -> None:
 
 
 async def _run(target: Target | None, items: Sequence[Item], settings: Settings) -> list[Outcome]:
-    async with given_or_stock(target) as given:
+    async with given_or_reference(target) as given:
         return await replay_items(given, items, settings)
 
 

@@ -19,7 +19,7 @@ from plexwire_server import Gateway, KeyStore
 #: A thread can't think while virtual time stands still for it.
 PLAIN = [case for case in CASES.values() if not case.scripted]
 
-SETTINGS = Settings(nonce="stock", unix_ms=1_750_000_000_000)
+SETTINGS = Settings(nonce="reference", unix_ms=1_750_000_000_000)
 
 
 @define(eq=False)
