@@ -32,7 +32,7 @@ from plexwire_conformance.run.runner import (
     RunFinished,
     RunStarted,
 )
-from plexwire_conformance.run.tolerances import Patience
+from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.target.target import Endpoint, Keys, Target
 from plexwire_spec import Level, Party, clauses
 
@@ -112,7 +112,7 @@ TARGET = Target(viewers=ENDPOINT, devices=ENDPOINT, keys=Keys(api_key=KEY))
 def told(outcome: list[CaseResult]) -> list[RunEvent]:
     cases = tuple(CASES.get(result.case, CONTROL) for result in outcome)
     return [
-        RunStarted(target=TARGET, patience=Patience(), cases=cases, unix_ms=1_750_000_000_000),
+        RunStarted(target=TARGET, tolerances=Tolerances(), cases=cases, unix_ms=1_750_000_000_000),
         *(CaseFinished(result=result) for result in outcome),
         RunFinished(results=tuple(outcome), seconds=12.5),
     ]

@@ -361,7 +361,7 @@ async def test_control_finds_no_websocket_and_everything_else_is_untestable(
     assert run.dialled.total == 1 + ANCHOR
     started = run.events[0]
     assert isinstance(started, RunStarted)
-    assert started.patience.round_trip >= 0
+    assert started.tolerances.round_trip >= 0
 
 
 @pytest.mark.parametrize("fault", ["init.twice", "init.by-source", "init.cameras-as-objects"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from plexwire_conformance.faults._parts import watchers
 from plexwire_conformance.faults._wire import CLOSE, ClientFrame, FrameWire
 from plexwire_conformance.run.findings import Finding
-from plexwire_conformance.run.tolerances import Patience
+from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.run.trial import Inconclusive, Trial
 from plexwire_conformance.scripts import (
     PROPERTIES,
@@ -182,7 +182,7 @@ def in_virtual_time(
             trial = Trial(
                 case_id="scripts",
                 target=target,
-                patience=Patience(),
+                tolerances=Tolerances(),
                 nonce=nonce,
                 online="plexwire-online",
                 nursery=nursery,

@@ -38,7 +38,7 @@ from plexwire_trio import Connection
 S = TypeVar("S", bound=Session)
 
 #: Seconds that things get which take no time where the gateway is sound.
-PATIENCE_S: Final = 5.0
+DEFAULT_TIMEOUT_S: Final = 5.0
 
 #: The codes that a gateway spells out in an `error`, before it closes.
 _SPELLED: Final = {
@@ -128,7 +128,7 @@ class Line(Generic[S]):
         if self.close is None and self._session is not None and self._connection is not None:
             self._session.close(now=trio.current_time())
             self._connection.flush_soon()
-            await self.until(lambda: False, PATIENCE_S)
+            await self.until(lambda: False, DEFAULT_TIMEOUT_S)
 
     async def _play(
         self, endpoint: Endpoint, target: str, *, task_status: trio.TaskStatus[None]

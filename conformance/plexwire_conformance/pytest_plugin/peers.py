@@ -12,7 +12,7 @@ import pytest
 from attrs import define, field
 
 from plexwire_client import jpeg_size
-from plexwire_conformance.pytest_plugin.conversation import PATIENCE_S, Line
+from plexwire_conformance.pytest_plugin.conversation import DEFAULT_TIMEOUT_S, Line
 from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
 from plexwire_conformance.run.case import Need
 from plexwire_conformance.target.target import Target
@@ -51,7 +51,7 @@ class _Peer(Generic[S]):
         """The code that the conversation was closed with, 1006 if without any; None while it goes on."""
         return None if self._line.close is None else int(self._line.close.code)
 
-    def wait_closed(self, timeout: float = PATIENCE_S) -> int:
+    def wait_closed(self, timeout: float = DEFAULT_TIMEOUT_S) -> int:
         """Wait until the conversation is over, for *timeout* seconds at most, and return `close_code`.
 
         Raises:
@@ -122,7 +122,7 @@ class Viewer(_Peer[ViewerSession]):
     init: Init
 
     def next_frame(
-        self, timeout: float = PATIENCE_S, *, camera_id: str | None = None
+        self, timeout: float = DEFAULT_TIMEOUT_S, *, camera_id: str | None = None
     ) -> VideoFrame:
         """Return the next frame, of *camera_id* where that is given, waiting for *timeout* seconds at most.
 

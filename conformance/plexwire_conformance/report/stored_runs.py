@@ -13,7 +13,7 @@ from plexwire_conformance.report.ndjson import FORMAT, KIND
 from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.summary import Summary
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
-from plexwire_conformance.run.tolerances import Patience
+from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_spec import clauses
 
 _FORMATS: Final = (FORMAT,)
@@ -89,7 +89,7 @@ def _about(line: Line) -> About:
         url=line.text("url"),
         device_url=line.text("device_url"),
         began=began,
-        patience=evolve(Patience(), round_trip=line.number("round_trip_ms") / 1000),
+        tolerances=evolve(Tolerances(), round_trip=line.number("round_trip_ms") / 1000),
         cases=line.texts("cases"),
         version=line.text("plexwire"),
     )

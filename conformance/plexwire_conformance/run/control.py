@@ -29,7 +29,7 @@ async def _control(trial: Trial) -> None:
             _judge_handshake(trial, error)
             return
         await viewer.authenticate(trial.target.keys.api_key)
-        await viewer.await_init(trial.patience.at_once)
+        await viewer.await_init(trial.tolerances.immediate)
         ending = viewer.peer.ending
         if ending is None:
             continue

@@ -17,7 +17,7 @@ from plexwire_conformance.run.findings import CaseResult, Finding, Verdict, wors
 from plexwire_conformance.run.known_failures import Reckoning
 from plexwire_conformance.run.latency import Pulse
 from plexwire_conformance.run.online_camera import keep_anchor, keep_time
-from plexwire_conformance.run.tolerances import Patience
+from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.run.trial import Inconclusive, Trial
 from plexwire_conformance.target.target import Camera, Target
 from plexwire_conformance.wire.peer import HandshakeFailed
@@ -28,7 +28,7 @@ class RunStarted:
     """The control is done and the cases begin; the run began at `unix_ms`, in Unix milliseconds."""
 
     target: Target
-    patience: Patience
+    tolerances: Tolerances
     cases: tuple[Case, ...]
     unix_ms: int
 
@@ -84,7 +84,7 @@ class Runner:
 
     target: Target
     settings: Settings
-    patience: Patience = field(factory=Patience)
+    tolerances: Tolerances = field(factory=Tolerances)
     _began: float = field(init=False)
     _pulse: Pulse = field(init=False)
     #: The camera that is online while the run lasts.
@@ -144,7 +144,7 @@ class Runner:
         listen(
             RunStarted(
                 target=self.target,
-                patience=self.patience,
+                tolerances=self.tolerances,
                 cases=(CONTROL, *cases),
                 unix_ms=self.settings.unix_ms,
             )
@@ -194,7 +194,7 @@ class Runner:
         could_not: BaseException | None = None
         trial: Trial | None = None
         verdict = Verdict.PASS
-        far = _ROUND_TRIPS * self.patience.round_trip
+        far = _ROUND_TRIPS * self.tolerances.round_trip
         limit = case.takes + self.settings.case_budget + far
         with trio.move_on_after(limit) as scope:
             try:
@@ -219,8 +219,8 @@ class Runner:
             reason, verdict = f"it did not end within {limit:g} s", Verdict.ERROR
         findings = () if trial is None else trial.all_findings()
         if trial is not None and case is CONTROL:
-            self.patience = evolve(self.patience, round_trip=trial.slowest_handshake)
-            self._pulse.usual = self.patience.round_trip
+            self.tolerances = evolve(self.tolerances, round_trip=trial.slowest_handshake)
+            self._pulse.usual = self.tolerances.round_trip
         result = CaseResult(
             case=case.id,
             title=case.title,
@@ -247,7 +247,7 @@ class Runner:
         return Trial(
             case_id=case_id,
             target=self.target,
-            patience=self.patience,
+            tolerances=self.tolerances,
             nonce=self.settings.nonce,
             online=self._online.source_id,
             online_camera=self._online.camera_id,

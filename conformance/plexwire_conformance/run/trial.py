@@ -13,7 +13,7 @@ from plexwire_conformance.recording.recorder import Conversation, Entry, Recorde
 from plexwire_conformance.recording.transcript import Transcript
 from plexwire_conformance.run.findings import Finding
 from plexwire_conformance.run.monitor import monitor
-from plexwire_conformance.run.tolerances import Patience
+from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.target.dialling import dial, upgrade
 from plexwire_conformance.target.target import Camera, Endpoint, Target
 from plexwire_conformance.wire.peer import Closing, Ending, Peer
@@ -40,7 +40,7 @@ class Trial:
 
     case_id: str
     target: Target
-    patience: Patience
+    tolerances: Tolerances
     nonce: str
     #: A source that is online while the run lasts: our own, where devices can connect at all, or one that runs anyway.
     online: str
@@ -63,7 +63,9 @@ class Trial:
     _named: set[str] = field(factory=set[str], init=False)
 
     @asynccontextmanager
-    async def branch(self, *, connections: int, haste: float = 1.0) -> AsyncGenerator["Trial"]:
+    async def branch(
+        self, *, connections: int, wait_factor: float = 1.0
+    ) -> AsyncGenerator["Trial"]:
         """Open a trial of its own for one of many scripts: its own sources, peers and findings, all closed at its end."""
         self._branches += 1
         number = self._branches
@@ -71,7 +73,7 @@ class Trial:
             own = Trial(
                 case_id=self.case_id,
                 target=self.target,
-                patience=evolve(self.patience, haste=haste),
+                tolerances=evolve(self.tolerances, wait_factor=wait_factor),
                 nonce=f"{self.nonce}-{number}",
                 online=self.online,
                 online_camera=self.online_camera,
@@ -137,7 +139,7 @@ class Trial:
         """
         name = self._unique(name)
         await self._make_room()
-        within = self.patience.handshake
+        within = self.tolerances.handshake
         stream = await dial(endpoint, narrow=narrow, within=within)
         recorder = Recorder(name, self.target.keys.secrets)
         peer = Peer(stream, recorder, self._clock, self.slack)
@@ -229,7 +231,7 @@ class Trial:
         """
         viewer = await self.connect_viewer(source_id, cameras, timeout=timeout, **more)
         await viewer.authenticate(self.target.keys.api_key if api_key is None else api_key)
-        if await viewer.await_init(self.patience.at_once) is None:
+        if await viewer.await_init(self.tolerances.immediate) is None:
             raise Inconclusive(f"{viewer.peer.name} got no init ({self.fate(viewer.peer)})")
         return viewer
 
@@ -244,7 +246,7 @@ class Trial:
         device = await self.connect_device(source_id, **options)
         key = self.target.publishing if api_key is None else api_key
         await device.authenticate(key, **(more or {}))
-        answer = await device.await_answer(self.patience.answer)
+        answer = await device.await_answer(self.tolerances.answer)
         if answer is None or answer.type != "authenticated":
             raise Inconclusive(f"{device.peer.name} was not authenticated")
         return device
@@ -271,7 +273,7 @@ class Trial:
         """Wait until the gateway has read what *who* has sent; whether it said so."""
         # What is answered behind the frames was read behind them.
         await who.peer.ping(b"read?")
-        pong = await who.peer.until(pong_with(b"read?"), self.patience.at_once)
+        pong = await who.peer.until(pong_with(b"read?"), self.tolerances.immediate)
         return pong is not None
 
     async def open_stream(
@@ -306,7 +308,7 @@ class Trial:
         """Publish until *viewer* sees a frame of *camera*; None if it saw none of *tries*."""
         for _ in range(tries):
             sent = await device.publish(camera)
-            if await viewer.sees(sent, self.patience.frame) is not None:
+            if await viewer.sees(sent, self.tolerances.frame) is not None:
                 return sent
             if viewer.peer.ending is not None or device.peer.ending is not None:
                 return None
@@ -318,7 +320,7 @@ class Trial:
 
     async def fate_later(self, peer: Peer) -> str:
         """How *peer* stands once what was on its way has arrived, for people."""
-        await peer.until_ended(self.patience.silence)
+        await peer.until_ended(self.tolerances.silence)
         return self.fate(peer)
 
     # ── findings ─────────────────────────────────────────────────────────────────────────────
@@ -418,7 +420,7 @@ class Trial:
         The closing is judged apart from the code: the right one, a wrong one, TCP dropped without a close frame
         [PW-CLOSE-1], or not closed at all.
         """
-        limit = self.patience.at_once if within is None else within
+        limit = self.tolerances.immediate if within is None else within
         ending = await peer.until_ended(limit)
         expected = f"close {code}: {why}"
         match ending.how:

@@ -93,9 +93,9 @@ async def _play(trial: Trial, script: Script) -> None:
             trial.find("PW-ADDR-10", f"{asks} is an address", error.problem)
         return
     await viewer.authenticate(trial.target.keys.api_key)
-    if await viewer.await_init(trial.patience.at_once) is None:
+    if await viewer.await_init(trial.tolerances.immediate) is None:
         raise Inconclusive("no init")
-    tries = 1 if trial.patience.haste < 1 else 3
+    tries = 1 if trial.tolerances.wait_factor < 1 else 3
     await device.publish("a camera that nobody asked for")
     for camera in wanted:
         if await trial.see(viewer, device, camera, tries) is None:

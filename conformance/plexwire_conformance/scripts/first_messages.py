@@ -158,12 +158,12 @@ async def _play(trial: Trial, script: Script) -> None:
         raise Inconclusive(error.problem) from None
     await viewer.peer.send_raw(b"".join(_frames(text, draft)), f"an auth: {text[:100]}")
     if wanted == "refuse" and clause is not None:
-        ending = await viewer.peer.until_ended(trial.patience.at_once)
+        ending = await viewer.peer.until_ended(trial.tolerances.immediate)
         if ending.how is Closing.CLOSE_FRAME and ending.code in (4001, 1007):
             return
         trial.find(clause, "close 4001", str(ending))
     else:
-        init = await viewer.await_init(trial.patience.at_once)
+        init = await viewer.await_init(trial.tolerances.immediate)
         if wanted == "accept" and init is None:
             split = len(draft.cuts) > 0 or len(draft.between) > 0
             blamed = "PW-CONN-2" if split and clause == "PW-AUTH-2" else clause or "PW-AUTH-2"

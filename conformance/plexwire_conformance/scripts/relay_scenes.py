@@ -198,7 +198,7 @@ class _Scene:
                 raise
             return
         await viewer.authenticate(self.trial.target.keys.api_key)
-        if await viewer.await_init(self.trial.patience.at_once) is not None:
+        if await viewer.await_init(self.trial.tolerances.immediate) is not None:
             self.viewers[number] = viewer
             if device_number in self.left:
                 # A gateway that has not noticed yet may close it when it does.
@@ -237,7 +237,7 @@ class _Scene:
         else:
             await peer.close()
             peer.resume()
-            await peer.until_ended(self.trial.patience.at_once)
+            await peer.until_ended(self.trial.tolerances.immediate)
 
     async def probe(self) -> None:
         """See that every viewer that is left gets a frame of each of its cameras."""
@@ -260,7 +260,7 @@ class _Scene:
                 actual = f"{viewer.peer.name}: {viewer.peer.ending}"
                 self.trial.find("PW-FRAME-9", "a viewer that stays is not closed", actual)
             return True
-        tries = 1 if self.trial.patience.haste < 1 else 3
+        tries = 1 if self.trial.tolerances.wait_factor < 1 else 3
         for camera in viewer.cameras:
             device = await self._device_of(viewer)
             if await self.trial.see(viewer, device, camera, tries) is None:

@@ -35,7 +35,7 @@ async def _open(
         trial.find(clause, f"{asks} is an address", error.problem)
         raise
     await viewer.authenticate(trial.target.keys.api_key)
-    await viewer.await_init(trial.patience.at_once)
+    await viewer.await_init(trial.tolerances.immediate)
     return viewer
 
 
@@ -110,7 +110,7 @@ async def addr_empty_camera(trial: Trial) -> None:
         trial.chose("PW-ADDR-8", f"refused: {error.problem}")
         return
     await viewer.authenticate(trial.target.keys.api_key)
-    await viewer.await_init(trial.patience.at_once)
+    await viewer.await_init(trial.tolerances.immediate)
     empty = await trial.see(viewer, device, "", tries=1) is not None
     default = await trial.see(viewer, device, "default", tries=1) is not None
     said = [name for name, seen in (("the empty id", empty), ("`default`", default)) if seen]
@@ -130,7 +130,7 @@ async def addr_doubled_camera(trial: Trial) -> None:
         trial.chose("PW-ADDR-9", f"refused: {error.problem}")
         return
     await viewer.authenticate(trial.target.keys.api_key)
-    await viewer.await_init(trial.patience.at_once)
+    await viewer.await_init(trial.tolerances.immediate)
     seen = await trial.see(viewer, device) is not None
     await trial.see(viewer, device)
     trial.chose("PW-ADDR-9", "it selects its camera once" if seen else "it selects nothing")
@@ -145,7 +145,7 @@ async def addr_bad_source(trial: Trial) -> None:
         try:
             viewer = await trial.connect_viewer(source)
             await viewer.authenticate(trial.target.keys.api_key)
-            accepted = await viewer.await_init(trial.patience.at_once) is not None
+            accepted = await viewer.await_init(trial.tolerances.immediate) is not None
             said.append(f"{what}: {'accepted' if accepted else trial.fate(viewer.peer)}")
             await viewer.peer.close()
         except HandshakeFailed as error:

@@ -39,7 +39,7 @@ async def auth_in_time(trial: Trial) -> None:
     """A viewer that authenticates at once is accepted."""
     viewer = await trial.connect_viewer(trial.online)
     await viewer.authenticate(trial.target.keys.api_key)
-    accepted = await viewer.await_init(trial.patience.at_once) is not None
+    accepted = await viewer.await_init(trial.tolerances.immediate) is not None
     if viewer.peer.ending is not None:
         trial.find("PW-AUTH-2", "a valid auth is accepted", trial.fate(viewer.peer))
     elif not accepted:
@@ -53,7 +53,7 @@ async def auth_pipelined(trial: Trial) -> None:
     viewer = await trial.connect_viewer(
         trial.online, behind=pipelined_auth(trial.target.keys.api_key)
     )
-    if await viewer.await_init(trial.patience.at_once) is None:
+    if await viewer.await_init(trial.tolerances.immediate) is None:
         actual = f"no init ({trial.fate(viewer.peer)})"
         trial.find("PW-AUTH-2", "init for an auth sent right behind the handshake", actual)
 
@@ -70,7 +70,7 @@ async def auth_json_spelling(trial: Trial) -> None:
     ):
         viewer = await trial.connect_viewer(trial.online)
         await viewer.peer.send(text)
-        if await viewer.await_init(trial.patience.at_once) is None:
+        if await viewer.await_init(trial.tolerances.immediate) is None:
             trial.find("PW-AUTH-2", f"init for an auth with {what}", trial.fate(viewer.peer))
         await viewer.peer.close()
 
@@ -152,7 +152,7 @@ async def auth_no_api_access(trial: Trial) -> None:
     await viewer.authenticate(trial.target.keys.no_access_key)
     why = "the plan has no API access"
     # Other refusals are due at once; for this one no source says how soon.
-    within = trial.patience.answer
+    within = trial.tolerances.answer
     await trial.expect_close(viewer.peer, NO_API_ACCESS, "PW-AUTH-9", why=why, within=within)
 
 
@@ -163,7 +163,7 @@ async def auth_nothing_before(trial: Trial) -> None:
     waiting = await trial.connect_viewer(trial.source(), name="viewer without auth")
     for _ in range(3):
         await trial.must_see(watching, device)
-    entry = await waiting.peer.next(trial.patience.silence)
+    entry = await waiting.peer.next(trial.tolerances.silence)
     if entry is not None:
         actual = f"a {entry.kind}: {entry.text[:60]}"
         trial.find("PW-AUTH-10", "nothing before the auth", actual)
@@ -176,7 +176,7 @@ async def auth_extra_members(trial: Trial) -> None:
     viewer = await trial.connect_viewer(trial.online)
     text = auth_text(trial.target.keys.api_key, client="plexwire", nested={"a": [1, None]})
     await viewer.peer.send(text)
-    if await viewer.await_init(trial.patience.at_once) is None:
+    if await viewer.await_init(trial.tolerances.immediate) is None:
         trial.find("PW-AUTH-11", "unknown members are ignored", trial.fate(viewer.peer))
 
 
@@ -198,7 +198,7 @@ async def _choice(trial: Trial, payload: str | bytes, clause: str) -> None:
     await _still_serves(trial)
     viewer = await trial.connect_viewer(trial.online)
     await viewer.peer.send(payload)
-    accepted = await viewer.await_init(trial.patience.at_once) is not None
+    accepted = await viewer.await_init(trial.tolerances.immediate) is not None
     trial.chose(clause, "accepted" if accepted else f"refused: {trial.fate(viewer.peer)}")
 
 
@@ -216,8 +216,8 @@ async def auth_speaking_afterwards(trial: Trial) -> None:
         viewer = await trial.open_viewer(trial.online)
         await viewer.peer.send(payload)
         await viewer.peer.ping(b"still there?")
-        await viewer.peer.next(trial.patience.at_once)
-        ending = await viewer.peer.until_ended(trial.patience.silence)
+        await viewer.peer.next(trial.tolerances.immediate)
+        ending = await viewer.peer.until_ended(trial.tolerances.silence)
         ignored = ending.how is Closing.OPEN
         choices.append(f"{what}: {'ignored' if ignored else ending}")
     trial.chose("PW-AUTH-13", "; ".join(choices))

@@ -15,18 +15,18 @@ _UNAUTHORIZED = 4001
 
 async def _judge_deadline(trial: Trial, peer: Peer, *, also_early: bool = True) -> None:
     """Judge that *peer*, which never authenticates, is closed with 4001 when the deadline has passed."""
-    patience = trial.patience
-    latest = peer.upgraded_at + patience.auth_deadline + patience.late
-    why = f"no auth within {patience.auth_deadline:g} s"
+    tolerances = trial.tolerances
+    latest = peer.upgraded_at + tolerances.auth_deadline + tolerances.late
+    why = f"no auth within {tolerances.auth_deadline:g} s"
     ending = await trial.expect_close(
         peer, _UNAUTHORIZED, "PW-AUTH-3", why=why, within=latest - trial.now()
     )
     # The gateway can't have begun to count before we began to connect.
-    early = peer.opened_at + patience.auth_deadline - patience.early - ending.at
+    early = peer.opened_at + tolerances.auth_deadline - tolerances.early - ending.at
     if also_early and peer.ending is not None and early > 0:
-        expected = f"open until {patience.auth_deadline:g} s after connecting"
+        expected = f"open until {tolerances.auth_deadline:g} s after connecting"
         actual = f"{ending} after {ending.at - peer.opened_at:.2f} s"
-        trial.find("PW-AUTH-4", expected, actual, margin_s=early + patience.early)
+        trial.find("PW-AUTH-4", expected, actual, margin_s=early + tolerances.early)
 
 
 @case("auth.late", "PW-AUTH-2", "PW-AUTH-4", takes=9.0)
@@ -34,14 +34,14 @@ async def auth_late(trial: Trial) -> None:
     """A viewer that authenticates nine seconds after connecting is accepted."""
     await (await trial.open_viewer(trial.online)).peer.close()
     viewer = await trial.connect_viewer(trial.online)
-    late = AUTH_DEADLINE - 1.0 - 2 * trial.patience.round_trip
+    late = AUTH_DEADLINE - 1.0 - 2 * trial.tolerances.round_trip
     ending = await viewer.peer.until_ended(viewer.peer.opened_at + late - trial.now(), exactly=True)
     if viewer.peer.ending is not None:
         actual = f"{ending} after {ending.at - viewer.peer.opened_at:.2f} s"
         trial.find("PW-AUTH-4", "open for 10 s", actual)
         return
     await viewer.authenticate(trial.target.keys.api_key)
-    if await viewer.await_init(trial.patience.at_once) is None:
+    if await viewer.await_init(trial.tolerances.immediate) is None:
         trial.find("PW-AUTH-2", f"init for an auth after {late:.1f} s", trial.fate(viewer.peer))
 
 
@@ -59,7 +59,7 @@ async def auth_never_but_pings(trial: Trial) -> None:
     for number in range(3):
         payload = f"ping {number}".encode()
         await viewer.peer.ping(payload)
-        pong = await viewer.peer.until(pong_with(payload), trial.patience.at_once)
+        pong = await viewer.peer.until(pong_with(payload), trial.tolerances.immediate)
         if pong is None and viewer.peer.ending is None:
             trial.find("PW-CONN-1", f"a pong with {payload!r} before the auth", "none")
         await trio.sleep(max(0.0, viewer.peer.opened_at + 3 * (number + 1) - trial.now()))

@@ -10,7 +10,7 @@ from plexwire_conformance.wire.roles import auth_text, binary_frame
 
 async def _judge_ping(trial: Trial, peer: Peer, payload: bytes) -> None:
     await peer.ping(payload)
-    pong = await peer.until(lambda entry: entry.kind is Kind.PONG, trial.patience.at_once)
+    pong = await peer.until(lambda entry: entry.kind is Kind.PONG, trial.tolerances.immediate)
     if pong is None:
         trial.find("PW-CONN-1", f"a pong with {payload!r}", f"none ({trial.fate(peer)})")
     elif pong.text != payload.hex():
@@ -23,7 +23,7 @@ async def conn_ping(trial: Trial) -> None:
     viewer = await trial.connect_viewer(trial.online)
     await _judge_ping(trial, viewer.peer, b"before")
     await viewer.authenticate(trial.target.keys.api_key)
-    await viewer.await_init(trial.patience.at_once)
+    await viewer.await_init(trial.tolerances.immediate)
     await _judge_ping(trial, viewer.peer, b"after" * 25)
     await _judge_ping(trial, viewer.peer, b"")
 
@@ -47,7 +47,7 @@ async def conn_fragmented(trial: Trial) -> None:
     part = encode_frame(Opcode.CONTINUATION, data[5:12], fin=False)
     await viewer.peer.send_raw(part, "auth, part 2")
     await viewer.peer.send_raw(encode_frame(Opcode.CONTINUATION, data[12:]), "auth, part 3")
-    if await viewer.await_init(trial.patience.at_once) is None:
+    if await viewer.await_init(trial.tolerances.immediate) is None:
         trial.find("PW-CONN-2", "init for a fragmented auth", trial.fate(viewer.peer))
 
 
@@ -60,7 +60,7 @@ async def conn_fragmented_device(trial: Trial) -> None:
         data = binary_frame(sent, device.source_id)
         device.sent.append(sent)
         await device.peer.send(data, cuts=(1, 40, 2500, 2500))
-        if await viewer.sees(sent, trial.patience.frame) is not None:
+        if await viewer.sees(sent, trial.tolerances.frame) is not None:
             return
     actual = f"it did not come (device {trial.fate(device.peer)})"
     trial.find("PW-CONN-2", "a frame sent in five fragments is relayed", actual)
@@ -83,7 +83,7 @@ async def conn_close_answered_device(trial: Trial) -> None:
 
 
 async def _judge_answer(trial: Trial, peer: Peer) -> None:
-    ending = await peer.until_ended(trial.patience.at_once)
+    ending = await peer.until_ended(trial.tolerances.immediate)
     if ending.how is not Closing.CLOSE_FRAME:
         trial.find("PW-CONN-3", "a close frame in answer to ours", str(ending))
 
@@ -106,6 +106,6 @@ async def conn_not_utf8(trial: Trial) -> None:
     text = auth_text(trial.target.keys.api_key, note="").encode()
     wrong = encode_frame(Opcode.TEXT, text[:-2] + b'\xc3\x28"}')
     await viewer.peer.send_raw(wrong, "an auth with a note that is not UTF-8")
-    ending = await viewer.peer.until_ended(trial.patience.at_once)
+    ending = await viewer.peer.until_ended(trial.tolerances.immediate)
     if ending.how is not Closing.CLOSE_FRAME or ending.code not in (1007, 4001):
         trial.find("PW-CONN-5", "close 1007 or 4001", str(ending))

@@ -16,7 +16,7 @@ _PLAUSIBLE_MS = range(1_577_836_800_000, 4_102_444_800_000)
 
 async def _answer(trial: Trial, device: Device, key: str, **more: object) -> Entry | None:
     await device.authenticate(key, **more)
-    return await device.await_answer(trial.patience.answer)
+    return await device.await_answer(trial.tolerances.answer)
 
 
 @case("dev.authenticated", "PW-DEV-2", "PW-DEV-3", "PW-ADDR-6", needs=(Need.PUBLISHER,))
@@ -31,7 +31,7 @@ async def dev_authenticated(trial: Trial) -> None:
             trial.find("PW-ADDR-6", "a WebSocket at /ws/device", error.problem)
         raise
     await device.authenticate(trial.target.publishing)
-    entry = await device.await_answer(ANSWER_DEADLINE + trial.patience.late)
+    entry = await device.await_answer(ANSWER_DEADLINE + trial.tolerances.late)
     if entry is None or entry.type != "authenticated":
         actual = trial.fate(device.peer) if entry is None else f"{entry.type}: {entry.text[:80]}"
         if entry is not None and entry.type == "error" and not given:
@@ -76,9 +76,9 @@ async def dev_bad_key(trial: Trial) -> None:
         trial.find("PW-DEV-4", "a bad key is not authenticated", "authenticated")
         return
     sent = await intruder.publish("front")
-    if await viewer.sees(sent, trial.patience.silence) is not None:
+    if await viewer.sees(sent, trial.tolerances.silence) is not None:
         trial.find("PW-DEV-4", "its frames reach nobody", "a viewer got one")
-    ending = await intruder.peer.until_ended(trial.patience.at_once)
+    ending = await intruder.peer.until_ended(trial.tolerances.immediate)
     if entry is None or entry.type != "error":
         trial.find("PW-DEV-5", "an `error` message, then a close", f"no message, {ending}")
     else:
@@ -107,7 +107,7 @@ async def dev_bad_key_forms(trial: Trial) -> None:
     ):
         device = await trial.connect_device(source)
         await device.peer.send(payload)
-        entry = await device.await_answer(trial.patience.at_once)
+        entry = await device.await_answer(trial.tolerances.immediate)
         if entry is not None and entry.type == "authenticated":
             trial.find("PW-DEV-4", f"{what}: not authenticated", "authenticated")
         await device.peer.close()
@@ -176,7 +176,7 @@ async def dev_acks(trial: Trial) -> None:
     if (entry.body or {}).get("acks") is not True:
         return
     await device.peer.send(_TELEMETRY)
-    ack = await device.peer.until(lambda e: e.type == "telemetry_ack", trial.patience.at_once)
+    ack = await device.peer.until(lambda e: e.type == "telemetry_ack", trial.tolerances.immediate)
     if ack is None or (ack.body or {}).get("seq") != 7:
         actual = "none" if ack is None else ack.text
         trial.find("PW-DEV-8", "a telemetry_ack with seq 7", actual)
@@ -190,7 +190,7 @@ async def dev_second_connection(trial: Trial) -> None:
     entry = await _answer(trial, second, trial.target.publishing)
     accepted = entry is not None and entry.type == "authenticated"
     seen = accepted and await trial.see(viewer, second) is not None
-    first = await device.peer.until_ended(trial.patience.silence)
+    first = await device.peer.until_ended(trial.tolerances.silence)
     choice = "accepted and relayed" if seen else "accepted" if accepted else "refused"
     trial.chose("PW-DEV-10", f"the second is {choice}; the first: {first}")
 
@@ -199,7 +199,7 @@ async def dev_second_connection(trial: Trial) -> None:
 async def dev_silent(trial: Trial) -> None:
     """What becomes of a device that never authenticates."""
     device = await trial.connect_device(trial.source())
-    ending = await device.peer.until_ended(AUTH_DEADLINE + trial.patience.late)
+    ending = await device.peer.until_ended(AUTH_DEADLINE + trial.tolerances.late)
     after = ending.at - device.peer.opened_at
     told = any(entry.kind is Kind.TEXT for entry in device.peer.entries)
     message = ", after a message" if told else ""

@@ -17,7 +17,7 @@ async def _outcome(trial: Trial, source: str, cameras: tuple[str, ...], target: 
     except HandshakeFailed as error:
         return f"refused, {error.problem if error.answer is None else error.answer.status}"
     await viewer.authenticate(trial.target.keys.api_key)
-    accepted = await viewer.await_init(trial.patience.at_once) is not None
+    accepted = await viewer.await_init(trial.tolerances.immediate) is not None
     fate = trial.fate(viewer.peer)
     await viewer.peer.close()
     return "accepted" if accepted else fate
@@ -43,7 +43,7 @@ async def dialect_query_spelling(trial: Trial) -> None:
             said.append(f"{what}: refused")
             continue
         await viewer.authenticate(trial.target.keys.api_key)
-        await viewer.await_init(trial.patience.at_once)
+        await viewer.await_init(trial.tolerances.immediate)
         seen = await trial.see(viewer, device, camera, tries=1) is not None
         said.append(f"{what}: {'yes' if seen else 'no'}")
         await viewer.peer.close()
@@ -85,7 +85,7 @@ async def dialect_viewer_origin(trial: Trial) -> None:
         trial.chose("PW-ADDR-18", f"refused: {error.problem[:60]}")
         return
     await viewer.authenticate(trial.target.keys.api_key)
-    accepted = await viewer.await_init(trial.patience.at_once) is not None
+    accepted = await viewer.await_init(trial.tolerances.immediate) is not None
     trial.chose("PW-ADDR-18", "accepted" if accepted else trial.fate(viewer.peer))
 
 
@@ -108,7 +108,7 @@ async def dialect_cut_camera_id(trial: Trial) -> None:
     device.sent.append(sent)
     trial.excuse("PW-FRAME-2", "PW-FRAME-8", "PW-ISO-2")  # The judge can't read such an id either.
     await device.peer.send(header + sent.jpeg)
-    seen = await viewer.sees(sent, trial.patience.frame) is not None
+    seen = await viewer.sees(sent, trial.tolerances.frame) is not None
     fate = await trial.fate_later(device.peer)
     trial.chose("PW-BIN-6", "relayed without the last character" if seen else f"dropped ({fate})")
     if device.peer.ending is None:
@@ -123,7 +123,7 @@ async def dialect_number_spelling(trial: Trial) -> None:
     text = text_frame(sent, device.source_id).replace('"width": 640', '"width": 640.0')
     device.sent.append(sent)
     await device.peer.send(text)
-    seen = await viewer.sees(sent, trial.patience.frame) is not None
+    seen = await viewer.sees(sent, trial.tolerances.frame) is not None
     fate = await trial.fate_later(device.peer)
     trial.chose("PW-TXT-3", "relayed" if seen else f"dropped ({fate})")
 
@@ -159,7 +159,7 @@ async def dialect_deep_json(trial: Trial) -> None:
 
 
 async def _accepted(trial: Trial, viewer: Viewer) -> str:
-    accepted = await viewer.await_init(trial.patience.at_once) is not None
+    accepted = await viewer.await_init(trial.tolerances.immediate) is not None
     fate = trial.fate(viewer.peer)
     await viewer.peer.close()
     return "accepted" if accepted else fate
@@ -178,8 +178,8 @@ async def dialect_device_refusals(trial: Trial) -> None:
     ):
         device = await trial.connect_device(trial.source())
         await device.peer.send(json.dumps(members))
-        answer = await device.await_answer(trial.patience.at_once)
-        ending = await device.peer.until_ended(trial.patience.at_once)
+        answer = await device.await_answer(trial.tolerances.immediate)
+        ending = await device.peer.until_ended(trial.tolerances.immediate)
         said.append(f"{what}: {answer.type if answer is not None else 'no message'}, {ending}")
         await device.peer.close()
     trial.chose("PW-DEV-22", said[0])

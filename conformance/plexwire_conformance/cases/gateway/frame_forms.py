@@ -17,7 +17,7 @@ async def _text_seen(
 ) -> tuple[Sent, Entry | None]:
     for _ in range(tries):
         sent = await device.publish_text("front", **options)  # type: ignore[arg-type]
-        entry = await viewer.sees(sent, trial.patience.frame)
+        entry = await viewer.sees(sent, trial.tolerances.frame)
         if entry is not None or device.peer.ending is not None:
             break
     return sent, entry
@@ -53,7 +53,7 @@ async def media_zero_size(trial: Trial) -> None:
     device, viewer = await trial.open_stream(trial.source())
     for _ in range(3):
         sent = await device.publish("front", width=0, height=0)
-        if await viewer.sees(sent, trial.patience.frame) is not None:
+        if await viewer.sees(sent, trial.tolerances.frame) is not None:
             return
     trial.find("PW-BIN-3", "a frame of 0 x 0 is relayed", "none of three came")
 
@@ -66,14 +66,14 @@ async def media_foreign_source_field(trial: Trial) -> None:
     await trial.open_source(victim, name="device of the named source")
     other = await trial.open_viewer(victim, name="viewer of the named source")
     own = await trial.must_see(viewer, device)
-    if await other.peer.until(own.is_in, trial.patience.silence) is not None:
+    if await other.peer.until(own.is_in, trial.tolerances.silence) is not None:
         trial.inconclusive("frames reach viewers of other sources whatever they name")
     for _ in range(3):
         sent = await device.publish("front", source_field=victim)
-        came = await viewer.sees(sent, trial.patience.frame) is not None
+        came = await viewer.sees(sent, trial.tolerances.frame) is not None
         if came or device.peer.ending is not None:
             break
-    stray = await other.peer.until(sent.is_in, trial.patience.silence)
+    stray = await other.peer.until(sent.is_in, trial.tolerances.silence)
     if stray is not None:
         trial.find(
             "PW-BIN-2", "the frame stays with its device", "the named source's viewer got it"
@@ -114,7 +114,9 @@ async def media_thermal_nan(trial: Trial) -> None:
     trial.excuse("PW-FRAME-1")  # What comes out may be as little JSON as what went in.
     nan = {"video_type": "thermal", "temp_min": float("nan"), "temps": [1.0, float("nan")]}
     sent = await device.publish_text("front", extra=nan)
-    entry = await viewer.peer.until(lambda e: e.body is None or sent.is_in(e), trial.patience.frame)
+    entry = await viewer.peer.until(
+        lambda e: e.body is None or sent.is_in(e), trial.tolerances.frame
+    )
     if entry is not None and entry.body is None:
         trial.chose("PW-THERM-2", "relayed as it came, which is not JSON")
     elif entry is None:
@@ -133,7 +135,7 @@ async def media_largest_binary(trial: Trial) -> None:
     device, viewer = await trial.open_stream(trial.source())
     for _ in range(3):
         sent = await device.publish("front", size=_LARGEST_JPEG)
-        if await viewer.sees(sent, trial.patience.frame + 1) is not None:
+        if await viewer.sees(sent, trial.tolerances.frame + 1) is not None:
             return
         if device.peer.ending is not None:
             break
@@ -167,9 +169,9 @@ async def media_oversize(trial: Trial) -> None:
     sent = device.make("front", size=2 * _LIMIT)
     device.sent.append(sent)
     await device.peer.send(binary_frame(sent, device.source_id))
-    if await viewer.sees(sent, trial.patience.frame) is not None:
+    if await viewer.sees(sent, trial.tolerances.frame) is not None:
         trial.find("PW-LIM-3", f"nothing over {_LIMIT} bytes is relayed", "2 MiB were")
-    ending = await device.peer.until_ended(trial.patience.silence)
+    ending = await device.peer.until_ended(trial.tolerances.silence)
     trial.chose("PW-LIM-4", f"the device that exceeds the limit: {ending}")
     for harmed, by in ((watching, bystander),):
         if await trial.see(harmed, by) is None:

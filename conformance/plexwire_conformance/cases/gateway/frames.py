@@ -21,7 +21,7 @@ async def _paced(trial: Trial, viewer: Viewer, device: Device) -> tuple[int, int
     for _ in range(_PACED):
         sent = await device.publish("front", size=400)
         published.append(sent)
-        in_time += await viewer.sees(sent, trial.patience.frame) is not None
+        in_time += await viewer.sees(sent, trial.tolerances.frame) is not None
         if viewer.peer.ending is not None:
             break
     frames = viewer.frames()
@@ -52,7 +52,7 @@ async def frames_relayed(trial: Trial) -> None:
     if any(map(_is_unreadable, viewer.peer.entries)):
         trial.inconclusive("what came can't be read")
     if came:
-        actual = f"{in_time} came within {trial.patience.frame:.2g} s, {came} at all"
+        actual = f"{in_time} came within {trial.tolerances.frame:.2g} s, {came} at all"
         trial.find("PW-FRAME-9", f"at least {_WANTED} of {_PACED} frames as they arrive", actual)
     else:
         trial.find("PW-BIN-1", "binary frames are relayed", f"none of {_PACED} came")
@@ -65,7 +65,7 @@ async def frames_unaltered(trial: Trial) -> None:
     # Three sizes in a row need three different paddings of base64.
     for size in (300, 301, 302, 4096, 65_535, 65_536, 200_000):
         sent = await device.publish("front", size=size)
-        await viewer.sees(sent, trial.patience.frame)
+        await viewer.sees(sent, trial.tolerances.frame)
 
 
 @case("frames.metadata", "PW-FRAME-3", "PW-FRAME-4", needs=(Need.PUBLISHER,))
@@ -80,7 +80,7 @@ async def frames_metadata(trial: Trial) -> None:
         (480, 640, 1),
     ):
         sent = await device.publish("front", width=width, height=height, timestamp=timestamp)
-        await viewer.sees(sent, trial.patience.frame)
+        await viewer.sees(sent, trial.tolerances.frame)
 
 
 @case("frames.in-order", "PW-FRAME-5", "PW-FRAME-6", needs=(Need.PUBLISHER,))
@@ -98,9 +98,9 @@ async def frames_no_replay(trial: Trial) -> None:
     device, early = await trial.open_stream(trial.source())
     for _ in range(3):
         await trial.must_see(early, device)
-    await trio.sleep(trial.patience.silence)
+    await trio.sleep(trial.tolerances.silence)
     late = await trial.open_viewer(device.source_id, name="late viewer")
-    await late.peer.until(lambda entry: entry.type == "video_frame", trial.patience.silence)
+    await late.peer.until(lambda entry: entry.type == "video_frame", trial.tolerances.silence)
     await trial.must_see(late, device)
 
 
@@ -123,15 +123,15 @@ async def frames_goes_on(trial: Trial) -> None:
     vanishing = await trial.open_viewer(device.source_id, name="vanishing viewer")
     await trial.must_see(leaving, device)
     await leaving.peer.close()
-    await leaving.peer.until_ended(trial.patience.at_once)
+    await leaving.peer.until_ended(trial.tolerances.immediate)
     # Whatever a gateway does when somebody leaves, it has done by then.
-    await trio.sleep(trial.patience.silence)
+    await trio.sleep(trial.tolerances.silence)
     if await trial.see(staying, device) is None:
         actual = f"none ({trial.fate(staying.peer)})"
         trial.find("PW-FRAME-10", "frames after another viewer left", actual)
         return
     await vanishing.peer.vanish()
-    await trio.sleep(trial.patience.silence)
+    await trio.sleep(trial.tolerances.silence)
     if await trial.see(staying, device) is None:
         actual = f"none ({trial.fate(staying.peer)})"
         trial.find("PW-ROB-3", "frames after another viewer vanished", actual)

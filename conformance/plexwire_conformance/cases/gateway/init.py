@@ -16,16 +16,16 @@ async def init_at_once(trial: Trial) -> None:
     viewer = await trial.connect_viewer(trial.online)
     at = await viewer.authenticate(trial.target.keys.api_key)
     # Longer than at once: an init that comes late is a finding with a margin, none at all another.
-    init = await viewer.await_init(trial.patience.at_once + 3.0)
+    init = await viewer.await_init(trial.tolerances.immediate + 3.0)
     if init is None:
         if viewer.peer.ending is not None:
             trial.inconclusive(f"the auth was refused ({trial.fate(viewer.peer)})")
         trial.find("PW-INIT-1", "one init", "none")
         return
-    if (late := init.at - at - trial.patience.at_once - trial.slack(at)) > 0:
-        expected = f"init within {trial.patience.at_once:.2g} s of the auth"
+    if (late := init.at - at - trial.tolerances.immediate - trial.slack(at)) > 0:
+        expected = f"init within {trial.tolerances.immediate:.2g} s of the auth"
         trial.find("PW-INIT-2", expected, f"after {init.at - at:.2f} s", margin_s=late)
-    await viewer.peer.until(lambda entry: entry.type == "init", trial.patience.silence)
+    await viewer.peer.until(lambda entry: entry.type == "init", trial.tolerances.silence)
 
 
 @case("init.before-frames", "PW-INIT-1", "PW-INIT-3", needs=(Need.PUBLISHER,), connections=6)
@@ -43,10 +43,10 @@ async def init_before_frames(trial: Trial) -> None:
         for _ in range(4):
             viewer = await trial.connect_viewer(trial.source())
             await viewer.authenticate(trial.target.keys.api_key)
-            first = await viewer.peer.next(trial.patience.at_once)
+            first = await viewer.peer.next(trial.tolerances.immediate)
             if first is not None and first.type == "video_frame":
                 trial.find("PW-INIT-3", "init before any frame", "a video_frame first")
-            await viewer.peer.next(trial.patience.at_once)
+            await viewer.peer.next(trial.tolerances.immediate)
         nursery.cancel_scope.cancel()
     await watching.peer.close()
 
@@ -100,7 +100,7 @@ async def init_nothing_online(trial: Trial) -> None:
         trial.chose("PW-ADDR-12", f"an unseen source is refused: {error.problem}")
         return
     await viewer.authenticate(trial.target.keys.api_key)
-    init = await viewer.await_init(trial.patience.at_once)
+    init = await viewer.await_init(trial.tolerances.immediate)
     if init is None:
         trial.chose("PW-ADDR-12", f"an unseen source is refused: {trial.fate(viewer.peer)}")
         return
@@ -140,7 +140,7 @@ async def _listed_later(trial: Trial, source: str) -> tuple[str, ...]:
     except HandshakeFailed:
         return ()
     await later.authenticate(trial.target.keys.api_key)
-    await later.await_init(trial.patience.at_once)
+    await later.await_init(trial.tolerances.immediate)
     await later.peer.close()
     return later.listed(source)
 

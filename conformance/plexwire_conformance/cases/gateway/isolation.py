@@ -58,7 +58,7 @@ async def iso_organisations(trial: Trial) -> None:
     for _ in range(3):
         await trial.must_see(watching, device)
     if stranger is not None:
-        await stranger.next_frame(trial.patience.silence)
+        await stranger.next_frame(trial.tolerances.silence)
 
 
 async def _answer(trial: Trial, source: str, name: str) -> tuple[Viewer | None, str]:
@@ -68,7 +68,7 @@ async def _answer(trial: Trial, source: str, name: str) -> tuple[Viewer | None, 
     except HandshakeFailed as error:
         return None, error.problem if error.answer is None else f"HTTP {error.answer.status}"
     await viewer.authenticate(trial.target.keys.foreign_key)
-    init = await viewer.await_init(trial.patience.at_once)
+    init = await viewer.await_init(trial.tolerances.immediate)
     if init is None:
         return viewer, trial.fate(viewer.peer)
     named = source in str((init.body or {}).get("online_sources"))
@@ -100,4 +100,4 @@ async def iso_foreign_device(trial: Trial) -> None:
     for _ in range(3):
         await impostor.publish("front")
         await trial.must_see(watching, device)
-    await watching.peer.until(lambda entry: entry.type == "video_frame", trial.patience.silence)
+    await watching.peer.until(lambda entry: entry.type == "video_frame", trial.tolerances.silence)

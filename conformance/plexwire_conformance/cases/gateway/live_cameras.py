@@ -244,7 +244,7 @@ async def _strangers_frames(trial: Trial, stranger: Viewer | None, watching: Vie
     await _watch(trial, watching, enough=_FEW + len(watching.frames()))
     if stranger is None:
         return []
-    await stranger.next_frame(trial.patience.silence)
+    await stranger.next_frame(trial.tolerances.silence)
     return stranger.frames()
 
 

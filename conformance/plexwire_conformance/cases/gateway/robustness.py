@@ -83,7 +83,7 @@ async def rob_malformed_device_messages(trial: Trial) -> None:
     for what, payload in malformed.items():
         await rude.peer.send(payload)
         await rude.peer.ping(b"still there?")
-        await rude.peer.next(trial.patience.at_once)
+        await rude.peer.next(trial.tolerances.immediate)
         # A pong may overtake what becomes of the message.
         await rude.peer.until_ended(0.05)
         fates[what] = "dropped" if rude.peer.ending is None else str(rude.peer.ending)
@@ -91,7 +91,7 @@ async def rob_malformed_device_messages(trial: Trial) -> None:
             rude = await trial.open_device(source, name="rude device")
     await _unharmed(trial, "PW-ROB-1", "malformed device messages", device, bystander)
     # What becomes of its viewers once a device was thrown out is for the gateway to say.  [PW-FRAME-13]
-    await rude.peer.until_ended(trial.patience.silence)
+    await rude.peer.until_ended(trial.tolerances.silence)
     if rude.peer.ending is None and set(fates.values()) == {"dropped"}:
         await _unharmed(trial, "PW-ROB-1", "its device's malformed messages", rude, viewer)
     for clause, chosen in (
@@ -113,8 +113,8 @@ async def rob_rude_viewers(trial: Trial) -> None:
     device, bystander = await trial.open_stream(trial.source())
     polite = await trial.open_viewer(device.source_id, name="polite viewer")
     await polite.peer.close()
-    await polite.peer.until_ended(trial.patience.at_once)
-    await trio.sleep(trial.patience.silence)
+    await polite.peer.until_ended(trial.tolerances.immediate)
+    await trio.sleep(trial.tolerances.silence)
     await trial.must_see(bystander, device)
     key = trial.target.keys.api_key
     rudeness: dict[str, bytes] = {
@@ -135,12 +135,12 @@ async def rob_rude_viewers(trial: Trial) -> None:
             viewer = await trial.connect_viewer(device.source_id, name=f"rude viewer: {what}")
             if authenticated:
                 await viewer.peer.send(auth_text(key))
-                await viewer.await_init(trial.patience.at_once)
+                await viewer.await_init(trial.tolerances.immediate)
             await viewer.peer.send_raw(data, what)
             await viewer.peer.until_ended(0.05)
             # Vanishing is another case's business; who waits for more of a message may do so until the end.
             await viewer.peer.close()
-            await viewer.peer.until_ended(trial.patience.silence)
+            await viewer.peer.until_ended(trial.tolerances.silence)
     await _unharmed(trial, "PW-ROB-2", "rude viewers", device, bystander)
 
 

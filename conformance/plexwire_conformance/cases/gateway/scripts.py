@@ -2,7 +2,7 @@
 
 from plexwire_conformance.run.case import case
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.scripts import AT_ONCE, PROPERTIES, explore
+from plexwire_conformance.scripts import MOST_CONCURRENT, PROPERTIES, explore
 
 #: Seconds to look for a script that breaks something, and to shorten it.
 _LOOK_S, _SHRINK_S = 4.0, 6.0
@@ -20,7 +20,7 @@ def _register(property_id: str) -> None:
         *property_.clauses,
         needs=tuple(property_.needs),
         takes=_LOOK_S + _SHRINK_S,
-        connections=AT_ONCE * property_.connections,
+        connections=MOST_CONCURRENT * property_.connections,
         least=property_.connections,
         scripted=True,
     )(body)

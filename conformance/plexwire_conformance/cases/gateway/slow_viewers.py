@@ -67,7 +67,7 @@ async def _stall(
         )
         trial.find("PW-FLOW-1", "another viewer gets its frames all the while", actual)
         return None
-    # A gateway that loses its patience with a viewer shall have the time to.
+    # A gateway that gives up on a viewer shall have the time to.
     await trio.sleep(max(0.0, began + _SHORTEST_STALL - trial.now()))
     stalled.peer.resume()
     await _until_caught_up(trial, stalled, missed[-1])
@@ -91,10 +91,10 @@ async def _until_caught_up(trial: Trial, stalled: Viewer, newest: Sent) -> None:
     It must come before a fresher one is sent, which would take its place by right.
     """
     # A network that was at a standstill is slow to move.
-    patience = 2 * trial.patience.frame
-    arrived = await stalled.next_frame(patience)
+    within = 2 * trial.tolerances.frame
+    arrived = await stalled.next_frame(within)
     while arrived is not None and not newest.is_in(arrived):
-        arrived = await stalled.next_frame(patience)
+        arrived = await stalled.next_frame(within)
 
 
 async def _publish(
@@ -106,15 +106,15 @@ async def _publish(
     """
     published: list[Sent] = []
     lost, size, volume = 0, _FRAME_BYTES, 0
-    longest = _LONGEST_STALL + _TRIPS_ON_TOP * trial.patience.round_trip
+    longest = _LONGEST_STALL + _TRIPS_ON_TOP * trial.tolerances.round_trip
     longest *= 1.5 if enough > 2 * trial.target.viewers.holds else 1.0
-    with trio.move_on_after(longest + _TOO_MANY * trial.patience.frame):
+    with trio.move_on_after(longest + _TOO_MANY * trial.tolerances.frame):
         ends = trial.now() + longest
         while volume < enough and lost < _TOO_MANY and trial.now() < ends:
             sent = await device.publish("front", size=size)
             published.append(sent)
             volume += len(sent.jpeg)
-            seen = await watching.sees(sent, trial.patience.frame)
+            seen = await watching.sees(sent, trial.tolerances.frame)
             if seen is None:
                 lost += 1
             else:
@@ -124,7 +124,7 @@ async def _publish(
 
 def _next_size(trial: Trial, size: int, took: float, enough: int) -> int:
     """Return the bytes of the next frame, so that *enough* goes by in the time of a stall, if the link bears it with ease."""
-    if took > trial.patience.frame / 3:
+    if took > trial.tolerances.frame / 3:
         return _FRAME_BYTES
     wanted = int(enough * took / _LONGEST_STALL)
     return max(_FRAME_BYTES, min(wanted, 2 * size, _LARGEST_FRAME))

@@ -22,7 +22,7 @@ async def _judge_timeout(trial: Trial, seconds: int, *, device: bool = False) ->
     publisher = await trial.open_source(source) if device else None
     viewer = await trial.connect_viewer(source, timeout=seconds)
     asked_at = await viewer.authenticate(trial.target.keys.api_key)
-    init = await viewer.await_init(trial.patience.at_once)
+    init = await viewer.await_init(trial.tolerances.immediate)
     if init is None:
         trial.inconclusive(f"the viewer got no init ({trial.fate(viewer.peer)})")
     async with trio.open_nursery() as nursery:
@@ -30,7 +30,7 @@ async def _judge_timeout(trial: Trial, seconds: int, *, device: bool = False) ->
             nursery.start_soon(_keep_sending, publisher)
         # A gateway may count from the handshake, the auth or its init: early is judged from the first of them, late
         # from the last.
-        latest = init.at + seconds + trial.patience.late
+        latest = init.at + seconds + trial.tolerances.late
         ending = await trial.expect_close(
             viewer.peer,
             _TIMEOUT,
@@ -39,11 +39,11 @@ async def _judge_timeout(trial: Trial, seconds: int, *, device: bool = False) ->
             within=latest - trial.now(),
         )
         nursery.cancel_scope.cancel()
-    early = viewer.peer.opened_at + seconds - trial.patience.early - ending.at
+    early = viewer.peer.opened_at + seconds - trial.tolerances.early - ending.at
     if ending.how is not Closing.OPEN and early > 0:
         actual = f"{ending} {ending.at - asked_at:.2f} s after the auth"
         expected = f"open for {seconds} s"
-        trial.find("PW-TIME-2", expected, actual, margin_s=early + trial.patience.early)
+        trial.find("PW-TIME-2", expected, actual, margin_s=early + trial.tolerances.early)
 
 
 @case("time.closes", "PW-TIME-1", "PW-TIME-2", "PW-CLOSE-1", takes=2.0)
@@ -70,10 +70,10 @@ async def time_reconnect(trial: Trial) -> None:
     source = trial.source()
     device = await trial.open_source(source)
     # Long enough for a frame to come through before.
-    seconds = 2 + round(4 * trial.patience.round_trip)
+    seconds = 2 + round(4 * trial.tolerances.round_trip)
     viewer = await trial.open_viewer(source, timeout=seconds)
     await trial.must_see(viewer, device)
-    ending = await viewer.peer.until_ended(seconds + trial.patience.late)
+    ending = await viewer.peer.until_ended(seconds + trial.tolerances.late)
     if ending.code != _TIMEOUT:
         trial.inconclusive(f"timeout={seconds} ended with {ending}")
     expected = "init and frames on a new connection"
@@ -83,7 +83,7 @@ async def time_reconnect(trial: Trial) -> None:
         trial.find("PW-TIME-3", expected, error.problem)
         return
     await again.authenticate(trial.target.keys.api_key)
-    await again.await_init(trial.patience.at_once)
+    await again.await_init(trial.tolerances.immediate)
     if again.init is None or await trial.see(again, device) is None:
         actual = f"no frames ({trial.fate(again.peer)})"
         trial.find("PW-TIME-3", expected, actual)
@@ -95,7 +95,7 @@ async def time_counts_from(trial: Trial) -> None:
     viewer = await trial.connect_viewer(trial.online, timeout=3)
     await trio.sleep(1.5)
     asked_at = await viewer.authenticate(trial.target.keys.api_key)
-    ending = await viewer.peer.until_ended(3 + trial.patience.late)
+    ending = await viewer.peer.until_ended(3 + trial.tolerances.late)
     if ending.code != _TIMEOUT:
         trial.chose("PW-TIME-4", f"unclear: {ending}")
         return
@@ -116,8 +116,8 @@ async def time_odd_values(trial: Trial) -> None:
             said.append(f"{value or 'empty'}: refused, {status}")
             continue
         await viewer.authenticate(trial.target.keys.api_key)
-        await viewer.await_init(trial.patience.at_once)
-        ending = await viewer.peer.until_ended(trial.patience.silence)
+        await viewer.await_init(trial.tolerances.immediate)
+        ending = await viewer.peer.until_ended(trial.tolerances.silence)
         said.append(f"{value or 'empty'}: {ending}")
         await viewer.peer.close()
     trial.chose("PW-TIME-5", "; ".join(said))
