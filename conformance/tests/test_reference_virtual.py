@@ -46,14 +46,14 @@ class Meter:
 
 
 def judged(cases: list[Case]) -> tuple[RunFinished, Meter]:
-    """Judge the reference gateway; the meter counts what the cases open beside the anchor, and not the control."""
+    """Judge the reference gateway; the meter counts what the cases open beside the online camera, and not the control."""
     meter = Meter()
-    anchor = 0
+    online_camera = 0
 
     def listen(event: RunEvent) -> None:
-        nonlocal anchor
+        nonlocal online_camera
         if isinstance(event, CaseFinished) and event.result.case == "control":
-            anchor = meter.most = meter.open
+            online_camera = meter.most = meter.open
 
     async def main() -> RunFinished:
         store, given = KeyStore.throw_away()
@@ -63,8 +63,8 @@ def judged(cases: list[Case]) -> tuple[RunFinished, Meter]:
             return finished
 
     finished = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
-    assert anchor == 1
-    meter.most -= anchor
+    assert online_camera == 1
+    meter.most -= online_camera
     return finished, meter
 
 

@@ -43,8 +43,8 @@ Handler: TypeAlias = Callable[[trio.abc.HalfCloseableStream], Awaitable[None]]
 
 INIT = '{"type": "init", "online_sources": []}'
 KEYS = Keys(api_key="plx_0123456789abcdef")
-#: What every run opens besides its cases: the anchor, and the control's viewers one after the other.
-ANCHOR, CONTROL_VIEWERS = 1, 3
+#: What every run opens besides its cases: the online camera, and the control's viewers one after the other.
+ONLINE_CAMERA, CONTROL_VIEWERS = 1, 3
 
 # ── gateways of a few lines ──────────────────────────────────────────────────────────────────
 
@@ -358,7 +358,7 @@ async def test_control_finds_no_websocket_and_everything_else_is_untestable(
         assert run.results[name].verdict is Verdict.UNTESTABLE
         assert run.results[name].reason.startswith("the control failed: ")
     assert run.seconds < 11
-    assert run.dialled.total == 1 + ANCHOR
+    assert run.dialled.total == 1 + ONLINE_CAMERA
     started = run.events[0]
     assert isinstance(started, RunStarted)
     assert started.tolerances.round_trip >= 0
@@ -423,7 +423,7 @@ def opens(count: int, seconds: float) -> Callable[[Trial], Awaitable[None]]:
 @settings(deadline=None, max_examples=15)
 @given(
     st.lists(st.tuples(st.integers(1, 8), st.sampled_from((0.0, 0.5, 3.0)), st.booleans())),
-    st.integers(8 + ANCHOR, 12),
+    st.integers(8 + ONLINE_CAMERA, 12),
 )
 def test_runner_never_opens_more_than_it_may_and_runs_every_case(
     wanted: list[tuple[int, float, bool]], most: int
@@ -445,7 +445,9 @@ def test_runner_never_opens_more_than_it_may_and_runs_every_case(
     run = trio.run(partial(ran, cases, max_connections=most), clock=clock)
     assert run.dialled.most <= most
     assert list(run.results) == ["control", *(case.id for case in cases)]
-    assert run.dialled.total == ANCHOR + CONTROL_VIEWERS + sum(count for count, _, _ in wanted)
+    assert run.dialled.total == ONLINE_CAMERA + CONTROL_VIEWERS + sum(
+        count for count, _, _ in wanted
+    )
     for case, (_, _, fails) in zip(cases, wanted, strict=True):
         assert run.results[case.id].verdict is (Verdict.ERROR if fails else Verdict.PASS)
 
@@ -487,7 +489,7 @@ async def test_runner_starts_the_longest_cases_first_and_gives_results_in_the_or
 
     takes = {"test.a": 0.0, "test.b": 10.0, "test.c": 3.0, "test.d": 10.0, "test.e": 0.0}
     cases = [a_case(note, name, takes=seconds) for name, seconds in takes.items()]
-    run = await ran(cases, max_connections=1 + ANCHOR)
+    run = await ran(cases, max_connections=1 + ONLINE_CAMERA)
     assert started == ["test.b", "test.d", "test.c", "test.a", "test.e"]
     assert list(run.results) == ["control", *takes]
 

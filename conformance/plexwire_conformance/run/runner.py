@@ -15,8 +15,8 @@ from plexwire_conformance.run.case import Case, Need
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge, served
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict, worst
 from plexwire_conformance.run.known_failures import Reckoning
-from plexwire_conformance.run.latency import Pulse
-from plexwire_conformance.run.online_camera import keep_anchor, keep_time
+from plexwire_conformance.run.latency import Latency
+from plexwire_conformance.run.online_camera import keep_camera_online, measure_scheduling_delay
 from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.run.trial import Inconclusive, Trial
 from plexwire_conformance.target.target import Camera, Target
@@ -86,16 +86,16 @@ class Runner:
     settings: Settings
     tolerances: Tolerances = field(factory=Tolerances)
     _began: float = field(init=False)
-    _pulse: Pulse = field(init=False)
+    _latency: Latency = field(init=False)
     #: The camera that is online while the run lasts.
     _online: Camera = field(init=False)
     _stamps: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._began = trio.current_time()
-        self._pulse = Pulse(self.now)
-        anchored = f"{self.target.source_prefix}-{self.settings.nonce}-online"
-        self._online = self.target.watched or Camera(anchored, "front")
+        self._latency = Latency(self.now)
+        source_id = f"{self.target.source_prefix}-{self.settings.nonce}-online"
+        self._online = self.target.watched or Camera(source_id, "front")
 
     def now(self) -> float:
         """Seconds since the run began."""
@@ -104,7 +104,7 @@ class Runner:
     @property
     def _most(self) -> int:
         """How many connections all cases may have open at once."""
-        return self.settings.max_connections - 1  # the anchor has one
+        return self.settings.max_connections - 1  # the online camera has one
 
     def _share(self, case: Case) -> int:
         """How many of them *case* may have open: as many as it likes, where there are so many."""
@@ -124,14 +124,14 @@ class Runner:
         could_not: BaseException = CouldNotJudge("the run ended before its time")
         try:
             async with trio.open_nursery() as nursery:
-                anchor = self._trial("anchor", nursery, 1)
-                nursery.start_soon(keep_time, self._pulse)
-                await nursery.start(keep_anchor, anchor, self._pulse)
+                keeping = self._trial("online-camera", nursery, 1)
+                nursery.start_soon(measure_scheduling_delay, self._latency)
+                await nursery.start(keep_camera_online, keeping, self._latency)
                 try:
                     finished = await self._run(cases, listen)
                 finally:
                     with trio.CancelScope(shield=True):
-                        await anchor.close()
+                        await keeping.close()
         except* CouldNotJudge as group:
             could_not = _first(group)
         if finished is None:
@@ -158,7 +158,7 @@ class Runner:
         else:
             results = await self._run_all(cases, listen)
         finished = RunFinished(
-            results=(controlled, *results), seconds=self.now(), late=self._pulse.lost_time(0.0)
+            results=(controlled, *results), seconds=self.now(), late=self._latency.lost_time(0.0)
         )
         listen(finished)
         return finished
@@ -220,7 +220,7 @@ class Runner:
         findings = () if trial is None else trial.all_findings()
         if trial is not None and case is CONTROL:
             self.tolerances = evolve(self.tolerances, round_trip=trial.slowest_handshake)
-            self._pulse.usual = self.tolerances.round_trip
+            self._latency.usual = self.tolerances.round_trip
         result = CaseResult(
             case=case.id,
             title=case.title,
@@ -255,7 +255,7 @@ class Runner:
             clock=self.now,
             stamp=self._stamp,
             connections=connections,
-            slack=self._pulse.slack,
+            slack=self._latency.slack,
         )
 
 
