@@ -16,7 +16,7 @@ from hypothesis.strategies import SearchStrategy
 from rich.console import Console
 
 from plexwire_conformance.cases import CASES
-from plexwire_conformance.recording.recorder import Kind, Recorder, Way
+from plexwire_conformance.recording.recorder import Kind, Way, WireRecorder
 from plexwire_conformance.report.html_report import HtmlReport
 from plexwire_conformance.report.junit import JunitReport
 from plexwire_conformance.report.markdown import MarkdownReport
@@ -64,7 +64,7 @@ def texts() -> SearchStrategy[str]:
 
 @st.composite
 def findings(draw: st.DrawFn) -> Finding:
-    recorder = Recorder("viewer", (KEY,))
+    recorder = WireRecorder("viewer", (KEY,))
     # Things happen at one time as well, where time is virtual or a clock is coarse.
     times = draw(st.lists(st.sampled_from((0.0, 0.1, 0.3, 5.0)) | st.floats(0, 20), min_size=1))
     for at in sorted(times):

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 from attrs import frozen
 
 from plexwire_conformance.recording.jsonlines import BadFile, Line, read_lines
-from plexwire_conformance.recording.recorder import Conversation, Entry, Kind, Way
+from plexwire_conformance.recording.recorder import Entry, Kind, RecordedConversation, Way
 from plexwire_protocol import __version__
 
 #: What the header of a file of transcripts calls itself, and the version of its format.
@@ -25,7 +25,7 @@ class Transcript:
     case: str
     script: int = 0
     excused: tuple[str, ...] = ()
-    conversations: tuple[Conversation, ...] = ()
+    conversations: tuple[RecordedConversation, ...] = ()
 
     @property
     def name(self) -> str:
@@ -154,8 +154,8 @@ def _transcript(line: Line) -> Transcript:
     )
 
 
-def _conversation(line: Line) -> Conversation:
-    return Conversation(
+def _conversation(line: Line) -> RecordedConversation:
+    return RecordedConversation(
         name=line.text("name"),
         role=line.text("role"),
         source_id=line.text("source_id"),

@@ -9,7 +9,13 @@ from urllib.parse import quote
 import trio
 from attrs import define, evolve, field
 
-from plexwire_conformance.recording.recorder import Conversation, Entry, Recorder, merge, pong_with
+from plexwire_conformance.recording.recorder import (
+    Entry,
+    RecordedConversation,
+    WireRecorder,
+    merge,
+    pong_with,
+)
 from plexwire_conformance.recording.transcript import Transcript
 from plexwire_conformance.run.findings import Finding
 from plexwire_conformance.run.monitor import monitor
@@ -141,7 +147,7 @@ class Trial:
         await self._make_room()
         within = self.tolerances.handshake
         stream = await dial(endpoint, narrow=narrow, within=within)
-        recorder = Recorder(name, self.target.keys.secrets)
+        recorder = WireRecorder(name, self.target.keys.secrets)
         peer = Peer(stream, recorder, self._clock, self.slack)
         about = {
             "role": role,
@@ -386,10 +392,10 @@ class Trial:
         answered = (peer for peer, _ in self._peers if peer.answer is not None)
         return max((peer.upgraded_at - peer.opened_at for peer in answered), default=0.0)
 
-    def conversations(self) -> list[Conversation]:
+    def conversations(self) -> list[RecordedConversation]:
         """Return every connection of this trial as recorded."""
         return [
-            Conversation(name=peer.name, entries=peer.entries, **about)
+            RecordedConversation(name=peer.name, entries=peer.entries, **about)
             for peer, about in self._peers
         ]
 

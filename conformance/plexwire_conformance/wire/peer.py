@@ -12,7 +12,7 @@ from enum import StrEnum
 import trio
 from attrs import define, field, frozen
 
-from plexwire_conformance.recording.recorder import Entry, Kind, Recorder, Way
+from plexwire_conformance.recording.recorder import Entry, Kind, Way, WireRecorder
 from plexwire_conformance.wire.framing import (
     Answer,
     BadFraming,
@@ -87,7 +87,7 @@ class Peer:
     """One connection; `run` must run in a nursery from the handshake to the end."""
 
     _stream: trio.abc.Stream
-    _recorder: Recorder
+    _recorder: WireRecorder
     _clock: Callable[[], float]
     #: Seconds to allow on top to whoever waits since then, as the gateway is slow to answer anything.
     slack: Callable[[float], float] = lambda since: 0.0
