@@ -6,7 +6,7 @@ from plexwire_conformance.recording.recorder import Kind, Way
 from plexwire_conformance.recording.transcript import Transcript
 from plexwire_conformance.run.case import Case
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.wire.peer import Closing, HandshakeFailed, NoConnection
+from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed, NoConnection
 
 _ROUNDS = 3
 _WANTS_CREDENTIALS = (401, 403, 407)
@@ -33,7 +33,7 @@ async def _control(trial: Trial) -> None:
         ending = viewer.peer.ending
         if ending is None:
             continue
-        if ending.how is Closing.GARBAGE:
+        if ending.kind is ClosingKind.GARBAGE:
             return  # The monitor says so, under its own clause.
         if ending.code in _NOT_ACCEPTED:
             raise CouldNotJudge(
@@ -51,11 +51,11 @@ async def _control(trial: Trial) -> None:
 
 def _judge_handshake(trial: Trial, error: HandshakeFailed) -> None:
     url = trial.target.viewers.url
-    if error.answer is not None and error.answer.status in _WANTS_CREDENTIALS:
+    if error.response is not None and error.response.status in _WANTS_CREDENTIALS:
         expected = "a handshake that succeeds without any credential"
         trial.find("PW-ADDR-5", expected, error.problem[:120])
         return
-    if error.answer is not None and error.answer.status != 101:
+    if error.response is not None and error.response.status != 101:
         if (watched := trial.target.watched) is not None:
             raise CouldNotJudge(
                 f"{url} answers a viewer of {watched} by {error.problem[:120]}. Does the camera run, is it "
@@ -65,12 +65,12 @@ def _judge_handshake(trial: Trial, error: HandshakeFailed) -> None:
             f"{url} answers the handshake by {error.problem[:120]}; give the base URL of the "
             "gateway, in front of /v1/sources/…"
         )
-    if error.answer is None and url.startswith("wss:"):
+    if error.response is None and url.startswith("wss:"):
         # With TLS 1.3 a gateway hangs up only now on who shows no certificate.
         raise CouldNotJudge(
             f"{url}: {error.problem}. Does it ask for a client certificate? Then give --client-cert"
         )
-    clause = "PW-ADDR-1" if error.answer is None else "PW-CONN-6"
+    clause = "PW-ADDR-1" if error.response is None else "PW-CONN-6"
     trial.find(clause, "an answer to the WebSocket handshake", error.problem)
 
 

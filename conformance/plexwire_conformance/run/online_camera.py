@@ -11,7 +11,7 @@ from plexwire_conformance.recording.recorder import pong_with
 from plexwire_conformance.run.latency import Latency
 from plexwire_conformance.run.trial import Inconclusive, Trial
 from plexwire_conformance.wire.peer import HandshakeFailed
-from plexwire_conformance.wire.roles import Device, Viewer
+from plexwire_conformance.wire.roles import RawDevice, RawViewer
 
 #: Seconds between two of its frames, and before it connects again.
 _FRAME_INTERVAL = 1.0
@@ -33,7 +33,7 @@ async def keep_camera_online(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_measure_round_trips, peer, latency)
             while peer.peer.ending is None:
-                if isinstance(peer, Device):
+                if isinstance(peer, RawDevice):
                     await peer.publish(trial.online_camera)
                 await trio.sleep(_FRAME_INTERVAL)
             nursery.cancel_scope.cancel()
@@ -49,7 +49,7 @@ async def measure_scheduling_delay(latency: Latency) -> None:
         latency.overslept(trio.current_time() - meant)
 
 
-async def _measure_round_trips(peer: Device | Viewer, latency: Latency) -> None:
+async def _measure_round_trips(peer: RawDevice | RawViewer, latency: Latency) -> None:
     while peer.peer.ending is None:
         latency.asked()
         await peer.peer.ping(b"latency")
@@ -60,7 +60,7 @@ async def _measure_round_trips(peer: Device | Viewer, latency: Latency) -> None:
         await trio.sleep(_PING_INTERVAL)
 
 
-async def _connect(trial: Trial) -> Device | Viewer | None:
+async def _connect(trial: Trial) -> RawDevice | RawViewer | None:
     try:
         if trial.target.watched is not None:
             return await trial.open_viewer(trial.online, name="online camera")

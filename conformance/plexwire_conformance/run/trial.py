@@ -22,8 +22,8 @@ from plexwire_conformance.run.monitor import monitor
 from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.target.dialling import dial, upgrade
 from plexwire_conformance.target.target import Camera, Endpoint, Target
-from plexwire_conformance.wire.peer import Closing, Ending, Peer
-from plexwire_conformance.wire.roles import Device, Sent, Viewer
+from plexwire_conformance.wire.peer import ClosingKind, Ending, RawPeer
+from plexwire_conformance.wire.roles import RawDevice, RawViewer, SentFrame
 
 #: Entries that a finding's timeline shows.
 _TIMELINE = 60
@@ -60,7 +60,7 @@ class Trial:
     #: Seconds to allow for a gateway that has been slow to answer anything since then.
     slack: Callable[[float], float] = lambda since: 0.0
     findings: list[Finding] = field(factory=list[Finding], init=False)
-    _peers: list[tuple[Peer, dict[str, Any]]] = field(factory=list, init=False)
+    _peers: list[tuple[RawPeer, dict[str, Any]]] = field(factory=list, init=False)
     #: Clauses that the monitor keeps quiet about, since what the case sends is to blame for them.
     excused: set[str] = field(factory=set[str], init=False)
     _branches: int = field(default=0, init=False)
@@ -137,7 +137,7 @@ class Trial:
         headers: Iterable[tuple[str, str]] = (),
         behind: bytes = b"",
         narrow: bool = False,
-    ) -> Peer:
+    ) -> RawPeer:
         """Open a connection and upgrade it.
 
         Raises:
@@ -148,7 +148,7 @@ class Trial:
         within = self.tolerances.handshake
         stream = await dial(endpoint, narrow=narrow, within=within)
         recorder = WireRecorder(name, self.target.keys.secrets)
-        peer = Peer(stream, recorder, self._clock, self.slack)
+        peer = RawPeer(stream, recorder, self._clock, self.slack)
         about = {
             "role": role,
             "source_id": source_id,
@@ -174,7 +174,7 @@ class Trial:
         headers: Iterable[tuple[str, str]] = (),
         behind: bytes = b"",
         narrow: bool = False,
-    ) -> Viewer:
+    ) -> RawViewer:
         """Open a viewer's connection, without its `auth`; where no *cameras* are named, it asks for the one that is there.
 
         Raises:
@@ -195,7 +195,7 @@ class Trial:
             behind=behind,
             narrow=narrow,
         )
-        return Viewer(peer, source_id, cameras)
+        return RawViewer(peer, source_id, cameras)
 
     async def connect_device(
         self,
@@ -204,7 +204,7 @@ class Trial:
         name: str = "device",
         organisation: str = HOME,
         headers: Iterable[tuple[str, str]] = (),
-    ) -> Device:
+    ) -> RawDevice:
         """Open a device's connection, without its `device_auth`.
 
         Raises:
@@ -219,7 +219,7 @@ class Trial:
             organisation=organisation,
             headers=headers,
         )
-        return Device(peer, source_id, self._stamp)
+        return RawDevice(peer, source_id, self._stamp)
 
     async def open_viewer(
         self,
@@ -229,7 +229,7 @@ class Trial:
         api_key: str | None = None,
         timeout: object = LASTING,
         **more: Any,
-    ) -> Viewer:
+    ) -> RawViewer:
         """Open a viewer that is to last, unless *timeout* says otherwise, and wait for its `init`.
 
         Raises:
@@ -243,7 +243,7 @@ class Trial:
 
     async def open_device(
         self, source_id: str, *, api_key: str | None = None, more: Any = None, **options: Any
-    ) -> Device:
+    ) -> RawDevice:
         """Open a device and wait until it is authenticated; *more* are members of its `device_auth`.
 
         Raises:
@@ -259,7 +259,7 @@ class Trial:
 
     async def open_source(
         self, source_id: str, cameras: tuple[str, ...] = ("front",), **options: Any
-    ) -> Device:
+    ) -> RawDevice:
         """Open a device and put its *cameras* online: a gateway may refuse viewers of what it has not seen.
 
         Raises:
@@ -269,13 +269,13 @@ class Trial:
         await self.announce(device, *cameras)
         return device
 
-    async def announce(self, device: Device, *cameras: str) -> None:
+    async def announce(self, device: RawDevice, *cameras: str) -> None:
         """Publish a frame of each of *cameras*, and wait until the gateway has read them."""
         for camera in cameras:
             await device.publish(camera)
         await self.until_read(device)
 
-    async def until_read(self, who: Device | Viewer) -> bool:
+    async def until_read(self, who: RawDevice | RawViewer) -> bool:
         """Wait until the gateway has read what *who* has sent; whether it said so."""
         # What is answered behind the frames was read behind them.
         await who.peer.ping(b"read?")
@@ -284,7 +284,7 @@ class Trial:
 
     async def open_stream(
         self, source_id: str, cameras: tuple[str, ...] = ("front",), **options: Any
-    ) -> tuple[Device, Viewer]:
+    ) -> tuple[RawDevice, RawViewer]:
         """Open a device and a viewer of its *cameras*, and see a first frame of each camera through.
 
         Raises:
@@ -296,7 +296,9 @@ class Trial:
             await self.must_see(viewer, device, camera)
         return device, viewer
 
-    async def must_see(self, viewer: Viewer, device: Device, camera: str = "front") -> Sent:
+    async def must_see(
+        self, viewer: RawViewer, device: RawDevice, camera: str = "front"
+    ) -> SentFrame:
         """See a frame through, trying three times, since single frames may be dropped.
 
         Raises:
@@ -309,8 +311,8 @@ class Trial:
         return sent
 
     async def see(
-        self, viewer: Viewer, device: Device, camera: str = "front", tries: int = 3
-    ) -> Sent | None:
+        self, viewer: RawViewer, device: RawDevice, camera: str = "front", tries: int = 3
+    ) -> SentFrame | None:
         """Publish until *viewer* sees a frame of *camera*; None if it saw none of *tries*."""
         for _ in range(tries):
             sent = await device.publish(camera)
@@ -320,11 +322,11 @@ class Trial:
                 return None
         return None
 
-    def fate(self, peer: Peer) -> str:
+    def fate(self, peer: RawPeer) -> str:
         """How *peer* stands, for people."""
         return "still open" if peer.ending is None else str(peer.ending)
 
-    async def fate_later(self, peer: Peer) -> str:
+    async def fate_later(self, peer: RawPeer) -> str:
         """How *peer* stands once what was on its way has arrived, for people."""
         await peer.until_ended(self.tolerances.silence)
         return self.fate(peer)
@@ -389,7 +391,7 @@ class Trial:
     @property
     def slowest_handshake(self) -> float:
         """The longest that a handshake took so far, in seconds."""
-        answered = (peer for peer, _ in self._peers if peer.answer is not None)
+        answered = (peer for peer, _ in self._peers if peer.response is not None)
         return max((peer.upgraded_at - peer.opened_at for peer in answered), default=0.0)
 
     def conversations(self) -> list[RecordedConversation]:
@@ -414,7 +416,7 @@ class Trial:
 
     async def expect_close(
         self,
-        peer: Peer,
+        peer: RawPeer,
         code: int,
         clause: str,
         *,
@@ -429,16 +431,16 @@ class Trial:
         limit = self.tolerances.immediate if within is None else within
         ending = await peer.until_ended(limit)
         expected = f"close {code}: {why}"
-        match ending.how:
-            case Closing.CLOSE_FRAME if ending.code == code:
+        match ending.kind:
+            case ClosingKind.CLOSE_FRAME if ending.code == code:
                 pass
-            case Closing.CLOSE_FRAME:
+            case ClosingKind.CLOSE_FRAME:
                 self.find(clause, expected, str(ending))
-            case Closing.OPEN:
+            case ClosingKind.OPEN:
                 self.find(clause, expected, f"still open {limit:.1f} s later")
-            case Closing.TCP_EOF | Closing.TCP_RESET:
+            case ClosingKind.TCP_EOF | ClosingKind.TCP_RESET:
                 self.find("PW-CLOSE-1", expected, str(ending))
-            case Closing.GARBAGE:
+            case ClosingKind.GARBAGE:
                 self.find("PW-CONN-6", expected, str(ending))
         return ending
 
@@ -468,7 +470,7 @@ class Trial:
         return unique
 
 
-async def _close(peer: Peer) -> None:
+async def _close(peer: RawPeer) -> None:
     if peer.is_standing:
         peer.resume()
         await peer.close()

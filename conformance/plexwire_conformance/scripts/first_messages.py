@@ -11,7 +11,7 @@ from plexwire_conformance.recording.recorder import strict_json
 from plexwire_conformance.run.trial import Inconclusive, Trial
 from plexwire_conformance.scripts.properties import Property, Script, Step, register
 from plexwire_conformance.wire.framing import Opcode, encode_frame
-from plexwire_conformance.wire.peer import Closing, HandshakeFailed
+from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed
 
 #: Stands for the key in scripts, which hold none.
 _KEY: Final = "$KEY"
@@ -159,7 +159,7 @@ async def _play(trial: Trial, script: Script) -> None:
     await viewer.peer.send_raw(b"".join(_frames(text, draft)), f"an auth: {text[:100]}")
     if wanted == "refuse" and clause is not None:
         ending = await viewer.peer.until_ended(trial.tolerances.immediate)
-        if ending.how is Closing.CLOSE_FRAME and ending.code in (4001, 1007):
+        if ending.kind is ClosingKind.CLOSE_FRAME and ending.code in (4001, 1007):
             return
         trial.find(clause, "close 4001", str(ending))
     else:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from plexwire_conformance.run.case import Need
 from plexwire_conformance.run.trial import LASTING, Inconclusive, Trial
 from plexwire_conformance.scripts.properties import Property, Script, Step, register
-from plexwire_conformance.wire.peer import HandshakeFailed, Peer
-from plexwire_conformance.wire.roles import Device, Viewer
+from plexwire_conformance.wire.peer import HandshakeFailed, RawPeer
+from plexwire_conformance.wire.roles import RawDevice, RawViewer
 
 _DEVICES: Final = 2
 _VIEWERS: Final = 3
@@ -132,8 +132,8 @@ class _Scene:
     """Who is there while a script is played; steps that make no sense at their time are passed over."""
 
     trial: Trial
-    devices: dict[int, Device] = field(factory=dict[int, Device])
-    viewers: dict[int, Viewer] = field(factory=dict[int, Viewer])
+    devices: dict[int, RawDevice] = field(factory=dict[int, RawDevice])
+    viewers: dict[int, RawViewer] = field(factory=dict[int, RawViewer])
     stalled: set[int] = field(factory=set[int])
     #: When the last frame was sent of each camera that is online, as far as a gateway must know.
     online: dict[tuple[int, str], float] = field(factory=dict[tuple[int, str], float])
@@ -146,7 +146,7 @@ class _Scene:
     def source(self, device: int) -> str:
         return self.trial.source(f"d{device}")
 
-    async def device(self, number: int) -> Device:
+    async def device(self, number: int) -> RawDevice:
         device = self.devices.get(number)
         if device is None or device.peer.ending is not None:
             device = await self.trial.open_device(self.source(number), name=f"device {number}")
@@ -217,7 +217,7 @@ class _Scene:
             self.online.get((device, camera), oldest) > oldest for camera in cameras
         )
 
-    def _unplug(self, number: int) -> Peer:
+    def _unplug(self, number: int) -> RawPeer:
         source = self.source(number)
         self.left.add(number)
         self.orphaned |= {n for n, v in self.viewers.items() if v.source_id == source}
@@ -231,7 +231,7 @@ class _Scene:
         if viewer is not None:
             await self._end(viewer.peer, vanish=vanish)
 
-    async def _end(self, peer: Peer, *, vanish: bool) -> None:
+    async def _end(self, peer: RawPeer, *, vanish: bool) -> None:
         if vanish:
             await peer.vanish()
         else:
@@ -273,10 +273,10 @@ class _Scene:
             self._note_sent(self._number_of(viewer), camera)
         return True
 
-    async def _device_of(self, viewer: Viewer) -> Device:
+    async def _device_of(self, viewer: RawViewer) -> RawDevice:
         return await self.device(self._number_of(viewer))
 
-    def _number_of(self, viewer: Viewer) -> int:
+    def _number_of(self, viewer: RawViewer) -> int:
         return next(n for n in range(_DEVICES) if self.source(n) == viewer.source_id)
 
 

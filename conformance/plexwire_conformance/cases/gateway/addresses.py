@@ -2,18 +2,18 @@
 
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.wire.peer import Closing, HandshakeFailed, NoConnection
-from plexwire_conformance.wire.roles import Device, Viewer
+from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed, NoConnection
+from plexwire_conformance.wire.roles import RawDevice, RawViewer
 
 
 async def _judge_selected(
-    trial: Trial, viewer: Viewer, device: Device, clause: str, *cameras: str
+    trial: Trial, viewer: RawViewer, device: RawDevice, clause: str, *cameras: str
 ) -> None:
     """Judge that frames of each of *cameras* reach *viewer*; strangers are the monitor's business."""
     await device.publish("a camera that nobody asked for")
     for camera in cameras:
         if await trial.see(viewer, device, camera) is None:
-            if viewer.peer.ending is not None and viewer.peer.ending.how is Closing.GARBAGE:
+            if viewer.peer.ending is not None and viewer.peer.ending.kind is ClosingKind.GARBAGE:
                 trial.inconclusive("what came can't be read")
             fate = trial.fate(viewer.peer)
             trial.find(clause, f"frames of {camera!r}", f"none of three ({fate})")
@@ -21,7 +21,7 @@ async def _judge_selected(
 
 async def _open(
     trial: Trial, clause: str, source: str, cameras: tuple[str, ...], target: str | None = None
-) -> Viewer:
+) -> RawViewer:
     """Open a viewer of *cameras*, at the request target *target* where it is given.
 
     A refusal of the handshake breaks *clause*.
@@ -154,7 +154,7 @@ async def addr_bad_source(trial: Trial) -> None:
 
 
 def _status(error: HandshakeFailed) -> str:
-    return error.problem if error.answer is None else f"HTTP {error.answer.status}"
+    return error.problem if error.response is None else f"HTTP {error.response.status}"
 
 
 @case("addr.wrong-path", "PW-ADDR-13")
@@ -169,7 +169,7 @@ async def addr_wrong_path(trial: Trial) -> None:
                 trial.target.viewers, f"{path}{wrong}", name="nobody", role="nobody", source_id=""
             )
         except HandshakeFailed as error:
-            if error.answer is None:
+            if error.response is None:
                 expected = f"an HTTP error for {wrong}"
                 trial.find("PW-ADDR-13", expected, error.problem)
         else:

@@ -5,7 +5,7 @@ import json
 from plexwire_conformance.recording.recorder import Kind, Way
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.wire.peer import Closing
+from plexwire_conformance.wire.peer import ClosingKind
 from plexwire_conformance.wire.roles import auth_text, pipelined_auth
 
 UNAUTHORIZED = 4001
@@ -218,6 +218,6 @@ async def auth_speaking_afterwards(trial: Trial) -> None:
         await viewer.peer.ping(b"still there?")
         await viewer.peer.next(trial.tolerances.immediate)
         ending = await viewer.peer.until_ended(trial.tolerances.silence)
-        ignored = ending.how is Closing.OPEN
+        ignored = ending.kind is ClosingKind.OPEN
         choices.append(f"{what}: {'ignored' if ignored else ending}")
     trial.chose("PW-AUTH-13", "; ".join(choices))

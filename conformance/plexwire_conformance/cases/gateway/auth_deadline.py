@@ -7,13 +7,13 @@ from plexwire_conformance.run.case import case
 from plexwire_conformance.run.tolerances import AUTH_DEADLINE
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.wire.framing import Opcode, encode_frame
-from plexwire_conformance.wire.peer import Peer
+from plexwire_conformance.wire.peer import RawPeer
 from plexwire_conformance.wire.roles import auth_text
 
 _UNAUTHORIZED = 4001
 
 
-async def _judge_deadline(trial: Trial, peer: Peer, *, also_early: bool = True) -> None:
+async def _judge_deadline(trial: Trial, peer: RawPeer, *, also_early: bool = True) -> None:
     """Judge that *peer*, which never authenticates, is closed with 4001 when the deadline has passed."""
     tolerances = trial.tolerances
     latest = peer.upgraded_at + tolerances.auth_deadline + tolerances.late

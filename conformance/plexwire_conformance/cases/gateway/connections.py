@@ -4,11 +4,11 @@ from plexwire_conformance.recording.recorder import Kind
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.wire.framing import Opcode, encode_frame
-from plexwire_conformance.wire.peer import Closing, Peer
+from plexwire_conformance.wire.peer import ClosingKind, RawPeer
 from plexwire_conformance.wire.roles import auth_text, binary_frame
 
 
-async def _judge_ping(trial: Trial, peer: Peer, payload: bytes) -> None:
+async def _judge_ping(trial: Trial, peer: RawPeer, payload: bytes) -> None:
     await peer.ping(payload)
     pong = await peer.until(lambda entry: entry.kind is Kind.PONG, trial.tolerances.immediate)
     if pong is None:
@@ -82,9 +82,9 @@ async def conn_close_answered_device(trial: Trial) -> None:
     await _judge_answer(trial, device.peer)
 
 
-async def _judge_answer(trial: Trial, peer: Peer) -> None:
+async def _judge_answer(trial: Trial, peer: RawPeer) -> None:
     ending = await peer.until_ended(trial.tolerances.immediate)
-    if ending.how is not Closing.CLOSE_FRAME:
+    if ending.kind is not ClosingKind.CLOSE_FRAME:
         trial.find("PW-CONN-3", "a close frame in answer to ours", str(ending))
 
 
@@ -92,7 +92,7 @@ async def _judge_answer(trial: Trial, peer: Peer) -> None:
 async def conn_nothing_unoffered(trial: Trial) -> None:
     """The handshake accepts no extension and no subprotocol that was not offered."""
     viewer = await trial.open_viewer(trial.online)
-    headers = viewer.peer.answer.headers if viewer.peer.answer is not None else {}
+    headers = viewer.peer.response.headers if viewer.peer.response is not None else {}
     for name in ("sec-websocket-extensions", "sec-websocket-protocol"):
         if name in headers:
             trial.find("PW-CONN-4", f"no {name} header", f"{name}: {headers[name]}")
@@ -107,5 +107,5 @@ async def conn_not_utf8(trial: Trial) -> None:
     wrong = encode_frame(Opcode.TEXT, text[:-2] + b'\xc3\x28"}')
     await viewer.peer.send_raw(wrong, "an auth with a note that is not UTF-8")
     ending = await viewer.peer.until_ended(trial.tolerances.immediate)
-    if ending.how is not Closing.CLOSE_FRAME or ending.code not in (1007, 4001):
+    if ending.kind is not ClosingKind.CLOSE_FRAME or ending.code not in (1007, 4001):
         trial.find("PW-CONN-5", "close 1007 or 4001", str(ending))

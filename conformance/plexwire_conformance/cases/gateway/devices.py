@@ -7,14 +7,14 @@ from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.monitor import is_whole
 from plexwire_conformance.run.tolerances import ANSWER_DEADLINE, AUTH_DEADLINE
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.wire.peer import Closing, HandshakeFailed, NoConnection
-from plexwire_conformance.wire.roles import Device
+from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed, NoConnection
+from plexwire_conformance.wire.roles import RawDevice
 
 #: Between these a Unix time in ms lies that is no seconds, no microseconds, and not from long ago: 2020 to 2100.
 _PLAUSIBLE_MS = range(1_577_836_800_000, 4_102_444_800_000)
 
 
-async def _answer(trial: Trial, device: Device, key: str, **more: object) -> Entry | None:
+async def _answer(trial: Trial, device: RawDevice, key: str, **more: object) -> Entry | None:
     await device.authenticate(key, **more)
     return await device.await_answer(trial.tolerances.answer)
 
@@ -85,7 +85,7 @@ async def dev_bad_key(trial: Trial) -> None:
         body = entry.body or {}
         if "code" not in body or not ("detail" in body or "message" in body):
             trial.find("PW-DEV-5", "`code`, and `detail` or `message`", entry.text)
-        elif ending.how is not Closing.CLOSE_FRAME:
+        elif ending.kind is not ClosingKind.CLOSE_FRAME:
             trial.find("PW-DEV-5", "a close behind the error", str(ending))
     await trial.must_see(viewer, device)
 

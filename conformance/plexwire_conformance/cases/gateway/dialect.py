@@ -7,7 +7,7 @@ from urllib.parse import quote
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.trial import Inconclusive, Trial
 from plexwire_conformance.wire.peer import HandshakeFailed
-from plexwire_conformance.wire.roles import Viewer, auth_text, text_frame
+from plexwire_conformance.wire.roles import RawViewer, auth_text, text_frame
 
 
 async def _outcome(trial: Trial, source: str, cameras: tuple[str, ...], target: str) -> str:
@@ -15,7 +15,7 @@ async def _outcome(trial: Trial, source: str, cameras: tuple[str, ...], target: 
     try:
         viewer = await trial.connect_viewer(source, cameras, request_target=target)
     except HandshakeFailed as error:
-        return f"refused, {error.problem if error.answer is None else error.answer.status}"
+        return f"refused, {error.problem if error.response is None else error.response.status}"
     await viewer.authenticate(trial.target.keys.api_key)
     accepted = await viewer.await_init(trial.tolerances.immediate) is not None
     fate = trial.fate(viewer.peer)
@@ -158,7 +158,7 @@ async def dialect_deep_json(trial: Trial) -> None:
     trial.chose("PW-LIM-7", "; ".join(said))
 
 
-async def _accepted(trial: Trial, viewer: Viewer) -> str:
+async def _accepted(trial: Trial, viewer: RawViewer) -> str:
     accepted = await viewer.await_init(trial.tolerances.immediate) is not None
     fate = trial.fate(viewer.peer)
     await viewer.peer.close()

@@ -5,7 +5,7 @@ import json
 from plexwire_conformance.recording.recorder import Entry
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.wire.roles import Device, Sent, Viewer, binary_frame
+from plexwire_conformance.wire.roles import RawDevice, RawViewer, SentFrame, binary_frame
 
 #: The largest JPEG that a device sends unchanged, and what the limit of a message is, in bytes.
 _LARGEST_JPEG = 750_000
@@ -13,8 +13,8 @@ _LIMIT = 1_048_576
 
 
 async def _text_seen(
-    trial: Trial, viewer: Viewer, device: Device, tries: int = 3, **options: object
-) -> tuple[Sent, Entry | None]:
+    trial: Trial, viewer: RawViewer, device: RawDevice, tries: int = 3, **options: object
+) -> tuple[SentFrame, Entry | None]:
     for _ in range(tries):
         sent = await device.publish_text("front", **options)  # type: ignore[arg-type]
         entry = await viewer.sees(sent, trial.tolerances.frame)
@@ -23,7 +23,7 @@ async def _text_seen(
     return sent, entry
 
 
-async def _must_see_text(trial: Trial, viewer: Viewer, device: Device) -> None:
+async def _must_see_text(trial: Trial, viewer: RawViewer, device: RawDevice) -> None:
     """See an ordinary text frame through.
 
     Raises:

@@ -5,13 +5,13 @@ import trio
 from plexwire_conformance.recording.recorder import Entry, Kind, Way
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.wire.roles import Device, Viewer
+from plexwire_conformance.wire.roles import RawDevice, RawViewer
 
 _PACED = 10
 _WANTED = 8
 
 
-async def _paced(trial: Trial, viewer: Viewer, device: Device) -> tuple[int, int]:
+async def _paced(trial: Trial, viewer: RawViewer, device: RawDevice) -> tuple[int, int]:
     """Publish ten frames, each once the one before it came or its time was up.
 
     Returns how many came in time, and how many at all.

@@ -7,7 +7,7 @@ import trio
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.trial import Inconclusive, Trial
 from plexwire_conformance.wire.peer import HandshakeFailed
-from plexwire_conformance.wire.roles import Device, Viewer, listed_cameras
+from plexwire_conformance.wire.roles import RawDevice, RawViewer, listed_cameras
 
 
 @case("init.at-once", "PW-INIT-1", "PW-INIT-2", "PW-INIT-4")
@@ -80,7 +80,7 @@ async def init_lists_online(trial: Trial) -> None:
     await trial.must_see(watching, device)
 
 
-async def _viewer_of(trial: Trial, device: Device) -> Viewer:
+async def _viewer_of(trial: Trial, device: RawDevice) -> RawViewer:
     """Open a viewer of a camera that sends and of one that never did, or of the first alone.  [PW-ADDR-12]"""
     # A camera may have to send to stay online.  [PW-INIT-10]
     await trial.announce(device, "front")

@@ -3,7 +3,7 @@
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.trial import FOREIGN, Inconclusive, Trial
 from plexwire_conformance.wire.peer import HandshakeFailed
-from plexwire_conformance.wire.roles import Viewer
+from plexwire_conformance.wire.roles import RawViewer
 
 
 @case("iso.sources", "PW-ISO-2", needs=(Need.PUBLISHER,), connections=4)
@@ -61,12 +61,12 @@ async def iso_organisations(trial: Trial) -> None:
         await stranger.next_frame(trial.tolerances.silence)
 
 
-async def _answer(trial: Trial, source: str, name: str) -> tuple[Viewer | None, str]:
+async def _answer(trial: Trial, source: str, name: str) -> tuple[RawViewer | None, str]:
     """Open a foreign viewer of *source*; say how it is answered on that source, as what else is online comes and goes."""
     try:
         viewer = await trial.connect_viewer(source, name=name, organisation=FOREIGN)
     except HandshakeFailed as error:
-        return None, error.problem if error.answer is None else f"HTTP {error.answer.status}"
+        return None, error.problem if error.response is None else f"HTTP {error.response.status}"
     await viewer.authenticate(trial.target.keys.foreign_key)
     init = await viewer.await_init(trial.tolerances.immediate)
     if init is None:

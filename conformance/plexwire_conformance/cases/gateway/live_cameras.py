@@ -14,7 +14,7 @@ from plexwire_conformance.run.agreement import TELLING, disagreements, repeated,
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.trial import FOREIGN, Inconclusive, Trial
 from plexwire_conformance.wire.peer import HandshakeFailed, NoConnection
-from plexwire_conformance.wire.roles import Viewer
+from plexwire_conformance.wire.roles import RawViewer
 
 #: Seconds that a camera is watched, so that it sends something in that time, and frames that are enough before.
 _WATCHED = 5.0
@@ -31,12 +31,12 @@ _MOMENT = 0.01
 # ── watching ─────────────────────────────────────────────────────────────────────────────────
 
 
-async def _open(trial: Trial, name: str = "viewer") -> Viewer:
+async def _open(trial: Trial, name: str = "viewer") -> RawViewer:
     live = trial.live
     return await trial.open_viewer(live.source_id, (live.camera_id,), name=name)
 
 
-async def _watch(trial: Trial, viewer: Viewer, enough: int = _ENOUGH) -> list[Entry]:
+async def _watch(trial: Trial, viewer: RawViewer, enough: int = _ENOUGH) -> list[Entry]:
     """Return the frames that *viewer* gets, *enough* of them or as many as come in time.
 
     Raises:
@@ -46,14 +46,14 @@ async def _watch(trial: Trial, viewer: Viewer, enough: int = _ENOUGH) -> list[En
     return viewer.frames() or _nothing_came(trial, viewer)
 
 
-async def _gather(trial: Trial, viewer: Viewer, enough: int = _ENOUGH) -> None:
+async def _gather(trial: Trial, viewer: RawViewer, enough: int = _ENOUGH) -> None:
     ends = trial.now() + _WATCHED
     while len(viewer.frames()) < enough and (left := ends - trial.now()) > 0:
         if await viewer.next_frame(left) is None:
             return
 
 
-def _nothing_came(trial: Trial, viewer: Viewer) -> NoReturn:
+def _nothing_came(trial: Trial, viewer: RawViewer) -> NoReturn:
     if trial.target.live is None:
         trial.inconclusive(
             f"no camera runs: provide {Need.PUBLISHER.value}, or one that runs anyway: --live SOURCE_ID/CAMERA_ID"
@@ -182,7 +182,7 @@ async def live_no_replay(trial: Trial) -> None:
     """A viewer that comes later gets no frame that another had before."""
     early = await _open(trial, "early viewer")
     await _watch(trial, early, enough=1)
-    late: list[Viewer] = []
+    late: list[RawViewer] = []
     ends = trial.now() + _WATCHED
     while len(late) < _LATE and (left := ends - trial.now()) > 0:
         # Right behind a frame, when there is something to replay, but later by any clock.
@@ -210,7 +210,7 @@ async def live_no_replay(trial: Trial) -> None:
         )
 
 
-def _age(viewer: Viewer, had: Mapping[tuple[int, str], float]) -> float | None:
+def _age(viewer: RawViewer, had: Mapping[tuple[int, str], float]) -> float | None:
     """Return for how many seconds another viewer *had* the oldest of a viewer's frames at its auth; None without frames."""
     authenticated_at = next(
         entry.at for entry in viewer.peer.entries if entry.way is Way.SENT and entry.type == "auth"
@@ -225,7 +225,7 @@ def _age(viewer: Viewer, had: Mapping[tuple[int, str], float]) -> float | None:
 
 async def _stranger(
     trial: Trial, source_id: str, cameras: tuple[str, ...], **options: Any
-) -> Viewer | None:
+) -> RawViewer | None:
     """Open a viewer of something else; None where it is refused, as a gateway may refuse what it has not seen."""
     try:
         return await trial.open_viewer(source_id, cameras, name="stranger", **options)
@@ -235,7 +235,9 @@ async def _stranger(
         return None
 
 
-async def _strangers_frames(trial: Trial, stranger: Viewer | None, watching: Viewer) -> list[Entry]:
+async def _strangers_frames(
+    trial: Trial, stranger: RawViewer | None, watching: RawViewer
+) -> list[Entry]:
     """Return what a stranger gets while *watching* gets a few frames.
 
     Raises:

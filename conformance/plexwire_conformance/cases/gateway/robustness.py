@@ -8,10 +8,12 @@ import trio
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.wire.framing import Opcode, encode_close, encode_frame
-from plexwire_conformance.wire.roles import Device, Viewer, auth_text, binary_frame
+from plexwire_conformance.wire.roles import RawDevice, RawViewer, auth_text, binary_frame
 
 
-async def _unharmed(trial: Trial, clause: str, by: str, device: Device, viewer: Viewer) -> None:
+async def _unharmed(
+    trial: Trial, clause: str, by: str, device: RawDevice, viewer: RawViewer
+) -> None:
     """Judge that a stream that was up before the misdeed still is, on the same connections."""
     if await trial.see(viewer, device) is None:
         actual = (
@@ -20,7 +22,7 @@ async def _unharmed(trial: Trial, clause: str, by: str, device: Device, viewer: 
         trial.find(clause, "another stream goes on", actual)
 
 
-def _malformed(device: Device) -> dict[str, str | bytes]:
+def _malformed(device: RawDevice) -> dict[str, str | bytes]:
     """The messages of a device that are wrong in one thing each."""
     sent = device.make("front")
     good = binary_frame(sent, device.source_id)

@@ -7,7 +7,7 @@ import trio
 from plexwire_conformance.recording.recorder import Way
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.wire.roles import Device, Sent, Viewer
+from plexwire_conformance.wire.roles import RawDevice, RawViewer, SentFrame
 
 _FRAME_BYTES = 128 * 1024
 #: Bytes of JPEG that go by before the stall, and how many frames another viewer may not miss during it.
@@ -55,8 +55,8 @@ async def flow_stalled_viewer(trial: Trial) -> None:
 
 
 async def _stall(
-    trial: Trial, device: Device, watching: Viewer, stalled: Viewer, enough: int
-) -> list[Sent] | None:
+    trial: Trial, device: RawDevice, watching: RawViewer, stalled: RawViewer, enough: int
+) -> list[SentFrame] | None:
     """Have a viewer stop reading, publish *enough* bytes, read again; return the frames, None once something is found."""
     stalled.peer.stall()
     began = trial.now()
@@ -85,7 +85,7 @@ async def _stall(
     return missed
 
 
-async def _until_caught_up(trial: Trial, stalled: Viewer, newest: Sent) -> None:
+async def _until_caught_up(trial: Trial, stalled: RawViewer, newest: SentFrame) -> None:
     """Wait for the newest of the missed frames while older ones still come.
 
     It must come before a fresher one is sent, which would take its place by right.
@@ -98,13 +98,13 @@ async def _until_caught_up(trial: Trial, stalled: Viewer, newest: Sent) -> None:
 
 
 async def _publish(
-    trial: Trial, device: Device, watching: Viewer, enough: int
-) -> tuple[list[Sent], int]:
+    trial: Trial, device: RawDevice, watching: RawViewer, enough: int
+) -> tuple[list[SentFrame], int]:
     """Publish large frames, *enough* bytes of JPEG in all, each once *watching* had the one before.
 
     Returns them, and how many it missed.
     """
-    published: list[Sent] = []
+    published: list[SentFrame] = []
     lost, size, volume = 0, _FRAME_BYTES, 0
     longest = _LONGEST_STALL + _TRIPS_ON_TOP * trial.tolerances.round_trip
     longest *= 1.5 if enough > 2 * trial.target.viewers.holds else 1.0
@@ -130,7 +130,7 @@ def _next_size(trial: Trial, size: int, took: float, enough: int) -> int:
     return max(_FRAME_BYTES, min(wanted, 2 * size, _LARGEST_FRAME))
 
 
-def _came(stalled: Viewer, missed: list[Sent]) -> list[int]:
+def _came(stalled: RawViewer, missed: list[SentFrame]) -> list[int]:
     """Return which of *missed* came, in the order in which they did, each once: what came twice is judged elsewhere."""
     return list(
         dict.fromkeys(
@@ -142,7 +142,7 @@ def _came(stalled: Viewer, missed: list[Sent]) -> list[int]:
     )
 
 
-def _judge_backlog(trial: Trial, stalled: Viewer, missed: list[Sent]) -> None:
+def _judge_backlog(trial: Trial, stalled: RawViewer, missed: list[SentFrame]) -> None:
     came = _came(stalled, missed)
     # What came counts, not what was sent: a gateway may make pictures smaller, which is judged elsewhere.
     volume = sum(frame.size for frame in stalled.frames())
@@ -171,5 +171,5 @@ def _behind_the_gap(came: list[int]) -> list[int]:
     return came[steps.index(widest) :] if widest > 1 else []
 
 
-def _types(viewer: Viewer) -> set[str]:
+def _types(viewer: RawViewer) -> set[str]:
     return {str(entry.type) for entry in viewer.peer.entries if entry.way is Way.RECEIVED}

@@ -4,14 +4,14 @@ import trio
 
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.wire.peer import Closing, HandshakeFailed
-from plexwire_conformance.wire.roles import Device
+from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed
+from plexwire_conformance.wire.roles import RawDevice
 
 _TIMEOUT = 4008
 _SECONDS = 2
 
 
-async def _keep_sending(device: Device) -> None:
+async def _keep_sending(device: RawDevice) -> None:
     while True:
         await device.publish("front")
         await trio.sleep(0.05)
@@ -40,7 +40,7 @@ async def _judge_timeout(trial: Trial, seconds: int, *, device: bool = False) ->
         )
         nursery.cancel_scope.cancel()
     early = viewer.peer.opened_at + seconds - trial.tolerances.early - ending.at
-    if ending.how is not Closing.OPEN and early > 0:
+    if ending.kind is not ClosingKind.OPEN and early > 0:
         actual = f"{ending} {ending.at - asked_at:.2f} s after the auth"
         expected = f"open for {seconds} s"
         trial.find("PW-TIME-2", expected, actual, margin_s=early + trial.tolerances.early)
@@ -112,7 +112,7 @@ async def time_odd_values(trial: Trial) -> None:
         try:
             viewer = await trial.connect_viewer(trial.online, timeout=value)
         except HandshakeFailed as error:
-            status = error.problem if error.answer is None else f"HTTP {error.answer.status}"
+            status = error.problem if error.response is None else f"HTTP {error.response.status}"
             said.append(f"{value or 'empty'}: refused, {status}")
             continue
         await viewer.authenticate(trial.target.keys.api_key)
