@@ -155,5 +155,5 @@ def test_manual_shows_python_that_the_fixtures_understand() -> None:
         for name in re.findall(r"plexwire_\w+", source):
             assert hasattr(pytest_plugin, name)
     for name in ("publish", "close_code", "wait_closed", "close"):
-        assert hasattr(peers.Publisher, name)
-    assert hasattr(peers.Viewer, "next_frame")
+        assert hasattr(peers.SyncPublisher, name)
+    assert hasattr(peers.SyncViewer, "next_frame")

@@ -43,7 +43,7 @@ CAMERAS = ("front", "rear", "", "Küche 台所")
 
 
 @define(eq=False)
-class Line:
+class Played:
     """One connection; what is sent on it lies in a queue until its receiver takes it."""
 
     recorder: WireRecorder
@@ -68,13 +68,13 @@ class Line:
 
 
 @define(eq=False)
-class Watcher(Line):
+class Watcher(Played):
     session: GatewayViewerSession = field(init=False)
     subscriber: Subscriber | None = field(default=None, init=False)
 
 
 @define(eq=False)
-class Camera(Line):
+class Camera(Played):
     session: GatewayDeviceSession = field(init=False)
     publisher: Publisher | None = field(default=None, init=False)
 
@@ -179,7 +179,7 @@ class World:
         else:
             self.say(line, encode_device_frame(frame))
 
-    def say(self, line: Line, data: str | bytes) -> None:
+    def say(self, line: Played, data: str | bytes) -> None:
         if line.over:
             return
         if isinstance(data, str):
@@ -248,7 +248,7 @@ class World:
 
     @property
     def conversations(self) -> list[RecordedConversation]:
-        lines: list[Line] = [*self.devices, *self.viewers]
+        lines: list[Played] = [*self.devices, *self.viewers]
         return [line.conversation for line in lines]
 
 
@@ -402,7 +402,7 @@ def test_monitor_sees_a_device_that_left_a_member_out_and_blames_no_gateway_that
     device.text(2, Way.SENT, json.dumps({n: v for n, v in whole.items() if n != name}))
     viewer.text(3, Way.RECEIVED, json.dumps(whole))
     lines = [
-        Line(device, "device", HOME, "one"),
-        Line(viewer, "viewer", HOME, "one", ("front",)),
+        Played(device, "device", HOME, "one"),
+        Played(viewer, "viewer", HOME, "one", ("front",)),
     ]
     assert monitor(line.conversation for line in lines) == []

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from plexwire_conformance.pytest_plugin.peers import OpenPublisher as OpenPublisher
     from plexwire_conformance.pytest_plugin.peers import OpenViewer as OpenViewer
-    from plexwire_conformance.pytest_plugin.peers import Publisher as Publisher
-    from plexwire_conformance.pytest_plugin.peers import Viewer as Viewer
+    from plexwire_conformance.pytest_plugin.peers import SyncPublisher as SyncPublisher
+    from plexwire_conformance.pytest_plugin.peers import SyncViewer as SyncViewer
     from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
     from plexwire_conformance.pytest_plugin.verdicts import Verdicts as Verdicts
     from plexwire_conformance.target.description import TargetDescription

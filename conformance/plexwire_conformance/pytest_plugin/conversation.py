@@ -47,7 +47,7 @@ _SPELLED: Final = {
 
 
 @define(eq=False)
-class Line(Generic[S]):
+class OpenConversation(Generic[S]):
     """A conversation that was begun; everything in it happens in the Trio thread, but for reading its attributes."""
 
     _begin: Callable[[float], S]
@@ -64,18 +64,18 @@ class Line(Generic[S]):
     @staticmethod
     async def open(
         thread: TrioThread, endpoint: Endpoint, target: str, begin: Callable[[float], S]
-    ) -> "Line[S]":
+    ) -> "OpenConversation[S]":
         """Connect to *target*, and wait until the gateway lets us in.
 
         Raises:
             ConnectError: there is no WebSocket to be had.
             Refused, ConnectionLost, RemoteProtocolError: it does not let us in.
         """
-        line = Line(begin)
-        await thread.nursery.start(line._play, endpoint, target)
-        if not await line.until(lambda: line._welcome is not None):
-            raise line._complaint()
-        return line
+        conversation = OpenConversation(begin)
+        await thread.nursery.start(conversation._play, endpoint, target)
+        if not await conversation.until(lambda: conversation._welcome is not None):
+            raise conversation._complaint()
+        return conversation
 
     @property
     def init(self) -> Init:
