@@ -19,6 +19,7 @@ from plexwire_conformance.faults import FAULTS, FaultyGateway
 from plexwire_conformance.pytest_plugin import ROOT, items, peers, verdicts
 from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
 from plexwire_conformance.run import case as case_register
+from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.target.reference_gateway import keys_of
 from plexwire_conformance.target.target import VARIABLES, Keys
@@ -178,7 +179,7 @@ def test_plugin_can_test_nothing_session_is_not_green(
 def test_plugin_meets_an_error_of_the_suite_item_is_an_error(
     play: Play, reference: tuple[str, Keys], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def body(trial: Trial) -> None:
+    async def body(stage: Stage, trial: Trial) -> None:
         """The suite has no errors."""
         await trio.lowlevel.checkpoint()
         raise RuntimeError("a slip")

@@ -34,6 +34,7 @@ from plexwire_conformance.run.case import Case
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 from plexwire_conformance.run.monitor import monitor
 from plexwire_conformance.run.runner import CaseFinished, RunEvent, RunFinished, Runner, Settings
+from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts import PROPERTIES, play_script
 from plexwire_conformance.target.reference_gateway import memory_gateway
@@ -69,7 +70,7 @@ def scripted() -> Case:
     """Return a case that plays a script, so that there is a transcript of one."""
     property_ = PROPERTIES["scripts.relay"]
 
-    async def body(trial: Trial) -> None:
+    async def body(stage: Stage, trial: Trial) -> None:
         await play_script(trial, property_, (("watch", 0, 0, ("front",)),))
 
     return evolve(select(("frames.relayed",), ())[0], id="scripts.relay", body=body)

@@ -32,7 +32,8 @@ from plexwire_conformance.run.case import Case
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 from plexwire_conformance.run.runner import Runner, Settings
-from plexwire_conformance.run.trial import Inconclusive, Trial
+from plexwire_conformance.run.stage import Inconclusive, Stage
+from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts.exploring import report
 from plexwire_conformance.scripts.properties import BadToken, Property, Script, read_token
 from plexwire_conformance.target.description import TargetDescription
@@ -155,7 +156,7 @@ def case_of_token(token: str) -> Case:
     """
     property_, script = read_token(token)
 
-    async def body(trial: Trial) -> None:
+    async def body(stage: Stage, trial: Trial) -> None:
         await _play(trial, property_, script)
 
     return Case(
@@ -183,7 +184,7 @@ async def _play(trial: Trial, property_: Property, script: Script) -> None:
     async def play() -> None:
         async with trial.branch(connections=property_.connections) as own:
             try:
-                await property_.play(own, script)
+                await property_.play(own.stage, own, script)
             except Inconclusive as error:
                 could_not.append(str(error))
         found.append(tuple(f for f in own.all_findings() if f.verdict in _BREACHES))
@@ -195,7 +196,7 @@ async def _play(trial: Trial, property_: Property, script: Script) -> None:
     for finding in first.values():
         report(trial, property_, script, finding, found)
     if not first and could_not:
-        trial.inconclusive(could_not[0])
+        raise Inconclusive(could_not[0])
 
 
 # ── playing ──────────────────────────────────────────────────────────────────────────────────

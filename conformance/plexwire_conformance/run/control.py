@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from plexwire_conformance.recording.recorder import Kind, Way
 from plexwire_conformance.recording.transcript import Transcript
 from plexwire_conformance.run.case import Case
+from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed, NoConnection
 
@@ -17,19 +18,18 @@ class CouldNotJudge(Exception):
     """There is nothing to judge: the text says why and what to do."""
 
 
-async def _control(trial: Trial) -> None:
+async def _control(stage: Stage, trial: Trial) -> None:
     """A viewer connects, authenticates, and is not turned away."""
     for _ in range(_ROUNDS):
         try:
-            viewer = await trial.connect_viewer(trial.online)
+            viewer = await stage.connect_viewer()
         except NoConnection as error:
-            url = trial.target.viewers.url
+            url = stage.target.viewers.url
             raise CouldNotJudge(f"{url}: {error.problem}. Is the gateway up?") from None
         except HandshakeFailed as error:
-            _judge_handshake(trial, error)
+            _judge_handshake(stage, trial, error)
             return
-        await viewer.authenticate(trial.target.keys.api_key)
-        await viewer.await_init(trial.tolerances.immediate)
+        await stage.authenticate(viewer)
         ending = viewer.peer.ending
         if ending is None:
             continue
@@ -40,7 +40,7 @@ async def _control(trial: Trial) -> None:
                 f"the gateway {_NOT_ACCEPTED[ending.code]} the key in PLEXWIRE_API_KEY (close "
                 f"{ending.code}); give a key that may watch"
             )
-        if (watched := trial.target.watched) is not None:
+        if (watched := stage.target.watched) is not None:
             # A source that nobody has seen may be refused, and so may a key whose business it is not.  [PW-ADDR-12]
             raise CouldNotJudge(
                 f"the gateway lets nobody watch {watched} ({ending}). Does the camera run, and is it called so?"
@@ -49,14 +49,14 @@ async def _control(trial: Trial) -> None:
         return
 
 
-def _judge_handshake(trial: Trial, error: HandshakeFailed) -> None:
-    url = trial.target.viewers.url
+def _judge_handshake(stage: Stage, trial: Trial, error: HandshakeFailed) -> None:
+    url = stage.target.viewers.url
     if error.response is not None and error.response.status in _WANTS_CREDENTIALS:
         expected = "a handshake that succeeds without any credential"
         trial.find("PW-ADDR-5", expected, error.problem[:120])
         return
     if error.response is not None and error.response.status != 101:
-        if (watched := trial.target.watched) is not None:
+        if (watched := stage.target.watched) is not None:
             raise CouldNotJudge(
                 f"{url} answers a viewer of {watched} by {error.problem[:120]}. Does the camera run, is it "
                 "called so, and is this the base URL of the gateway, in front of /v1/sources/…?"

@@ -9,7 +9,7 @@ import trio
 
 from plexwire_conformance.recording.recorder import pong_with
 from plexwire_conformance.run.latency import Latency
-from plexwire_conformance.run.trial import Inconclusive, Trial
+from plexwire_conformance.run.stage import Inconclusive, Stage
 from plexwire_conformance.wire.peer import HandshakeFailed
 from plexwire_conformance.wire.roles import RawDevice, RawViewer
 
@@ -23,10 +23,10 @@ _NAP = 0.1
 
 
 async def keep_camera_online(
-    trial: Trial, latency: Latency, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    stage: Stage, latency: Latency, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Keep the source `trial.online` online, and measure the *latency*; it has started once that is so, or can't be."""
-    peer = await _connect(trial)
+    """Keep the camera `stage.online` online, and measure the *latency*; it has started once that is so, or can't be."""
+    peer = await _connect(stage)
     task_status.started()
     # Without a device's key no gateway has seen the source, and the cases run against that.
     while peer is not None:
@@ -34,11 +34,11 @@ async def keep_camera_online(
             nursery.start_soon(_measure_round_trips, peer, latency)
             while peer.peer.ending is None:
                 if isinstance(peer, RawDevice):
-                    await peer.publish(trial.online_camera)
+                    await peer.publish(stage.online.camera_id)
                 await trio.sleep(_FRAME_INTERVAL)
             nursery.cancel_scope.cancel()
         latency.lost()
-        peer = await _connect(trial)
+        peer = await _connect(stage)
 
 
 async def measure_scheduling_delay(latency: Latency) -> None:
@@ -60,10 +60,11 @@ async def _measure_round_trips(peer: RawDevice | RawViewer, latency: Latency) ->
         await trio.sleep(_PING_INTERVAL)
 
 
-async def _connect(trial: Trial) -> RawDevice | RawViewer | None:
+async def _connect(stage: Stage) -> RawDevice | RawViewer | None:
     try:
-        if trial.target.watched is not None:
-            return await trial.open_viewer(trial.online, name="online camera")
-        return await trial.open_source(trial.online, name="online camera")
+        if stage.target.watched is not None:
+            return await stage.open_viewer(name="viewer of the online camera")
+        camera = stage.online
+        return await stage.open_source(camera.source_id, (camera.camera_id,), name="online camera")
     except (Inconclusive, HandshakeFailed):
         return None

@@ -17,8 +17,9 @@ from plexwire_conformance.run.findings import CaseResult, Finding, Verdict, wors
 from plexwire_conformance.run.known_failures import Reckoning
 from plexwire_conformance.run.latency import Latency
 from plexwire_conformance.run.online_camera import keep_camera_online, measure_scheduling_delay
+from plexwire_conformance.run.stage import Inconclusive, Stage
 from plexwire_conformance.run.tolerances import Tolerances
-from plexwire_conformance.run.trial import Inconclusive, Trial
+from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.target.target import Camera, Target
 from plexwire_conformance.wire.peer import HandshakeFailed
 
@@ -124,14 +125,14 @@ class Runner:
         could_not: BaseException = CouldNotJudge("the run ended before its time")
         try:
             async with trio.open_nursery() as nursery:
-                keeping = self._trial("online-camera", nursery, 1)
+                stage = self._stage("online-camera", nursery, 1)
                 nursery.start_soon(measure_scheduling_delay, self._latency)
-                await nursery.start(keep_camera_online, keeping, self._latency)
+                await nursery.start(keep_camera_online, stage, self._latency)
                 try:
                     finished = await self._run(cases, listen)
                 finally:
                     with trio.CancelScope(shield=True):
-                        await keeping.close()
+                        await stage.close()
         except* CouldNotJudge as group:
             could_not = _first(group)
         if finished is None:
@@ -199,12 +200,13 @@ class Runner:
         with trio.move_on_after(limit) as scope:
             try:
                 async with trio.open_nursery() as nursery:
-                    trial = self._trial(case.id, nursery, self._share(case))
+                    stage = self._stage(case.id, nursery, self._share(case))
+                    trial = Trial(stage)
                     try:
-                        await case.body(trial)
+                        await case.body(stage, trial)
                     finally:
                         with trio.CancelScope(shield=True):
-                            await trial.close()
+                            await stage.close()
             except* CouldNotJudge as group:
                 could_not = _first(group)
             except* (Inconclusive, HandshakeFailed) as group:
@@ -219,7 +221,7 @@ class Runner:
             reason, verdict = f"it did not end within {limit:g} s", Verdict.ERROR
         findings = () if trial is None else trial.all_findings()
         if trial is not None and case is CONTROL:
-            self.tolerances = evolve(self.tolerances, round_trip=trial.slowest_handshake)
+            self.tolerances = evolve(self.tolerances, round_trip=trial.stage.slowest_handshake)
             self._latency.usual = self.tolerances.round_trip
         result = CaseResult(
             case=case.id,
@@ -243,14 +245,13 @@ class Runner:
     def _redacted(self, text: str) -> str:
         return tame(redact(text, self.target.keys.secrets))
 
-    def _trial(self, case_id: str, nursery: trio.Nursery, connections: int) -> Trial:
-        return Trial(
+    def _stage(self, case_id: str, nursery: trio.Nursery, connections: int) -> Stage:
+        return Stage(
             case_id=case_id,
             target=self.target,
             tolerances=self.tolerances,
             nonce=self.settings.nonce,
-            online=self._online.source_id,
-            online_camera=self._online.camera_id,
+            online=self._online,
             nursery=nursery,
             clock=self.now,
             stamp=self._stamp,

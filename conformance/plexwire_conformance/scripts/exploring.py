@@ -16,7 +16,8 @@ from attrs import evolve, frozen
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from plexwire_conformance.run.findings import Finding, Verdict
-from plexwire_conformance.run.trial import Inconclusive, Trial
+from plexwire_conformance.run.stage import Inconclusive
+from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts.properties import MOST_CONCURRENT, Property, Script, write_token
 from plexwire_conformance.scripts.shrinking import shrink
 
@@ -55,10 +56,10 @@ async def explore(
     Raises:
         Inconclusive: something failed to come, and came whenever it was tried again.
     """
-    broken = await _first_broken(trial, property_, examples, until=trial.now() + look_s)
+    broken = await _first_broken(trial, property_, examples, until=trial.stage.now() + look_s)
     if broken is None:
         return
-    shortest = await _shortest(trial, property_, broken, until=trial.now() + shrink_s)
+    shortest = await _shortest(trial, property_, broken, until=trial.stage.now() + shrink_s)
     again: list[tuple[Finding, ...]] = []
     # What was shortened under time pressure may have been shortened too far.
     for script in dict.fromkeys((shortest, broken.script)):
@@ -68,7 +69,7 @@ async def explore(
             return
     if broken.finding.clause in property_.from_silence:
         token = write_token(property_.id, broken.script)
-        trial.inconclusive(
+        raise Inconclusive(
             f"{broken.finding.clause} seemed broken twice and then no more: {broken.finding.actual}; "
             f"try `plexwire replay {token}`"
         )
@@ -117,13 +118,15 @@ async def _first_broken(
                 if (finding := await _breach(trial, property_, script)) is not None:
                     found.append(_Broken(script, finding))
                     nursery.cancel_scope.cancel()
-                if trial.now() > until:
+                if trial.stage.now() > until:
                     return
 
     # No room in between: nothing is drawn that is not about to be played.
     drawn, scripts = trio.open_memory_channel[Script](0)
     async with trio.open_nursery() as nursery, scripts:
-        nursery.start_soon(_draw_into, drawn, property_, examples, zlib.crc32(trial.nonce.encode()))
+        nursery.start_soon(
+            _draw_into, drawn, property_, examples, zlib.crc32(trial.stage.nonce.encode())
+        )
         for _ in range(_concurrency(trial, property_)):
             nursery.start_soon(play_on, scripts.clone())
     return found[0] if found else None
@@ -144,7 +147,7 @@ async def _draw_into(
 
 
 def _concurrency(trial: Trial, property_: Property) -> int:
-    return max(1, min(MOST_CONCURRENT, trial.connections // property_.connections))
+    return max(1, min(MOST_CONCURRENT, trial.stage.connections // property_.connections))
 
 
 async def _breach(trial: Trial, property_: Property, script: Script) -> Finding | None:
@@ -161,7 +164,7 @@ async def _breach(trial: Trial, property_: Property, script: Script) -> Finding 
 
 async def _shortest(trial: Trial, property_: Property, broken: _Broken, *, until: float) -> Script:
     async def still_breaks(script: Script) -> bool:
-        if trial.now() > until:
+        if trial.stage.now() > until:
             return False
         found = await play_script(trial, property_, script, _LOOKING)
         return any(finding.clause == broken.finding.clause for finding in found)
@@ -222,5 +225,5 @@ async def play_script(
     """Play *script* in a trial of its own, and return the breaches."""
     async with trial.branch(wait_factor=wait_factor, connections=property_.connections) as own:
         with suppress(Inconclusive):
-            await property_.play(own, script)
+            await property_.play(own.stage, own, script)
     return tuple(f for f in own.all_findings() if f.verdict in (Verdict.FAIL, Verdict.WARN))

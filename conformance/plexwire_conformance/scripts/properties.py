@@ -11,6 +11,7 @@ from attrs import frozen
 from hypothesis.strategies import SearchStrategy
 
 from plexwire_conformance.run.case import Need
+from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
 
 #: Scripts of one property that are played at once, where the run may open so many connections.
@@ -36,7 +37,7 @@ class Property:
     clauses: tuple[str, ...]
     needs: frozenset[Need]
     scripts: SearchStrategy[Script]
-    play: Callable[[Trial, Script], Awaitable[None]]
+    play: Callable[[Stage, Trial, Script], Awaitable[None]]
     say: Callable[[Step], str]
     connections: int
     simpler: Callable[[Step], Iterable[Step]] = lambda step: ()

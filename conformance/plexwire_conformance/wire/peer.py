@@ -121,6 +121,11 @@ class RawPeer:
         return response is not None and response.status == 101 and self.ending is None
 
     @property
+    def state(self) -> str:
+        """Whether it is still open, or how it ended, for people."""
+        return ClosingKind.OPEN.value if self.ending is None else str(self.ending)
+
+    @property
     def is_closing(self) -> bool:
         """Whether we sent a close that is not answered yet."""
         return self._closed_by_us and self.ending is None
@@ -292,6 +297,11 @@ class RawPeer:
         while self.ending is None and await self._arrival(began, within, exactly=exactly):
             pass
         return self.ending or Ending(ClosingKind.OPEN, None, self._clock())
+
+    async def state_after(self, within: float) -> str:
+        """Return `state` once the connection has ended, or *within* seconds have passed."""
+        await self.until_ended(within)
+        return self.state
 
     async def _arrival(self, began: float, within: float, *, exactly: bool = False) -> bool:
         """Wait until something arrives, or the connection ends; whether it did before the time was up."""

@@ -1,6 +1,7 @@
 """Property cases: scripts drawn at random, shrunk where they break something."""
 
 from plexwire_conformance.run.case import case
+from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts import MOST_CONCURRENT, PROPERTIES, explore
 
@@ -11,7 +12,7 @@ _LOOK_S, _SHRINK_S = 4.0, 6.0
 def _register(property_id: str) -> None:
     property_ = PROPERTIES[property_id]
 
-    async def body(trial: Trial) -> None:
+    async def body(stage: Stage, trial: Trial) -> None:
         await explore(trial, property_, look_s=_LOOK_S, shrink_s=_SHRINK_S)
 
     body.__doc__ = property_.title
