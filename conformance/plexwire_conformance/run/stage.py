@@ -123,7 +123,7 @@ class Stage:
         cameras: tuple[str, ...] = (),
         organisation: str = HOME,
         headers: Iterable[tuple[str, str]] = (),
-        behind: bytes = b"",
+        pipelined: bytes = b"",
         narrow: bool = False,
     ) -> RawPeer:
         """Open a connection and upgrade it.
@@ -146,7 +146,7 @@ class Stage:
         self._peers.append((peer, about))
         headers = (*self.target.headers, *headers)
         handshake = partial(peer.handshake, request_target, endpoint.host_header, headers)
-        await upgrade(stream, partial(handshake, behind=behind), within=within)
+        await upgrade(stream, partial(handshake, pipelined=pipelined), within=within)
         self._nursery.start_soon(peer.run)
         return peer
 
@@ -160,7 +160,7 @@ class Stage:
         timeout: object = None,
         organisation: str = HOME,
         headers: Iterable[tuple[str, str]] = (),
-        behind: bytes = b"",
+        pipelined: bytes = b"",
         narrow: bool = False,
     ) -> RawViewer:
         """Open a viewer's connection, without its `auth`; without a *source_id* it is a viewer of the online camera.
@@ -181,7 +181,7 @@ class Stage:
             cameras=cameras,
             organisation=organisation,
             headers=headers,
-            behind=behind,
+            pipelined=pipelined,
             narrow=narrow,
         )
         return RawViewer(peer, source_id, cameras)
@@ -343,9 +343,9 @@ class Stage:
         self._nursery.cancel_scope.cancel()
 
     async def _make_room(self) -> None:
-        standing = [peer for peer, _ in self._peers if peer.is_standing]
-        excess = len(standing) + 1 - self.connections
-        for peer in [peer for peer in standing if peer.is_closing][: max(excess, 0)]:
+        still_open = [peer for peer, _ in self._peers if peer.is_open]
+        excess = len(still_open) + 1 - self.connections
+        for peer in [peer for peer in still_open if peer.is_closing][: max(excess, 0)]:
             await peer.vanish()
 
     def _unique(self, name: str) -> str:
@@ -359,7 +359,7 @@ class Stage:
 
 
 async def _close(peer: RawPeer) -> None:
-    if peer.is_standing:
+    if peer.is_open:
         peer.resume()
         await peer.close()
         await peer.until_ended(1)

@@ -77,7 +77,7 @@ class _Draft:
 
     members: dict[str, Any] = field(factory=lambda: {"type": "auth", "api_key": _KEY})
     before: str = ""
-    behind: str = ""
+    after: str = ""
     wrapped: bool = False
     escaped: bool = False
     cuts: list[int] = field(factory=list[int])
@@ -101,9 +101,9 @@ class _Draft:
             case ("prepend", text):
                 self.before += text
             case ("append", text):
-                self.behind += text
+                self.after += text
             case ("pad", count):
-                self.behind += " " * count
+                self.after += " " * count
             case ("cut", permille):
                 self.cuts.append(permille)
             case ("ping",):
@@ -118,7 +118,7 @@ class _Draft:
         text = text.replace(json.dumps(_KEY)[1:-1], json.dumps(key)[1:-1])
         if self.escaped:
             text = "".join(f"\\u{ord(c):04x}" if c in "auth_plx" else c for c in text)
-        return f"{self.before}{text}{self.behind}"
+        return f"{self.before}{text}{self.after}"
 
 
 def _verdict_on(text: str, key: str) -> tuple[str, str | None]:

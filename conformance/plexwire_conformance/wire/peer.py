@@ -115,7 +115,7 @@ class RawPeer:
         return self._recorder.peer
 
     @property
-    def is_standing(self) -> bool:
+    def is_open(self) -> bool:
         """Whether it was upgraded and has not ended."""
         response = self.response
         return response is not None and response.status == 101 and self.ending is None
@@ -147,20 +147,20 @@ class RawPeer:
         host: str,
         headers: Iterable[tuple[str, str]] = (),
         *,
-        behind: bytes = b"",
+        pipelined: bytes = b"",
     ) -> None:
-        """Upgrade; *behind* goes out in the same write as the request.
+        """Upgrade; *pipelined* goes out in the same write as the request.
 
         Raises:
             HandshakeFailed: no response, no HTTP, or another status than 101.
         """
         request = handshake_request(target, host, (USER_AGENT, *headers))
         self._note(Way.SENT, Kind.HANDSHAKE, f"GET {target}")
-        if behind:
-            self._note(Way.SENT, Kind.RAW, "auth, in the same write", size=len(behind))
+        if pipelined:
+            self._note(Way.SENT, Kind.RAW, "auth, in the same write", size=len(pipelined))
         data = b""
         try:
-            await self._stream.send_all(request + behind)
+            await self._stream.send_all(request + pipelined)
             while (response := parse_response(data)) is None:
                 chunk = bytes(await self._stream.receive_some(_CHUNK))
                 if not chunk:

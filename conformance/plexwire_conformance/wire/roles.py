@@ -94,7 +94,7 @@ def auth_text(api_key: str, **more: Any) -> str:
 
 
 def pipelined_auth(api_key: str) -> bytes:
-    """Return an `auth` as bytes to send behind the handshake."""
+    """Return an `auth` as bytes to send right after the handshake."""
     return b"".join(encode_message(auth_text(api_key)))
 
 

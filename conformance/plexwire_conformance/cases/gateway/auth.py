@@ -50,7 +50,7 @@ async def auth_in_time(stage: Stage, trial: Trial) -> None:
 async def auth_pipelined(stage: Stage, trial: Trial) -> None:
     """An auth that arrives in one segment with the handshake is read."""
     await _still_serves(stage)
-    viewer = await stage.connect_viewer(behind=pipelined_auth(stage.target.keys.api_key))
+    viewer = await stage.connect_viewer(pipelined=pipelined_auth(stage.target.keys.api_key))
     if await viewer.await_init(stage.tolerances.immediate) is None:
         actual = f"no init ({viewer.peer.state})"
         trial.find("PW-AUTH-2", "init for an auth sent right behind the handshake", actual)
