@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from plexwire_conformance.faults._parts import watchers
 from plexwire_conformance.faults._wire import CLOSE, ClientFrame, FrameWire
 from plexwire_conformance.run.findings import Finding
-from plexwire_conformance.run.tolerances import Patience
-from plexwire_conformance.run.trial import Inconclusive, Trial
+from plexwire_conformance.run.stage import Inconclusive, Stage
+from plexwire_conformance.run.tolerances import Tolerances
+from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts import (
     PROPERTIES,
     RELAY,
@@ -29,6 +30,7 @@ from plexwire_conformance.scripts.exploring import play_script
 from plexwire_conformance.scripts.properties import Script, Step
 from plexwire_conformance.scripts.shrinking import shrink
 from plexwire_conformance.target.reference_gateway import memory_gateway
+from plexwire_conformance.target.target import Camera
 from plexwire_protocol import CloseCode, EncodedFrame, Publisher, Relay, Subscriber, VideoFrame
 from plexwire_server import DeviceConversation, Gateway, Granted, KeyStore
 
@@ -179,18 +181,18 @@ def in_virtual_time(
         gateway = kind(store)
         gateway.relay = relay()
         async with memory_gateway(gateway, given) as target, trio.open_nursery() as nursery:
-            trial = Trial(
+            stage = Stage(
                 case_id="scripts",
                 target=target,
-                patience=Patience(),
+                tolerances=Tolerances(),
                 nonce=nonce,
-                online="plexwire-online",
+                online=Camera("plexwire-online", "front"),
                 nursery=nursery,
                 clock=trio.current_time,
                 stamp=iter(range(_UNIX_MS, 2 * _UNIX_MS)).__next__,
             )
-            result = await do(trial)
-            await trial.close()
+            result = await do(Trial(stage))
+            await stage.close()
         return result
 
     return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
@@ -225,7 +227,7 @@ def test_search_finds_a_leak_between_two_sources() -> None:
 
 @pytest.mark.parametrize("property_", PROPERTIES.values(), ids=list(PROPERTIES))
 def test_search_finds_nothing_on_the_reference_gateway(property_: Property) -> None:
-    assert explored(Relay, property_, "stock", 60) == []
+    assert explored(Relay, property_, "reference", 60) == []
 
 
 class _BeginningAnew(DeviceConversation):

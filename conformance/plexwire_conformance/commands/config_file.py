@@ -21,7 +21,7 @@ from plexwire_conformance.recording.jsonlines import BadFile, read_text
 from plexwire_conformance.target.description import (
     LEAST_CONNECTIONS,
     MOST_CONNECTIONS,
-    Aim,
+    TargetDescription,
     check_header,
     check_proxy,
     looks_like_a_key,
@@ -53,7 +53,7 @@ class Config:
     table: str
     targets: Mapping[str, Table] = field(repr=False)
 
-    def aim(self, name: str) -> Aim:
+    def description(self, name: str) -> TargetDescription:
         """Return what the file says about the target *name*; its paths are relative to the file.
 
         Raises:
@@ -63,10 +63,10 @@ class Config:
             known = ", ".join(self.targets) or "none"
             raise BadFile(f"{self.name} has no target {name!r}; it has {known}{_url_hint(name)}")
         where = f"{self.name}, {self.table}targets.{name}"
-        return _Reader(where, self.path.parent, self.targets[name]).aim()
+        return _Reader(where, self.path.parent, self.targets[name]).description()
 
 
-def resolve(place: str | None, given: Aim, folder: Path) -> Aim:
+def resolve(place: str | None, given: TargetDescription, folder: Path) -> TargetDescription:
     """Return what there is to know about *place*: a URL, or the name of a target in a file of *folder* or above.
 
     What is *given* by options stands above what the file says.
@@ -82,7 +82,7 @@ def resolve(place: str | None, given: Aim, folder: Path) -> Aim:
             f"{place!r} is no URL, and no target: there is no {OWN_FILE} and no [tool.plexwire] in a "
             f"{PROJECT_FILE}, here or above{_url_hint(place)}"
         )
-    return given.over(config.aim(place))
+    return given.over(config.description(place))
 
 
 def find_config(folder: Path) -> Config | None:
@@ -169,7 +169,7 @@ class _Reader:
     folder: Path
     table: Table
 
-    def aim(self) -> Aim:
+    def description(self) -> TargetDescription:
         for name in self.table:
             if name not in _MEMBERS:
                 self._refuse_unknown(name)
@@ -183,7 +183,7 @@ class _Reader:
         if variables and "api_key" not in variables:
             raise BadFile(f"{self.where} has no api_key_env, and that key is needed")
         headers, secret_headers = self._headers()
-        return Aim(
+        return TargetDescription(
             url=self._url("url"),
             device_url=self._url("device_url"),
             source_id=self._text("source_id"),
