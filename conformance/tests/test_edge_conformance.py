@@ -8,8 +8,9 @@ import trio
 import trio.testing
 
 from plexwire_conformance.cases import CASES
+from plexwire_conformance.run.events import RunFinished
 from plexwire_conformance.run.findings import Verdict
-from plexwire_conformance.run.runner import RunFinished, Runner, Settings
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.reference_gateway import keys_of
 from plexwire_conformance.target.streams import memory_connection
 from plexwire_conformance.target.target import Endpoint, Target

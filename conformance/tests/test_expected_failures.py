@@ -17,6 +17,7 @@ from plexwire_conformance.recording.jsonlines import BadFile
 from plexwire_conformance.report.github import annotations
 from plexwire_conformance.report.junit import render
 from plexwire_conformance.report.summary import Summary
+from plexwire_conformance.run.events import RunFinished
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict, worst
 from plexwire_conformance.run.known_failures import (
     Colour,
@@ -28,7 +29,6 @@ from plexwire_conformance.run.known_failures import (
     update,
     write_expected,
 )
-from plexwire_conformance.run.runner import RunFinished
 
 TODAY = date(2026, 5, 1)
 LATER, EARLIER = TODAY + timedelta(days=1), TODAY - timedelta(days=1)

@@ -15,8 +15,9 @@ from plexwire_client import Device, open_device
 from plexwire_conformance.cases import CASES, Case, Need
 from plexwire_conformance.faults import FAULTS, FaultyGateway
 from plexwire_conformance.run.control import CouldNotJudge
+from plexwire_conformance.run.events import CaseFinished, RunEvent
 from plexwire_conformance.run.findings import CaseResult, Verdict
-from plexwire_conformance.run.runner import CaseFinished, RunEvent, Runner, Settings
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.reference_gateway import keys_of, memory_gateway
 from plexwire_conformance.target.target import Camera, Keys
 from plexwire_conformance.wire.pictures import picture

@@ -9,8 +9,9 @@ import trio.testing
 from attrs import define, evolve, field
 
 from plexwire_conformance.cases import CASES, Case
+from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished
 from plexwire_conformance.run.findings import Verdict
-from plexwire_conformance.run.runner import CaseFinished, RunEvent, RunFinished, Runner, Settings
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.reference_gateway import memory_gateway
 from plexwire_conformance.target.streams import MemoryStream
 from plexwire_conformance.target.target import Target

@@ -15,7 +15,8 @@ from plexwire_conformance.report.comparison import render_matrix
 from plexwire_conformance.report.html_report import HtmlReport
 from plexwire_conformance.report.ndjson import NdjsonReport
 from plexwire_conformance.report.stored_runs import parse_run
-from plexwire_conformance.run.runner import RunEvent, Runner, Settings
+from plexwire_conformance.run.events import RunEvent
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.reference_gateway import memory_gateway
 
 if TYPE_CHECKING:

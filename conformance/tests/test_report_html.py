@@ -45,16 +45,10 @@ from plexwire_conformance.report.terminal import TerminalReport
 from plexwire_conformance.report.timeline import draw_timeline
 from plexwire_conformance.report.timeline_scale import make_scale
 from plexwire_conformance.report.transcripts import TranscriptsReport
+from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 from plexwire_conformance.run.known_failures import reckon, update, write_expected
-from plexwire_conformance.run.runner import (
-    CaseFinished,
-    RunEvent,
-    RunFinished,
-    Runner,
-    RunStarted,
-    Settings,
-)
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.scripts import write_token
 from plexwire_conformance.target.streams import memory_connection
 from plexwire_conformance.target.target import Endpoint, Keys, Target

@@ -12,8 +12,8 @@ from plexwire_conformance.report.markdown import render
 from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.summary import Summary
 from plexwire_conformance.report.wording import replay_command, say, say_late
+from plexwire_conformance.run.events import RunFinished
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
-from plexwire_conformance.run.runner import RunFinished
 from plexwire_conformance.run.tolerances import Tolerances
 
 # ── a line of a timeline ─────────────────────────────────────────────────────────────────────

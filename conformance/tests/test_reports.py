@@ -24,14 +24,14 @@ from plexwire_conformance.report.ndjson import NdjsonReport
 from plexwire_conformance.report.summary import Summary
 from plexwire_conformance.report.terminal import TerminalReport
 from plexwire_conformance.run.control import CONTROL
-from plexwire_conformance.run.findings import CaseResult, Finding, Verdict, worst
-from plexwire_conformance.run.runner import (
+from plexwire_conformance.run.events import (
     CaseFinished,
     Listener,
     RunEvent,
     RunFinished,
     RunStarted,
 )
+from plexwire_conformance.run.findings import CaseResult, Finding, Verdict, worst
 from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.target.target import Endpoint, Keys, Target
 from plexwire_spec import Level, Party, clauses

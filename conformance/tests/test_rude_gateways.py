@@ -31,15 +31,9 @@ from plexwire_conformance.report.markdown import MarkdownReport
 from plexwire_conformance.report.ndjson import NdjsonReport
 from plexwire_conformance.report.terminal import TerminalReport
 from plexwire_conformance.report.transcripts import TranscriptsReport
+from plexwire_conformance.run.events import CaseFinished, Listener, RunEvent, RunFinished
 from plexwire_conformance.run.findings import Verdict
-from plexwire_conformance.run.runner import (
-    CaseFinished,
-    Listener,
-    RunEvent,
-    RunFinished,
-    Runner,
-    Settings,
-)
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.streams import MemoryStream, memory_connection
 from plexwire_conformance.target.target import Endpoint, Keys, Target
 from plexwire_conformance.wire.framing import Opcode, encode_frame

@@ -25,15 +25,9 @@ from wsproto.events import (
 from plexwire_conformance.cases import Case, Need
 from plexwire_conformance.commands.selftest import examine
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
+from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Verdict
-from plexwire_conformance.run.runner import (
-    CaseFinished,
-    RunEvent,
-    RunFinished,
-    Runner,
-    RunStarted,
-    Settings,
-)
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.run.stage import Inconclusive, Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.target.streams import memory_connection

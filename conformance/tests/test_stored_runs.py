@@ -31,9 +31,10 @@ from plexwire_conformance.report.ndjson import NdjsonReport
 from plexwire_conformance.report.stored_runs import StoredRun, parse_run
 from plexwire_conformance.report.transcripts import TranscriptsReport
 from plexwire_conformance.run.case import Case
+from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 from plexwire_conformance.run.monitor import monitor
-from plexwire_conformance.run.runner import CaseFinished, RunEvent, RunFinished, Runner, Settings
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts import PROPERTIES, play_script

@@ -39,6 +39,7 @@ from plexwire_conformance.report.summary import Summary, plural
 from plexwire_conformance.report.terminal import TerminalReport
 from plexwire_conformance.report.transcripts import TranscriptsReport
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
+from plexwire_conformance.run.events import RunEvent, RunFinished
 from plexwire_conformance.run.known_failures import (
     Expected,
     read_expected,
@@ -46,7 +47,7 @@ from plexwire_conformance.run.known_failures import (
     update,
     write_expected,
 )
-from plexwire_conformance.run.runner import RunEvent, RunFinished, Runner, Settings
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.description import (
     LEAST_CONNECTIONS,
     MAX_CONNECTIONS,

@@ -187,7 +187,7 @@ async def _play(trial: Trial, property_: Property, script: Script) -> None:
                 await property_.play(own.stage, own, script)
             except Inconclusive as error:
                 could_not.append(str(error))
-        found.append(tuple(f for f in own.all_findings() if f.verdict in _BREACHES))
+        found.append(tuple(f for f in own.own_findings() if f.is_breach))
 
     async with trio.open_nursery() as nursery:
         for _ in range(_TIMES):

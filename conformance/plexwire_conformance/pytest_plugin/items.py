@@ -21,9 +21,10 @@ from plexwire_conformance.pytest_plugin.failure_text import breaches, tell
 from plexwire_conformance.recording.jsonlines import read_text
 from plexwire_conformance.report.wording import say_finding
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
+from plexwire_conformance.run.events import RunFinished
 from plexwire_conformance.run.findings import CaseResult, Verdict
 from plexwire_conformance.run.known_failures import Expected, Reckoning, read_expected, reckon
-from plexwire_conformance.run.runner import RunFinished, Runner, Settings
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.description import MAX_CONNECTIONS, TargetDescription
 from plexwire_conformance.target.target import BadTarget, Target
 

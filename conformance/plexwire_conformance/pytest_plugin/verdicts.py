@@ -16,8 +16,9 @@ from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
 from plexwire_conformance.report.summary import Summary
 from plexwire_conformance.report.wording import say_finding
 from plexwire_conformance.run.control import CouldNotJudge
+from plexwire_conformance.run.events import RunFinished
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
-from plexwire_conformance.run.runner import RunFinished, Runner
+from plexwire_conformance.run.runner import Runner
 from plexwire_conformance.target.target import Target
 
 

@@ -8,14 +8,14 @@ import trio
 from attrs import define, field
 
 from plexwire_conformance.run.case import Case
-from plexwire_conformance.run.findings import CaseResult, Verdict
-from plexwire_conformance.run.runner import (
+from plexwire_conformance.run.events import (
     CaseFinished,
     Listener,
     RunEvent,
     RunFinished,
     RunStarted,
 )
+from plexwire_conformance.run.findings import CaseResult, Verdict
 
 
 @define

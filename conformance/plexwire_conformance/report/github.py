@@ -5,8 +5,8 @@ from typing import Final, Self, TextIO
 from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.summary import Accusation, Summary, unjudged
 from plexwire_conformance.report.wording import name_some, off_by, replay_command, seen_elsewhere
+from plexwire_conformance.run.events import RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import Verdict
-from plexwire_conformance.run.runner import RunEvent, RunFinished, RunStarted
 from plexwire_spec import clauses
 
 #: What a command's message, and what its properties, can't hold as it is.

@@ -21,9 +21,9 @@ from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.summary import Accusation, Summary, plural
 from plexwire_conformance.report.timeline import draw_timeline
 from plexwire_conformance.report.wording import off_by, replay_command, say_late
+from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 from plexwire_conformance.run.known_failures import Expected, Reckoning
-from plexwire_conformance.run.runner import CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_spec import AREAS, clauses
 
 #: Entries of devices, at most, that are shown beside what a viewer got.

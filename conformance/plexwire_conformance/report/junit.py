@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 
 from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.wording import replay_command, say, say_finding
+from plexwire_conformance.run.events import RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 from plexwire_conformance.run.known_failures import Reckoning
-from plexwire_conformance.run.runner import RunEvent, RunFinished, RunStarted
 from plexwire_spec import Level, clauses
 
 #: What XML 1.0 can't hold, even escaped.

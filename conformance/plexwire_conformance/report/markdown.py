@@ -14,9 +14,9 @@ from plexwire_conformance.report.wording import (
     say_late,
     seen_elsewhere,
 )
+from plexwire_conformance.run.events import RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Verdict
 from plexwire_conformance.run.known_failures import Reckoning
-from plexwire_conformance.run.runner import RunEvent, RunFinished, RunStarted
 from plexwire_spec import clauses
 
 _SIGNS: Final = {

@@ -10,8 +10,8 @@ from typing import Any, Final, TextIO
 from plexwire_conformance.recording.transcript import entry_members
 from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.summary import Summary
+from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Finding
-from plexwire_conformance.run.runner import CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.tolerances import Tolerances
 
 #: What the header calls the file, and the version of the format; a reader refuses others.

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
-from plexwire_conformance.run.runner import RunStarted
+from plexwire_conformance.run.events import RunStarted
 from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.target.description import SOURCE_ID
 from plexwire_protocol import __version__

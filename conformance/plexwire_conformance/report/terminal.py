@@ -23,9 +23,9 @@ from plexwire_conformance.report.wording import (
     seen_elsewhere,
     waited,
 )
+from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 from plexwire_conformance.run.known_failures import Expected, Reckoning
-from plexwire_conformance.run.runner import CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_spec import clauses
 
 _STYLES: Final = {

@@ -26,6 +26,8 @@ class Need(Enum):
 class Case:
     """One case: its frozen id, the clauses that it judges, and what it needs.
 
+    It answers for the clauses in `may_find` as well, but passing shows nothing about them.
+
     `takes` is the seconds that it waits by design, `connections` how many it has open at most; it can do with `least`,
     more slowly.  A `scripted` case thinks in a thread, so it can't run where time is virtual beside others.
     """
@@ -33,6 +35,7 @@ class Case:
     id: str
     title: str
     clauses: tuple[str, ...]
+    may_find: tuple[str, ...]
     needs: frozenset[Need]
     takes: float
     connections: int
@@ -59,6 +62,7 @@ class InvalidCase(Exception):
 def case(
     case_id: str,
     *cited: str,
+    may_find: tuple[str, ...] = (),
     needs: tuple[Need, ...] = (),
     takes: float = 0.0,
     connections: int = 2,
@@ -66,6 +70,8 @@ def case(
     scripted: bool = False,
 ) -> Callable[[CaseBody], CaseBody]:
     """Register an async function as the case *case_id*, judging the clauses *cited*.
+
+    It may find breaches of the clauses in *may_find* too, without judging them when it finds none.
 
     Its docstring is the case's title: one sentence that says what must be true.  *takes* is the seconds that it waits by
     design, the longest cases starting first; *connections* is how many it has open at most, *least* how few will do.
@@ -80,7 +86,7 @@ def case(
             raise InvalidCase(f"{case_id} is taken; ids are never reused, choose another")
         if not cited:
             raise InvalidCase(f"{case_id} cites no clause; name the one that it judges")
-        if unknown := [name for name in cited if name not in clauses()]:
+        if unknown := [name for name in (*cited, *may_find) if name not in clauses()]:
             raise InvalidCase(f"{case_id} cites {', '.join(unknown)}; see clauses.toml")
         if not title:
             raise InvalidCase(f"{case_id} has no docstring; say in one sentence what must be true")
@@ -88,6 +94,7 @@ def case(
             id=case_id,
             title=title,
             clauses=cited,
+            may_find=may_find,
             needs=frozenset(needs),
             takes=takes,
             connections=connections,

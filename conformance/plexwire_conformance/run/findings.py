@@ -69,7 +69,8 @@ class Finding:
     measured.  For an OPEN clause `observed` is what this gateway chose.  `path` is the JSON path of the member that shows it,
     in the last message of the connection `peer` in `timeline`, which is the redacted conversation.  `at` is when (seconds
     since the run began) no more was waited for.  A finding of a script has its `steps`, the `replay` word that plays it
-    again, and `shown`: k of n times.  `connections` is on how many connections it was seen.
+    again, and `shown`: k of n times.  `connections` is on how many connections it was seen, `after_loss` whether a
+    connection of the case had been lost by then.
     """
 
     check: str
@@ -82,6 +83,7 @@ class Finding:
     steps: tuple[str, ...] = ()
     shown: tuple[int, int] | None = None
     connections: int = 1
+    after_loss: bool = False
     timeline: tuple[Entry, ...] = field(default=(), repr=False)
 
     @property

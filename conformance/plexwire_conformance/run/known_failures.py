@@ -84,9 +84,7 @@ def _failures(results: Iterable[CaseResult]) -> list[tuple[str, Finding]]:
     ]
 
 
-def reckon(
-    results: Sequence[CaseResult], known: Sequence[KnownFailure], today: date
-) -> Reckoning:
+def reckon(results: Sequence[CaseResult], known: Sequence[KnownFailure], today: date) -> Reckoning:
     """Compare *results* with the *known* failures on the day *today*."""
     red: dict[str, Red] = {}
     accepted: dict[KnownFailure, None] = {}
@@ -102,7 +100,12 @@ def reckon(
             check=finding.check, cases=cases, colour=colour, entry=entry, finding=finding
         )
     stale = [
-        Red(check=entry.check, cases=(entry.case,) if entry.case else (), colour=Colour.STALE, entry=entry)
+        Red(
+            check=entry.check,
+            cases=(entry.case,) if entry.case else (),
+            colour=Colour.STALE,
+            entry=entry,
+        )
         for entry in known
         if _is_stale(entry, failed, results)
     ]
@@ -150,7 +153,10 @@ def read_known(text: str, name: str, known_cases: Iterable[str]) -> tuple[KnownF
             raise BadFile(f"{where}: there is no case {entry.case!r}; see plexwire conform --list")
         if not entry.reason.strip():
             raise BadFile(f"{where}: 'reason' is empty; say why it is accepted")
-        if any((entry.check, entry.case) == (other.check, other.case) for other in entries[: number - 1]):
+        if any(
+            (entry.check, entry.case) == (other.check, other.case)
+            for other in entries[: number - 1]
+        ):
             raise BadFile(f"{where}: {entry.check} is listed twice; keep one of the entries")
     return tuple(entries)
 

@@ -10,7 +10,7 @@ import trio
 from plexwire_conformance.recording.recorder import pong_with
 from plexwire_conformance.run.latency import Latency
 from plexwire_conformance.run.stage import Inconclusive, Stage
-from plexwire_conformance.wire.peer import HandshakeFailed
+from plexwire_conformance.wire.peer import HandshakeFailed, NoConnection
 from plexwire_conformance.wire.roles import RawDevice, RawViewer
 
 #: Seconds between two of its frames, and before it connects again.
@@ -66,5 +66,5 @@ async def _connect(stage: Stage) -> RawDevice | RawViewer | None:
             return await stage.open_viewer(name="viewer of the online camera")
         camera = stage.online
         return await stage.open_source(camera.source_id, (camera.camera_id,), name="online camera")
-    except (Inconclusive, HandshakeFailed):
+    except (Inconclusive, HandshakeFailed, NoConnection):
         return None

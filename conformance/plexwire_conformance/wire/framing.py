@@ -183,6 +183,11 @@ class HandshakeResponse:
     headers: dict[str, str]
     rest: bytes
 
+    @property
+    def body(self) -> str:
+        """The beginning of what came after the head, as one line of text."""
+        return " ".join(self.rest[:200].decode("utf-8", "replace").split())
+
     def problem(self) -> str | None:
         """What is wrong with a 101, or None."""
         if self.headers.get("sec-websocket-accept") != ACCEPT:

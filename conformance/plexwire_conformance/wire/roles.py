@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from plexwire_conformance.recording.recorder import Entry, Kind, digest
+from plexwire_conformance.recording.recorder import Entry, Kind, Way, digest
 from plexwire_conformance.wire.framing import encode_message
 from plexwire_conformance.wire.peer import RawPeer
 from plexwire_conformance.wire.pictures import picture
@@ -44,6 +44,7 @@ class RawViewer:
     peer: RawPeer
     source_id: str
     cameras: tuple[str, ...]
+    request_target: str
     #: The `init`, once it came.
     init: Entry | None = field(default=None, init=False)
 
@@ -68,24 +69,44 @@ class RawViewer:
         """The cameras that `init` lists for *source_id*."""
         return listed_cameras(self.init, source_id)
 
+    def messages(self) -> list[Entry]:
+        """Every message that came so far."""
+        kinds = (Kind.TEXT, Kind.BINARY)
+        return [e for e in self.peer.entries if e.way is Way.RECEIVED and e.kind in kinds]
+
     def frames(self) -> list[Entry]:
         """Every frame that came so far."""
-        return [
-            entry
-            for entry in self.peer.entries
-            if entry.way == "received" and entry.type == "video_frame"
-        ]
+        return [entry for entry in self.messages() if entry.type == "video_frame"]
 
 
 def listed_cameras(init: Entry | None, source_id: str) -> tuple[str, ...]:
-    """Return the cameras that *init* lists for *source_id*, whatever else is wrong with it."""
-    listed = init.body.get("online_sources") if init is not None and init.body is not None else ()
+    """Return the cameras that *init* lists for *source_id*, whatever else is wrong with it.
+
+    A camera may be a string or an object with `camera_id`, and null is read as an empty list: what can be understood is
+    judged, and its shape is judged apart.  [PW-INIT-4]
+    """
     cameras: list[str] = []
-    for source in listed if isinstance(listed, list) else ():
-        if isinstance(source, dict) and source.get("source_id") == source_id:
-            of_source = source.get("cameras")
-            cameras += of_source if isinstance(of_source, list) else []
+    for source in _entries_of(init):
+        of_source = source.get("cameras")
+        if source.get("source_id") == source_id and isinstance(of_source, list):
+            cameras += filter(None, map(_camera_id, of_source))
     return tuple(cameras)
+
+
+def listed_sources(init: Entry | None) -> tuple[str, ...]:
+    """Return the ids of the sources that *init* lists."""
+    ids = (source.get("source_id") for source in _entries_of(init))
+    return tuple(source_id for source_id in ids if isinstance(source_id, str))
+
+
+def _entries_of(init: Entry | None) -> list[dict[str, Any]]:
+    listed = init.body.get("online_sources") if init is not None and init.body is not None else ()
+    return [s for s in listed if isinstance(s, dict)] if isinstance(listed, list) else []
+
+
+def _camera_id(camera: Any) -> str | None:
+    named = camera.get("camera_id") if isinstance(camera, dict) else camera
+    return named if isinstance(named, str) else None
 
 
 def auth_text(api_key: str, **more: Any) -> str:
@@ -146,6 +167,13 @@ class RawDevice:
         await self.peer.send(binary_frame(sent, named), cuts=cuts)
         self.sent.append(sent)
         return sent
+
+    async def publish_last(self) -> None:
+        """Send one more frame of each camera that it has sent, if it can."""
+        cameras = dict.fromkeys(sent.camera_id for sent in self.sent)
+        for camera_id in cameras:
+            if self.peer.is_open and not self.peer.is_closing:
+                await self.publish(camera_id)
 
     async def publish_text(
         self,

@@ -1,9 +1,9 @@
 """Addresses: what selects which camera, and what is no address."""
 
 from plexwire_conformance.run.case import Need, case
-from plexwire_conformance.run.stage import Inconclusive, Stage
+from plexwire_conformance.run.stage import TRIES, Stage
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed, NoConnection
+from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed
 from plexwire_conformance.wire.roles import RawDevice, RawViewer
 
 
@@ -15,9 +15,17 @@ async def _judge_selected(
     for camera in cameras:
         if await stage.see(viewer, device, camera) is None:
             if viewer.peer.ending is not None and viewer.peer.ending.kind is ClosingKind.GARBAGE:
-                raise Inconclusive("what came can't be read")
-            state = viewer.peer.state
-            trial.find(clause, f"frames of {camera!r}", f"none of three ({state})")
+                trial.inconclusive("what came can't be read", "PW-CONN-6")
+            trial.find(
+                f"{clause}/camera-not-sent",
+                {
+                    "camera": camera,
+                    "cameras": list(viewer.cameras),
+                    "address": viewer.request_target,
+                    "tries": TRIES,
+                },
+                {"ending": viewer.peer.outcome()},
+            )
 
 
 async def _open(
@@ -35,11 +43,8 @@ async def _open(
     asks = target or stage.stream_target(source, cameras)
     try:
         viewer = await stage.connect_viewer(source, cameras, request_target=asks)
-    except NoConnection:
-        raise
     except HandshakeFailed as error:
-        trial.find(clause, f"{asks} is an address", error.problem)
-        raise
+        await trial.refuse(f"{clause}/handshake-refused", {"address": asks}, error)
     await stage.authenticate(viewer)
     return viewer
 
@@ -64,14 +69,14 @@ async def addr_default_camera(stage: Stage, trial: Trial) -> None:
     strange = await device.publish("another")
     await stage.must_see(watching, device)
     if any(map(strange.is_in, watching.frames())):
-        raise Inconclusive("viewers get cameras that they did not ask for")
+        trial.inconclusive("viewers get cameras that they did not ask for", "PW-ISO-1")
     await stage.announce(device, "default")
     target = stage.stream_target(source)
     viewer = await _open(stage, trial, "PW-ADDR-3", source, ("default",), target)
     await _judge_selected(stage, trial, viewer, device, "PW-ADDR-3", "default")
     for sent in device.sent:
         if sent.camera_id != "default" and any(map(sent.is_in, viewer.frames())):
-            trial.find("PW-ADDR-3", "the camera `default` alone", f"also {sent.camera_id!r}")
+            trial.find("PW-ADDR-3/other-camera-sent", observed={"camera": sent.camera_id})
 
 
 @case("addr.percent-encoding", "PW-ADDR-4", needs=(Need.PUBLISHER,), connections=5)
@@ -112,14 +117,15 @@ async def addr_empty_camera(stage: Stage, trial: Trial) -> None:
     try:
         viewer = await stage.connect_viewer(source, ("", "default"), request_target=target)
     except HandshakeFailed as error:
-        trial.chose("PW-ADDR-8", f"refused: {error.problem}")
-        return
+        trial.chose("PW-ADDR-8/empty-camera", outcome=f"is refused with {error.problem}")
+        trial.stop()
     await stage.authenticate(viewer)
-    empty = await stage.see(viewer, device, "", tries=1) is not None
-    default = await stage.see(viewer, device, "default", tries=1) is not None
-    said = [name for name, seen in (("the empty id", empty), ("`default`", default)) if seen]
-    trial.chose("PW-ADDR-8", f"it selects {' and '.join(said) or 'nothing'}")
-    trial.chose("PW-BIN-5", f"a frame with an empty camera id is {'' if empty else 'not '}relayed")
+    empty = await stage.see(viewer, device, "") is not None
+    default = await stage.see(viewer, device, "default") is not None
+    names = (("the camera with the empty id", empty), ("the camera “default”", default))
+    selected = " and ".join(name for name, seen in names if seen)
+    trial.chose("PW-ADDR-8/empty-camera", outcome=f"selects {selected or 'nothing'}")
+    trial.chose("PW-BIN-5/empty-camera-id", outcome="relayed" if empty else "not relayed")
     await stage.must_see(watching, device)
 
 
@@ -131,32 +137,29 @@ async def addr_doubled_camera(stage: Stage, trial: Trial) -> None:
     try:
         viewer = await stage.connect_viewer(source, ("front", "front"))
     except HandshakeFailed as error:
-        trial.chose("PW-ADDR-9", f"refused: {error.problem}")
-        return
+        trial.chose("PW-ADDR-9/doubled-camera", outcome=f"is refused with {error.problem}")
+        trial.stop()
     await stage.authenticate(viewer)
     seen = await stage.see(viewer, device) is not None
     await stage.see(viewer, device)
-    trial.chose("PW-ADDR-9", "it selects its camera once" if seen else "it selects nothing")
+    outcome = "selects its camera once" if seen else "selects nothing"
+    trial.chose("PW-ADDR-9/doubled-camera", outcome=outcome)
 
 
 @case("addr.bad-source", "PW-ADDR-11")
 async def addr_bad_source(stage: Stage, trial: Trial) -> None:
     """What becomes of a source id that no device can have."""
     await stage.open_viewer()
-    said = []
+    outcomes = {}
     for what, source in (("capitals", "Robot-01"), ("spaces", "robot 01"), ("empty", "")):
         try:
             viewer = await stage.connect_viewer(source)
             accepted = await stage.authenticate(viewer) is not None
-            said.append(f"{what}: {'accepted' if accepted else viewer.peer.state}")
+            outcomes[what] = "accepted" if accepted else viewer.peer.state
             await viewer.peer.close()
         except HandshakeFailed as error:
-            said.append(f"{what}: refused, {_status(error)}")
-    trial.chose("PW-ADDR-11", "; ".join(said))
-
-
-def _status(error: HandshakeFailed) -> str:
-    return error.problem if error.response is None else f"HTTP {error.response.status}"
+            outcomes[what] = f"refused with {error.in_short}"
+    trial.chose("PW-ADDR-11/source-outside-grammar", outcomes=outcomes)
 
 
 @case("addr.wrong-path", "PW-ADDR-13")
@@ -171,9 +174,12 @@ async def addr_wrong_path(stage: Stage, trial: Trial) -> None:
                 stage.target.viewers, f"{path}{wrong}", name="nobody", role="nobody", source_id=""
             )
         except HandshakeFailed as error:
-            if error.response is None:
-                expected = f"an HTTP error for {wrong}"
-                trial.find("PW-ADDR-13", expected, error.problem)
+            expected = {"address": wrong}
+            if error.status is None:
+                observed = {"refusal": error.refusal}
+                trial.find("PW-ADDR-13/no-http-answer", expected, observed)
+            elif error.status < 400:
+                observed = {"status": error.status}
+                trial.find("PW-ADDR-13/not-an-error-status", expected, observed)
         else:
-            trial.find("PW-ADDR-13", f"an HTTP error for {wrong}", "it was upgraded")
-            return
+            trial.find_and_stop("PW-ADDR-13/upgraded", {"address": wrong})

@@ -47,15 +47,15 @@ async def iso_organisations(stage: Stage, trial: Trial) -> None:
     stranger, at_home = await _answer(stage, source, "foreign viewer")
     nobodys, at_none = await _answer(stage, stage.source("none"), "foreign viewer of nothing")
     if at_home != at_none:
-        trial.find("PW-ISO-6", f"as at a source that nobody has: {at_none}", at_home)
+        trial.find("PW-ISO-6/foreign-source-told-apart", {"unseen": at_none}, {"answer": at_home})
     if stranger is not None:
         # Its own words may come back to the stranger: what it asked for, be it there or not.
         echoed = nobodys is not None and nobodys.listed(nobodys.source_id)
-        expected = "init names nothing of another organisation"
         if (listed := stranger.listed(source)) and not echoed:
-            trial.find("PW-ISO-4", expected, f"it lists {list(listed)} of {source}")
+            observed = {"listed": list(listed), "source": source}
+            trial.find("PW-ISO-4/foreign-cameras-listed", observed=observed)
         if stranger.init is not None and other in str(dict(stranger.init.body or {})):
-            trial.find("PW-ISO-4", expected, f"it lists {other}")
+            trial.find("PW-ISO-4/foreign-source-listed", observed={"source": other})
     for _ in range(3):
         await stage.must_see(watching, device)
     if stranger is not None:
@@ -67,7 +67,7 @@ async def _answer(stage: Stage, source: str, name: str) -> tuple[RawViewer | Non
     try:
         viewer = await stage.connect_viewer(source, name=name, organisation=FOREIGN)
     except HandshakeFailed as error:
-        return None, error.problem if error.response is None else f"HTTP {error.response.status}"
+        return None, error.in_short
     await viewer.authenticate(stage.target.keys.foreign_key)
     init = await viewer.await_init(stage.tolerances.immediate)
     if init is None:
@@ -95,9 +95,9 @@ async def iso_foreign_device(stage: Stage, trial: Trial) -> None:
             organisation=FOREIGN,
         )
     except (HandshakeFailed, Inconclusive) as error:
-        trial.chose("PW-ISO-5", f"a source id of another organisation is taken: {error}")
-        return
-    trial.chose("PW-ISO-5", "two organisations may each have a source of the same id")
+        trial.chose("PW-ISO-5/same-source-id", outcome=f"refused ({error})")
+        trial.stop()
+    trial.chose("PW-ISO-5/same-source-id", outcome="accepted")
     for _ in range(3):
         await impostor.publish("front")
         await stage.must_see(watching, device)
