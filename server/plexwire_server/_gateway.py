@@ -26,8 +26,15 @@ from plexwire_protocol import (
     StreamAddress,
     Subscriber,
 )
-from plexwire_server._device import DeviceConversation
-from plexwire_server._http import (
+from plexwire_server._connection_report import ConnectionReport, peer_name
+from plexwire_server._device_connection import DeviceConversation
+from plexwire_server._limits import Limits
+from plexwire_server._log import trace_without
+from plexwire_server._metrics import Metrics
+from plexwire_server._prometheus import CONTENT_TYPE, Page
+from plexwire_server._viewer_connection import ViewerConversation
+from plexwire_server.http._replayed_stream import ReplayStream
+from plexwire_server.http._request import (
     Answer,
     Request,
     RequestRefused,
@@ -35,15 +42,8 @@ from plexwire_server._http import (
     read_request,
     refuse,
 )
-from plexwire_server._keys import Granted, KeyChecker, Refused, Verdict
-from plexwire_server._limits import Limits
-from plexwire_server._lines import trace_without
-from plexwire_server._metrics import Metrics
-from plexwire_server._page import FOLDER, clock_answer, page_answers
-from plexwire_server._prometheus import CONTENT_TYPE, Page
-from plexwire_server._replay import ReplayStream
-from plexwire_server._report import ConnectionReport, peer_name
-from plexwire_server._viewer import ViewerConversation
+from plexwire_server.http._viewer_page import FOLDER, clock_answer, page_answers
+from plexwire_server.keys._key_store import Granted, KeyChecker, Refused, Verdict
 from plexwire_trio import linger, wrap_server_stream
 
 _log: Final = logging.getLogger(__name__)

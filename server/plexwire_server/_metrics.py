@@ -6,8 +6,8 @@ from typing import Final
 from attrs import define, field
 
 from plexwire_protocol import CloseCode, __version__
+from plexwire_server._connection_report import ConnectionReport
 from plexwire_server._prometheus import Histogram, Page, by, by_all
-from plexwire_server._report import ConnectionReport
 
 #: Why a viewer missed a frame: a newer one came before it could take it.
 REPLACED: Final = "replaced"

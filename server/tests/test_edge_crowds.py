@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 import trio.testing
+from edge_bench import EdgeBench, ScriptedWire, Wire, open_edge_bench
+from gateway_bench import ADDRESS, Peer, open_bench
 
 from plexwire_protocol import CloseCode, StreamAddress, VideoFrame, encode_device_frame
-from plexwire_server._feed import Feed
-from plexwire_server.edge_testing import EdgeBench, ScriptedWire, Wire, open_edge_bench
-from plexwire_server.testing import ADDRESS, Peer, open_bench
+from plexwire_server.edge._feed import Feed
 
 if TYPE_CHECKING:
     from trio_websocket import WebSocketConnection

@@ -16,12 +16,12 @@ import trustme
 from attrs import define, field, frozen
 from click import UsageError
 from click.testing import CliRunner
+from gateway_bench import ADDRESS, Peer
 
 from plexwire_protocol import DEVICE_PATH, CloseCode, VideoFrame, encode_device_frame
 from plexwire_server.cli import _other_gateway
 from plexwire_server.cli import keys as keys_command
 from plexwire_server.cli import serve as serve_command
-from plexwire_server.testing import ADDRESS, Peer
 from plexwire_trio import wrap_client_stream
 
 #: Seconds that nothing here takes.

@@ -9,12 +9,12 @@ import pytest
 import trio
 import trio.testing
 from attrs import evolve
+from edge_bench import EdgeBench, ScriptedWire, Wire, open_edge_bench
+from gateway_bench import Peer, StreamPairs, open_bench
 from trio_websocket import WebSocketConnection
 
 from plexwire_protocol import CloseCode, StreamAddress, VideoFrame, encode_device_frame
 from plexwire_server import KeyStore
-from plexwire_server.edge_testing import EdgeBench, ScriptedWire, Wire, open_edge_bench
-from plexwire_server.testing import Peer, StreamPairs, open_bench
 
 FRAME = VideoFrame(
     camera_id="front", jpeg=b"\xff\xd8" + bytes(20_000), width=1, height=1, timestamp=0

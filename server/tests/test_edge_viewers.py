@@ -8,6 +8,8 @@ import pytest
 import trio
 import trio.testing
 from attrs import evolve
+from edge_bench import EdgeBench, ScriptedWire, Wire, open_edge_bench
+from gateway_bench import ADDRESS, Bench, Peer, open_bench
 
 from plexwire_protocol import (
     CloseCode,
@@ -19,8 +21,6 @@ from plexwire_protocol import (
     encode_device_frame,
 )
 from plexwire_server import EdgeGateway, Limits, LogEvent, Upstream
-from plexwire_server.edge_testing import EdgeBench, ScriptedWire, Wire, open_edge_bench
-from plexwire_server.testing import ADDRESS, Bench, Peer, open_bench
 from plexwire_trio import GatewayUrl
 
 FRAME = VideoFrame(

@@ -7,6 +7,7 @@ import pytest
 import trio
 import trio.testing
 from attrs import evolve
+from gateway_bench import Bench, Peer, open_bench
 
 from plexwire_protocol import (
     AUTH_DEADLINE_S,
@@ -28,7 +29,6 @@ from plexwire_server import (
     Limits,
     Scope,
 )
-from plexwire_server.testing import Bench, Peer, open_bench
 
 JPEG = b"\xff\xd8 not much of a picture"
 

@@ -5,11 +5,11 @@ import json
 import pytest
 import trio
 import trio.testing
+from gateway_bench import ADDRESS, Bench, FarEnd, open_bench
 
 from plexwire_protocol import DEVICE_PATH, CloseCode, encode_device_frame
 from plexwire_protocol import VideoFrame as Frame
 from plexwire_server import ConnectionReport, Gateway, Limits
-from plexwire_server.testing import ADDRESS, Bench, FarEnd, open_bench
 
 NONCE = "dGhlIHNhbXBsZSBub25jZQ=="
 UPGRADE = {

@@ -3,6 +3,7 @@
 import pytest
 import trio
 import trio.testing
+from gateway_bench import ADDRESS, open_bench
 from trio_websocket import ConnectionClosed
 
 from plexwire_protocol import (
@@ -22,7 +23,6 @@ from plexwire_server import (
     Verdict,
     ViewerConversation,
 )
-from plexwire_server.testing import ADDRESS, open_bench
 
 JPEG = b"\xff\xd8" + bytes(range(256)) * 40
 

@@ -17,8 +17,8 @@ from plexwire_server import (
     Refused,
     Scope,
 )
-from plexwire_server._keys import digest_of, draw_key
 from plexwire_server.cli import keys as keys_command
+from plexwire_server.keys._key_store import digest_of, draw_key
 
 UNAUTHORIZED = Refused(CloseCode.UNAUTHORIZED)
 

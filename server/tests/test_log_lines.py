@@ -11,12 +11,15 @@ from typing import Final
 import pytest
 import trio
 import trio.testing
+from edge_bench import Wire, open_edge_bench
+from gateway_bench import ADDRESS, Bench, Peer, open_bench
 from hypothesis import given
 from hypothesis import strategies as st
 
 from plexwire_protocol import DEVICE_PATH, CloseCode, StreamAddress
 from plexwire_server import ConnectionReport, LogEvent, Verdict
-from plexwire_server._lines import (
+from plexwire_server._connection_report import as_event
+from plexwire_server._log import (
     LineFormatter,
     LogFormat,
     json_line,
@@ -24,9 +27,6 @@ from plexwire_server._lines import (
     text_line,
     write_line,
 )
-from plexwire_server._report import as_event
-from plexwire_server.edge_testing import Wire, open_edge_bench
-from plexwire_server.testing import ADDRESS, Bench, Peer, open_bench
 
 KEY: Final = "plx_Zm9vYmFyLWJhei1xdXV4_0-9"
 

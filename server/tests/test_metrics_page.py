@@ -8,6 +8,8 @@ import pytest
 import trio
 import trio.testing
 from attrs import evolve
+from edge_bench import Wire, open_edge_bench
+from gateway_bench import ADDRESS, open_bench
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,8 +18,6 @@ from plexwire_protocol import Role, VideoFrame, __version__, encode, encode_devi
 from plexwire_server import Gateway, Limits
 from plexwire_server._metrics import code_label
 from plexwire_server._prometheus import Histogram, Page, by
-from plexwire_server.edge_testing import Wire, open_edge_bench
-from plexwire_server.testing import ADDRESS, open_bench
 
 FRAME = VideoFrame(
     source_id="robot-01", camera_id="front", jpeg=b"\xff\xd8abc", width=1, height=1, timestamp=0

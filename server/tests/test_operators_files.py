@@ -14,8 +14,8 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from plexwire_server import Gateway, KeyStore, LogEvent, Upstream, open_edge
-from plexwire_server._banner import describe
-from plexwire_server._lines import json_line
+from plexwire_server._log import json_line
+from plexwire_server._startup_message import describe
 from plexwire_server.cli import serve
 from plexwire_trio import GatewayUrl
 
@@ -138,7 +138,7 @@ def test_handbook_lists_every_event_of_the_log_and_no_other() -> None:
     }
     written = {
         name
-        for file in (SERVER / "plexwire_server").glob("*.py")
+        for file in (SERVER / "plexwire_server").rglob("*.py")
         for name in re.findall(r'(?:LogEvent|tell)\(\s*"(\w+)"', file.read_text("utf-8"))
     }
     assert listed == written

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from gateway_bench import Bench, FarEnd, open_bench
 
 from plexwire_protocol import Close, CloseCode, StreamAddress, describe_close
-from plexwire_server._banner import describe
-from plexwire_server._page import page_answers
-from plexwire_server.testing import Bench, FarEnd, open_bench
+from plexwire_server._startup_message import describe
+from plexwire_server.http._viewer_page import page_answers
 
 FILES = {entry.name: entry for entry in files("plexwire_server").joinpath("page").iterdir()}
 INDEX = FILES["index.html"].read_text("utf-8")

@@ -19,11 +19,11 @@ import trio
 import trustme
 from attrs import define, field
 from click.testing import CliRunner
+from gateway_bench import ADDRESS, Peer
 
 from plexwire_protocol import DEVICE_PATH, Close, CloseCode, VideoFrame, encode_device_frame
 from plexwire_server import ConnectionReport, Gateway, KeyStore, Limits, ThrowAwayKeys, serve
 from plexwire_server.cli import serve as serve_command
-from plexwire_server.testing import ADDRESS, Peer
 from plexwire_trio import wrap_client_stream
 
 JPEG = b"\xff\xd8" + bytes(100_000)

@@ -4,7 +4,7 @@ import trio
 from attrs import define
 
 from plexwire_protocol import Close, CloseCode, Role
-from plexwire_server._lines import LogEvent, Told
+from plexwire_server._log import LogEvent, Told
 
 
 @define(eq=False, kw_only=True)

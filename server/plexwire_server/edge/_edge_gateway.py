@@ -13,17 +13,17 @@ import trio
 from attrs import evolve
 
 from plexwire_protocol import DEVICE_PATH, Auth, Close, CloseCode, EncodedFrame, Publisher
-from plexwire_server._edge_metrics import UpstreamMetrics
-from plexwire_server._edge_viewer import EdgeViewer
-from plexwire_server._feed import Feed, Share
+from plexwire_server._connection_report import ConnectionReport
 from plexwire_server._gateway import Gateway, Opening
-from plexwire_server._http import Answer, Request, RequestRefused, refuse
-from plexwire_server._keys import KeyStore
 from plexwire_server._limits import Limits
-from plexwire_server._lines import LogEvent, Told
+from plexwire_server._log import LogEvent, Told
 from plexwire_server._prometheus import Page
-from plexwire_server._report import ConnectionReport
-from plexwire_server._upstream import Link, Upstream
+from plexwire_server.edge._edge_viewer_connection import EdgeViewer
+from plexwire_server.edge._feed import Feed, Share
+from plexwire_server.edge._upstream_connection import Link, Upstream
+from plexwire_server.edge._upstream_metrics import UpstreamMetrics
+from plexwire_server.http._request import Answer, Request, RequestRefused, refuse
+from plexwire_server.keys._key_store import KeyStore
 from plexwire_trio import helper_tasks
 
 _log: Final = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from plexwire_protocol import (
     CloseCode,
     describe_close,
 )
-from plexwire_server._http import Answer
+from plexwire_server.http._request import Answer
 
 #: Where everything of the page is but the page itself.
 FOLDER: Final = "/page/"

@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeAlias
 from attrs import field, frozen
 
 from plexwire_protocol import CloseCode
-from plexwire_server._keyfile import KeyFileError, read_tables
+from plexwire_server.keys._key_file import KeyFileError, read_tables
 
 #: What every key begins with.
 PREFIX: Final = "plx_"

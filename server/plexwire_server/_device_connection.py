@@ -14,8 +14,8 @@ from plexwire_protocol import (
     Role,
     VideoFrame,
 )
-from plexwire_server._conversation import Conversation
-from plexwire_server._keys import Granted, Scope
+from plexwire_server._peer_connection import Conversation
+from plexwire_server.keys._key_store import Granted, Scope
 
 
 class DeviceConversation(Conversation[GatewayDeviceSession]):

@@ -15,12 +15,12 @@ from plexwire_protocol import (
     State,
     Subscriber,
 )
-from plexwire_server._feed import Feed
-from plexwire_server._keys import Granted, Scope
-from plexwire_server._viewer import ViewerConversation
+from plexwire_server._viewer_connection import ViewerConversation
+from plexwire_server.edge._feed import Feed
+from plexwire_server.keys._key_store import Granted, Scope
 
 if TYPE_CHECKING:
-    from plexwire_server._edge import EdgeGateway
+    from plexwire_server.edge._edge_gateway import EdgeGateway
 
 
 class EdgeViewer(ViewerConversation):

@@ -14,10 +14,10 @@ from plexwire_protocol import (
     State,
     Subscriber,
 )
-from plexwire_server._conversation import Conversation
-from plexwire_server._keys import Granted, Scope
+from plexwire_server._connection_report import ConnectionReport
 from plexwire_server._metrics import REPLACED
-from plexwire_server._report import ConnectionReport
+from plexwire_server._peer_connection import Conversation
+from plexwire_server.keys._key_store import Granted, Scope
 
 if TYPE_CHECKING:
     from plexwire_server._gateway import Gateway

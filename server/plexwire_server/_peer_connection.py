@@ -21,8 +21,8 @@ from plexwire_protocol import (
     Role,
     State,
 )
-from plexwire_server._keys import Granted, Refused, Scope, Verdict
-from plexwire_server._report import ConnectionReport
+from plexwire_server._connection_report import ConnectionReport
+from plexwire_server.keys._key_store import Granted, Refused, Scope, Verdict
 from plexwire_trio import Connection
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from contextlib import asynccontextmanager
 import trio
 import trio.testing
 from attrs import define, field, frozen
+from gateway_bench import Bench, FarEnd
 from trio_websocket import WebSocketConnection
 
 from plexwire_protocol import Role
-from plexwire_server._edge import EdgeGateway, open_edge
 from plexwire_server._limits import Limits
-from plexwire_server._lines import LogEvent, Told
-from plexwire_server._upstream import Upstream
-from plexwire_server.testing import Bench, FarEnd
+from plexwire_server._log import LogEvent, Told
+from plexwire_server.edge._edge_gateway import EdgeGateway, open_edge
+from plexwire_server.edge._upstream_connection import Upstream
 from plexwire_trio import GatewayUrl, NothingListens, wrap_server_stream
 
 

@@ -21,12 +21,12 @@ from plexwire_protocol import (
     StreamAddress,
     VideoFrame,
 )
-from plexwire_server._lines import Told
-from plexwire_server._upstream import Link
+from plexwire_server._log import Told
+from plexwire_server.edge._upstream_connection import Link
 
 if TYPE_CHECKING:
-    from plexwire_server._edge import EdgeGateway
-    from plexwire_server._edge_viewer import EdgeViewer
+    from plexwire_server.edge._edge_gateway import EdgeGateway
+    from plexwire_server.edge._edge_viewer_connection import EdgeViewer
 
 #: Why a frame of the upstream goes nowhere: nobody asked for its source or camera.
 FOREIGN: Final = "foreign"
