@@ -24,7 +24,7 @@ from plexwire_conformance.faults._wire import (
     encode_frame,
     payload_of,
 )
-from plexwire_server import Gateway, ViewerConversation
+from plexwire_server import Gateway, ViewerConnection
 from plexwire_spec import Clause, Level, Party, clauses
 
 #: Every id that was ever published, one a line.  Lines are added here and never taken away.
@@ -36,7 +36,7 @@ EVERY_FAULT = pytest.mark.parametrize("one", list(FAULTS.values()), ids=list(FAU
 # ── the register ─────────────────────────────────────────────────────────────────────────────
 
 
-class Documented(ViewerConversation):
+class Documented(ViewerConnection):
     """Does something wrong."""
 
 
@@ -68,7 +68,7 @@ class Undocumented(Documented):
     ],
 )
 def test_decorator_is_used_wrongly_and_says_what_to_do_and_registers_nothing(
-    fault_id: str, broken: tuple[str, ...], part: type[ViewerConversation], sentence: str
+    fault_id: str, broken: tuple[str, ...], part: type[ViewerConnection], sentence: str
 ) -> None:
     before = dict(FAULTS)
     with pytest.raises(InvalidFault) as caught:
@@ -105,7 +105,7 @@ def test_fault_is_built_afresh_each_time_with_keys_of_its_own(one: Fault) -> Non
 def test_fault_differs_from_the_reference_gateway_in_its_parts_alone(one: Fault) -> None:
     stock, gateway = FaultyGateway(), one.build()
     if type(gateway) is FaultyGateway:
-        parts = ("viewer_conversation", "device_conversation", "viewer_rules", "device_rules")
+        parts = ("viewer_connection", "device_connection", "viewer_rules", "device_rules")
         changed = [n for n in (*parts, "wire") if getattr(gateway, n) is not getattr(stock, n)]
         assert len(changed) == 1
 

@@ -30,7 +30,7 @@ from plexwire_conformance.scripts.properties import Script, Step
 from plexwire_conformance.scripts.shrinking import shrink
 from plexwire_conformance.target.reference_gateway import memory_gateway
 from plexwire_protocol import CloseCode, EncodedFrame, Publisher, Relay, Subscriber, VideoFrame
-from plexwire_server import DeviceConversation, Gateway, Granted, KeyStore
+from plexwire_server import DeviceConnection, Gateway, KeyGranted, KeyStore
 
 R = TypeVar("R")
 
@@ -228,8 +228,8 @@ def test_search_finds_nothing_on_the_reference_gateway(property_: Property) -> N
     assert explored(Relay, property_, "stock", 60) == []
 
 
-class _BeginningAnew(DeviceConversation):
-    def admit(self, granted: Granted) -> None:
+class _BeginningAnew(DeviceConnection):
+    def admit(self, granted: KeyGranted) -> None:
         super().admit(granted)
         assert isinstance(self.gateway, Renewing)
         if self.session.source_id in self.gateway.seen:
@@ -242,7 +242,7 @@ class _BeginningAnew(DeviceConversation):
 class Renewing(Gateway):
     """Closes the streams of a source that was away once it is back, as PW-FRAME-13 leaves to gateways."""
 
-    device_conversation = _BeginningAnew
+    device_connection = _BeginningAnew
 
     def __init__(self, keys: KeyStore) -> None:
         self.seen: set[str] = set()

@@ -47,7 +47,7 @@ class Faulty(FaultyGateway):
     def __init__(self) -> None:
         super().__init__()
         self.viewer_rules = DeadlineTooShort
-        self.device_conversation = WidthAndHeightSwapped
+        self.device_connection = WidthAndHeightSwapped
 
 
 @frozen

@@ -4,27 +4,27 @@ Needs an extra: `pip install plexwire[server]`.
 """
 
 from plexwire_server._connection_report import ConnectionReport as ConnectionReport
-from plexwire_server._device_connection import DeviceConversation as DeviceConversation
+from plexwire_server._device_connection import DeviceConnection as DeviceConnection
 from plexwire_server._gateway import Gateway as Gateway
-from plexwire_server._gateway import Opening as Opening
+from plexwire_server._gateway import Upgrade as Upgrade
 from plexwire_server._limits import Limits as Limits
 from plexwire_server._log import LogEvent as LogEvent
 from plexwire_server._metrics import Metrics as Metrics
-from plexwire_server._peer_connection import Conversation as Conversation
+from plexwire_server._peer_connection import PeerConnection as PeerConnection
 from plexwire_server._tcp import serve as serve
-from plexwire_server._viewer_connection import ViewerConversation as ViewerConversation
+from plexwire_server._viewer_connection import ViewerConnection as ViewerConnection
 from plexwire_server.edge._edge_gateway import EdgeGateway as EdgeGateway
 from plexwire_server.edge._edge_gateway import open_edge as open_edge
 from plexwire_server.edge._upstream_connection import Upstream as Upstream
-from plexwire_server.http._request import Answer as Answer
 from plexwire_server.http._request import Request as Request
 from plexwire_server.http._request import RequestRefused as RequestRefused
+from plexwire_server.http._request import Response as Response
 from plexwire_server.keys._key_file import KeyFileError as KeyFileError
-from plexwire_server.keys._key_store import Granted as Granted
 from plexwire_server.keys._key_store import KeyChecker as KeyChecker
+from plexwire_server.keys._key_store import KeyDecision as KeyDecision
+from plexwire_server.keys._key_store import KeyGranted as KeyGranted
 from plexwire_server.keys._key_store import KeyRecord as KeyRecord
+from plexwire_server.keys._key_store import KeyRefused as KeyRefused
 from plexwire_server.keys._key_store import KeyStore as KeyStore
-from plexwire_server.keys._key_store import Refused as Refused
 from plexwire_server.keys._key_store import Scope as Scope
 from plexwire_server.keys._key_store import ThrowAwayKeys as ThrowAwayKeys
-from plexwire_server.keys._key_store import Verdict as Verdict

@@ -14,11 +14,11 @@ from plexwire_protocol import (
     Role,
     VideoFrame,
 )
-from plexwire_server._peer_connection import Conversation
-from plexwire_server.keys._key_store import Granted, Scope
+from plexwire_server._peer_connection import PeerConnection
+from plexwire_server.keys._key_store import KeyGranted, Scope
 
 
-class DeviceConversation(Conversation[GatewayDeviceSession]):
+class DeviceConnection(PeerConnection[GatewayDeviceSession]):
     """One connection of one device; another of the same device stands beside it.  [PW-DEV-10]"""
 
     role: ClassVar[Role] = Role.DEVICE
@@ -26,7 +26,7 @@ class DeviceConversation(Conversation[GatewayDeviceSession]):
 
     _publisher: Publisher | None = None
 
-    def admit(self, granted: Granted) -> None:
+    def admit(self, granted: KeyGranted) -> None:
         """Send `authenticated` with the gateway's time, and put the source online.  [PW-DEV-2, PW-DEV-3]"""
         self.session.grant(server_time_ms=self.gateway.unix_ms(), now=trio.current_time())
         self._publisher = self.gateway.relay.join(granted.organisation, self.session.source_id)

@@ -27,35 +27,35 @@ from plexwire_protocol import (
     Subscriber,
 )
 from plexwire_server._connection_report import ConnectionReport, peer_name
-from plexwire_server._device_connection import DeviceConversation
+from plexwire_server._device_connection import DeviceConnection
 from plexwire_server._limits import Limits
 from plexwire_server._log import trace_without
 from plexwire_server._metrics import Metrics
 from plexwire_server._prometheus import CONTENT_TYPE, Page
-from plexwire_server._viewer_connection import ViewerConversation
+from plexwire_server._viewer_connection import ViewerConnection
 from plexwire_server.http._replayed_stream import ReplayStream
 from plexwire_server.http._request import (
-    Answer,
     Request,
     RequestRefused,
+    Response,
     read_handshake,
     read_request,
     refuse,
 )
 from plexwire_server.http._viewer_page import FOLDER, clock_answer, page_answers
-from plexwire_server.keys._key_store import Granted, KeyChecker, Refused, Verdict
+from plexwire_server.keys._key_store import KeyChecker, KeyDecision, KeyGranted, KeyRefused
 from plexwire_trio import linger, wrap_server_stream
 
 _log: Final = logging.getLogger(__name__)
 
-AnyConversation: TypeAlias = ViewerConversation | DeviceConversation
+AnyConnection: TypeAlias = ViewerConnection | DeviceConnection
 
 #: Ends of a WebSocket that don't wait for the peer's answer; what it sent meanwhile lies unread.
 _UNANSWERED: Final = (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_PAYLOAD, CloseCode.TOO_BIG)
 
 
 @frozen
-class Opening:
+class Upgrade:
     """A request that becomes a WebSocket: `address` is the viewer's, None for a device.
 
     `head` is the handshake, `rest` what came behind it in the same segment: an `auth`, as often as not.
@@ -72,7 +72,7 @@ class _Seat:
 
     report: ConnectionReport
     scope: trio.CancelScope = field(factory=trio.CancelScope)
-    conversation: AnyConversation | None = None
+    conversation: AnyConnection | None = None
 
 
 class Gateway:
@@ -84,8 +84,8 @@ class Gateway:
     """
 
     #: What plays the gateway's side of a stream.
-    viewer_conversation: type[ViewerConversation] = ViewerConversation
-    device_conversation: type[DeviceConversation] = DeviceConversation
+    viewer_connection: type[ViewerConnection] = ViewerConnection
+    device_connection: type[DeviceConnection] = DeviceConnection
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Gateway:
         # Read the files of the page now: later everybody would wait for the disk.
         page_answers()
         #: The viewers that are streaming, by what the relay knows them as.
-        self.viewers: dict[Subscriber, ViewerConversation] = {}
+        self.viewers: dict[Subscriber, ViewerConnection] = {}
         self._on_end = on_end
         self._seats: set[_Seat] = set()
         self._open: Counter[Role] = Counter()
@@ -140,7 +140,7 @@ class Gateway:
 
     async def _serve(self, stream: trio.abc.Stream, seat: _Seat) -> None:
         head_only = False
-        routed: Answer | Opening
+        routed: Response | Upgrade
         try:
             request = await self._read_request(stream)
             if request is None:
@@ -149,7 +149,7 @@ class Gateway:
             routed = self.route(request)
         except RequestRefused as refused:
             routed = refused.answer
-        if isinstance(routed, Answer):
+        if isinstance(routed, Response):
             await self._send_answer(stream, seat, routed, head_only=head_only)
         else:
             await self._serve_websocket(stream, seat, routed)
@@ -161,7 +161,7 @@ class Gateway:
         raise RequestRefused(refuse(HTTPStatus.REQUEST_TIMEOUT, problem))
 
     async def _serve_websocket(
-        self, stream: trio.abc.Stream, seat: _Seat, opening: Opening
+        self, stream: trio.abc.Stream, seat: _Seat, opening: Upgrade
     ) -> None:
         # The library's reader lives in this nursery, as long as the conversation and no longer.
         async with trio.open_nursery() as nursery:
@@ -191,7 +191,7 @@ class Gateway:
         return None
 
     async def _send_answer(
-        self, stream: trio.abc.Stream, seat: _Seat, answer: Answer, *, head_only: bool = False
+        self, stream: trio.abc.Stream, seat: _Seat, answer: Response, *, head_only: bool = False
     ) -> None:
         seat.report.status = answer.status.value
         with trio.move_on_after(self.limits.close_grace_s):
@@ -200,7 +200,7 @@ class Gateway:
 
     # ── what a subclass may do otherwise ─────────────────────────────────────────────────────
 
-    def route(self, request: Request) -> Answer | Opening:
+    def route(self, request: Request) -> Response | Upgrade:
         """Return the answer to *request*, or how it becomes a WebSocket.  [PW-ADDR-1, PW-ADDR-6, PW-ADDR-13]
 
         Raises:
@@ -217,9 +217,9 @@ class Gateway:
             )
         if page is not None:
             return page().unless_known(request)
-        return Opening(address, read_handshake(request), request.rest)
+        return Upgrade(address, read_handshake(request), request.rest)
 
-    def pages(self) -> Mapping[str, Callable[[], Answer]]:
+    def pages(self) -> Mapping[str, Callable[[], Response]]:
         """Return what is served as plain HTTP, by path."""
         return {
             **page_answers(),
@@ -237,30 +237,30 @@ class Gateway:
         """
         return StreamAddress.parse(target)
 
-    async def check_key(self, api_key: str) -> Verdict:
+    async def check_key(self, api_key: str) -> KeyDecision:
         """Have a key judged; where that fails or takes too long, its bearer is refused with 1011."""
         with trio.move_on_after(self.limits.key_check_s):
             try:
-                verdict = self.keys.check(api_key)
-                return await verdict if isinstance(verdict, Awaitable) else verdict
+                decision = self.keys.check(api_key)
+                return await decision if isinstance(decision, Awaitable) else decision
             except Exception as error:
                 _log.error("A key could not be checked.\n%s", trace_without(error, api_key))
         self.metrics.key_check_failures += 1
-        return Refused(CloseCode.INTERNAL_ERROR)
+        return KeyRefused(CloseCode.INTERNAL_ERROR)
 
-    def lend(self, stream: trio.abc.Stream, opening: Opening) -> trio.abc.Stream:
+    def lend(self, stream: trio.abc.Stream, opening: Upgrade) -> trio.abc.Stream:
         """Return the byte stream that the WebSocket library is to work on."""
         return ReplayStream(stream, opening.head, opening.rest)
 
     def converse(
-        self, opening: Opening, ws: WebSocketConnection, report: ConnectionReport
-    ) -> AnyConversation:
+        self, opening: Upgrade, ws: WebSocketConnection, report: ConnectionReport
+    ) -> AnyConnection:
         """Return what will play the gateway's side of a new WebSocket."""
         if opening.address is None:
-            return self.device_conversation(self, self.device_session(), ws, report)
+            return self.device_connection(self, self.device_session(), ws, report)
         report.source_id = opening.address.source_id
         report.cameras = opening.address.cameras
-        return self.viewer_conversation(self, self.viewer_session(opening.address), ws, report)
+        return self.viewer_connection(self, self.viewer_session(opening.address), ws, report)
 
     def viewer_session(self, address: StreamAddress) -> GatewayViewerSession:
         """Return the rules towards one viewer."""
@@ -286,17 +286,17 @@ class Gateway:
     def _unauthenticated(self) -> int:
         return len(self._seats) - self._open.total()
 
-    def has_room_for(self, granted: Granted) -> bool:
+    def has_room_for(self, granted: KeyGranted) -> bool:
         """Whether one more stream may be opened with this key."""
         key = (granted.organisation, granted.key_name)
         return self._open_by_key[key] < self.limits.streams_per_key
 
-    def take_in(self, role: Role, granted: Granted) -> None:
+    def take_in(self, role: Role, granted: KeyGranted) -> None:
         """Count a stream that was let in."""
         self._open[role] += 1
         self._open_by_key[granted.organisation, granted.key_name] += 1
 
-    def let_go(self, role: Role, granted: Granted) -> None:
+    def let_go(self, role: Role, granted: KeyGranted) -> None:
         """Count a stream out that was let in."""
         key = (granted.organisation, granted.key_name)
         self._open[role] -= 1
@@ -304,9 +304,9 @@ class Gateway:
         if not self._open_by_key[key]:
             del self._open_by_key[key]
 
-    def health(self) -> Answer:
+    def health(self) -> Response:
         """Say that the gateway serves; one that is about to go answers everything with 503."""
-        return Answer(HTTPStatus.OK, json.dumps(self.condition()) + "\n", "application/json")
+        return Response(HTTPStatus.OK, json.dumps(self.condition()) + "\n", "application/json")
 
     def condition(self) -> dict[str, object]:
         """Return what `health` says."""
@@ -316,11 +316,11 @@ class Gateway:
             "devices": self._open[Role.DEVICE],
         }
 
-    def metrics_page(self) -> Answer:
+    def metrics_page(self) -> Response:
         """Return the counters for Prometheus."""
         page = Page()
         self.write_metrics(page)
-        return Answer(HTTPStatus.OK, page.text, CONTENT_TYPE)
+        return Response(HTTPStatus.OK, page.text, CONTENT_TYPE)
 
     def write_metrics(self, page: Page) -> None:
         """Write what this gateway counts on *page*."""

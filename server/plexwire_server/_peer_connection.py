@@ -22,7 +22,7 @@ from plexwire_protocol import (
     State,
 )
 from plexwire_server._connection_report import ConnectionReport
-from plexwire_server.keys._key_store import Granted, Refused, Scope, Verdict
+from plexwire_server.keys._key_store import KeyDecision, KeyGranted, KeyRefused, Scope
 from plexwire_trio import Connection
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", GatewayViewerSession, GatewayDeviceSession)
 
 
-class Conversation(ABC, Generic[S]):
+class PeerConnection(ABC, Generic[S]):
     """One stream of one peer; `play` is its whole life."""
 
     #: Which side of the relay the peer stands on, and what its key must allow.
@@ -46,7 +46,7 @@ class Conversation(ABC, Generic[S]):
         self.gateway = gateway
         self.session: S = session
         self.report = report
-        self.granted: Granted | None = None
+        self.granted: KeyGranted | None = None
         self.connection: Connection[S] = self.connect(ws)
         report.role = self.role
 
@@ -103,29 +103,29 @@ class Conversation(ABC, Generic[S]):
         await self.connection.flush()
         await self.stream()
 
-    def settle(self, verdict: Verdict) -> None:
-        """Let the peer in or turn it away, as *verdict* says."""
+    def settle(self, decision: KeyDecision) -> None:
+        """Let the peer in or turn it away, as *decision* says."""
         if self.session.state is not State.CHECKING_KEY:
             return  # the peer did not wait for it
-        match verdict:
-            case Refused(code):
+        match decision:
+            case KeyRefused(code):
                 self.session.refuse(code, now=trio.current_time())
-            case Granted() if self.scope not in verdict.scopes:
+            case KeyGranted() if self.scope not in decision.scopes:
                 self.session.refuse(CloseCode.UNAUTHORIZED, now=trio.current_time())
-            case Granted() if not self.gateway.has_room_for(verdict):
+            case KeyGranted() if not self.gateway.has_room_for(decision):
                 self.session.refuse(CloseCode.TRY_AGAIN_LATER, now=trio.current_time())
-            case Granted():
-                self.granted = verdict
-                self.gateway.take_in(self.role, verdict)
-                self.report.organisation = verdict.organisation
-                self.report.key_name = verdict.key_name
-                self.admit(verdict)
+            case KeyGranted():
+                self.granted = decision
+                self.gateway.take_in(self.role, decision)
+                self.report.organisation = decision.organisation
+                self.report.key_name = decision.key_name
+                self.admit(decision)
 
     async def stream(self) -> None:
         """Do what there is to do beside reading, if the peer was let in."""
 
     @abstractmethod
-    def admit(self, granted: Granted) -> None:
+    def admit(self, granted: KeyGranted) -> None:
         """Let the peer in, in one step: nothing of the relay may happen between the answer and the joining."""
 
     @abstractmethod

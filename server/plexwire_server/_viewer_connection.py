@@ -16,14 +16,14 @@ from plexwire_protocol import (
 )
 from plexwire_server._connection_report import ConnectionReport
 from plexwire_server._metrics import REPLACED
-from plexwire_server._peer_connection import Conversation
-from plexwire_server.keys._key_store import Granted, Scope
+from plexwire_server._peer_connection import PeerConnection
+from plexwire_server.keys._key_store import KeyGranted, Scope
 
 if TYPE_CHECKING:
     from plexwire_server._gateway import Gateway
 
 
-class ViewerConversation(Conversation[GatewayViewerSession]):
+class ViewerConnection(PeerConnection[GatewayViewerSession]):
     """One viewer.  Frames wait for it in the relay, at most one a camera; its own task takes and writes them.
 
     A writer that rests is handed its frame: one that comes in the same segment must not take its place.
@@ -52,7 +52,7 @@ class ViewerConversation(Conversation[GatewayViewerSession]):
         """How many frames wait for this viewer."""
         return 0 if self._subscriber is None else self._subscriber.waiting
 
-    def admit(self, granted: Granted) -> None:
+    def admit(self, granted: KeyGranted) -> None:
         """Send the `init` and subscribe: what is published from here on follows it.  [PW-INIT-3, PW-FRAME-7]"""
         self.session.grant(self.online(granted), now=trio.current_time())
         self._subscriber = self.subscribe(granted)
@@ -67,11 +67,11 @@ class ViewerConversation(Conversation[GatewayViewerSession]):
             # At once, as the page of metrics counts those of the viewers that are here: no counter may go back.
             self.gateway.metrics.dropped[REPLACED] += self._subscriber.dropped
 
-    def online(self, granted: Granted) -> Iterable[OnlineSource]:
+    def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
         """Return what the `init` says.  [PW-INIT-5, PW-INIT-6]"""
         return self.gateway.relay.online(granted.organisation, self.session.address.source_id)
 
-    def subscribe(self, granted: Granted) -> Subscriber:
+    def subscribe(self, granted: KeyGranted) -> Subscriber:
         """Ask the relay for the cameras of the address.  [PW-ISO-1, PW-ISO-2, PW-ISO-3]"""
         address = self.session.address
         return self.gateway.relay.subscribe(

@@ -14,7 +14,7 @@ from plexwire_protocol import __version__
 from plexwire_server._connection_report import ConnectionReport, as_event
 from plexwire_server._gateway import Gateway
 from plexwire_server._limits import Limits
-from plexwire_server._log import LineFormatter, LogEvent, LogFormat, write_line
+from plexwire_server._log import LogEvent, LogFormat, LogFormatter, write_line
 from plexwire_server._startup_message import base_url, describe, describe_edge
 from plexwire_server._tcp import Address
 from plexwire_server._tls import TlsError, client_context, server_context
@@ -211,7 +211,7 @@ def _greet(text: str) -> None:
 def _log_like(form: LogFormat) -> None:
     """Let the libraries' warnings, and crashes, go where the other lines go, and look like them."""
     handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter(form))
+    handler.setFormatter(LogFormatter(form))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 

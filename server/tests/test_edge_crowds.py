@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 import trio.testing
 from edge_bench import EdgeBench, ScriptedWire, Wire, open_edge_bench
-from gateway_bench import ADDRESS, Peer, open_bench
+from gateway_bench import ADDRESS, WebSocketPeer, open_bench
 
 from plexwire_protocol import CloseCode, StreamAddress, VideoFrame, encode_device_frame
 from plexwire_server.edge._feed import Feed
@@ -54,7 +54,7 @@ async def test_feeds_do_not_wake_each_other_for_ever_where_the_upstream_throws_e
             assert edge.gateway.metrics.crashes == 0
 
 
-async def all_hear(viewers: Sequence[Peer], kind: str) -> None:
+async def all_hear(viewers: Sequence[WebSocketPeer], kind: str) -> None:
     for viewer in viewers:
         assert (await viewer.hear())["type"] == kind
 
@@ -68,7 +68,7 @@ async def test_crowd_that_comes_at_once_shares_two_streams_and_leaves_nothing_be
 ) -> None:
     """With one key and two wishes that overlap."""
     async with open_bench() as upstream, open_edge_bench(Wire(upstream)) as edge:
-        viewers: list[Peer] = []
+        viewers: list[WebSocketPeer] = []
 
         async def come(address: StreamAddress) -> None:
             viewer = await edge.knock_as_viewer(edge.keys.api_key, address=address)

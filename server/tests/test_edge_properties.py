@@ -6,7 +6,7 @@ import trio
 import trio.testing
 from attrs import define, evolve, field, frozen
 from edge_bench import Wire, open_edge_bench
-from gateway_bench import Peer, open_bench
+from gateway_bench import WebSocketPeer, open_bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio_websocket import ConnectionClosed
@@ -75,7 +75,7 @@ class Watcher:
     """A viewer, and all that it hears."""
 
     join: Join
-    peer: Peer
+    peer: WebSocketPeer
     heard: list[dict[str, Any]] = field(factory=list, init=False)
     code: int = field(default=0, init=False)
     left: bool = field(default=False, init=False)

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 from attrs import evolve
 from edge_bench import EdgeBench, ScriptedWire, Wire, open_edge_bench
-from gateway_bench import Peer, StreamPairs, open_bench
+from gateway_bench import StreamPairs, WebSocketPeer, open_bench
 from trio_websocket import WebSocketConnection
 
 from plexwire_protocol import CloseCode, StreamAddress, VideoFrame, encode_device_frame
@@ -48,7 +48,7 @@ async def open_pair() -> AsyncGenerator[EdgeBench, None]:
         yield edge
 
 
-async def goes_on(edge: EdgeBench, *viewers: Peer, stamp: int = 99) -> None:
+async def goes_on(edge: EdgeBench, *viewers: WebSocketPeer, stamp: int = 99) -> None:
     """Publish a frame at the upstream, and see it arrive."""
     device = await edge.upstream.device()
     await device.say(sent(stamp))
@@ -246,7 +246,7 @@ async def test_edge_with_many_comers_does_not_use_up_the_attempts_of_one_that_is
 @asynccontextmanager
 async def open_scripted(
     *, pair: StreamPairs = trio.testing.memory_stream_pair
-) -> AsyncGenerator[tuple[EdgeBench, ScriptedWire, Peer, WebSocketConnection], None]:
+) -> AsyncGenerator[tuple[EdgeBench, ScriptedWire, WebSocketPeer, WebSocketConnection], None]:
     """Give an edge, its scripted upstream, a viewer that is in, and the stream upstream."""
     async with open_bench() as bench:
         wire = ScriptedWire(bench)
@@ -387,7 +387,7 @@ async def test_code_that_concerns_a_viewer_at_the_door_is_passed_on_and_no_other
 # ── words and frames ─────────────────────────────────────────────────────────────────────────
 
 
-async def stall(edge: EdgeBench) -> Peer:
+async def stall(edge: EdgeBench) -> WebSocketPeer:
     """Return a viewer that does not read, with frames up to number 9 before it."""
     stalled = await edge.viewer(pair=trio.testing.lockstep_stream_pair)
     device = await edge.upstream.device()
@@ -457,7 +457,7 @@ async def test_word_that_was_not_heard_before_a_frame_came_is_withdrawn(
         assert {each["type"] for each in heard} == {"video_frame"}
 
 
-async def all_from(peer: Peer) -> list[dict[str, Any]]:
+async def all_from(peer: WebSocketPeer) -> list[dict[str, Any]]:
     """Read until nothing comes any more."""
     heard = []
     with trio.move_on_after(1):

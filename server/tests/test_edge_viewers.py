@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from attrs import evolve
 from edge_bench import EdgeBench, ScriptedWire, Wire, open_edge_bench
-from gateway_bench import ADDRESS, Bench, Peer, open_bench
+from gateway_bench import ADDRESS, Bench, WebSocketPeer, open_bench
 
 from plexwire_protocol import (
     CloseCode,
@@ -382,7 +382,7 @@ async def test_crash_of_a_feed_closes_its_viewers_with_1011_and_nobody_else(
     async with open_bench() as upstream, open_edge_bench(Wire(upstream)) as edge:
         lucky = await edge.viewer()
         rear = StreamAddress(source_id="robot-01", cameras=("rear",))
-        struck: list[Peer] = [await edge.viewer(address=rear) for _ in range(2)]
+        struck: list[WebSocketPeer] = [await edge.viewer(address=rear) for _ in range(2)]
         device = await upstream.device()
         await device.say(sent(1, "rear"))
         for viewer in struck:

@@ -9,7 +9,7 @@ import trio.testing
 from gateway_bench import ADDRESS, open_bench
 
 from plexwire_protocol import DEVICE_PATH, Close, CloseCode, Role, VideoFrame, encode_device_frame
-from plexwire_server import ConnectionReport, Granted, Limits, Verdict
+from plexwire_server import ConnectionReport, KeyDecision, KeyGranted, Limits
 from plexwire_server._connection_report import as_event
 from plexwire_server._log import json_line, text_line
 
@@ -60,9 +60,9 @@ async def test_drain_does_not_wait_for_ever_for_peers_that_do_not_read(
 class SlowKeys:
     """Lets everybody in, after a second."""
 
-    async def check(self, api_key: str, /) -> Verdict:
+    async def check(self, api_key: str, /) -> KeyDecision:
         await trio.sleep(1)
-        return Granted("acme")
+        return KeyGranted("acme")
 
 
 async def test_drain_during_a_key_check_lets_nobody_in_any_more(

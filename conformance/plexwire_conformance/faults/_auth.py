@@ -24,10 +24,10 @@ from plexwire_protocol import (
 )
 from plexwire_server import (
     ConnectionReport,
-    DeviceConversation,
-    Opening,
-    Verdict,
-    ViewerConversation,
+    DeviceConnection,
+    KeyDecision,
+    Upgrade,
+    ViewerConnection,
 )
 
 # ── what is an auth ──────────────────────────────────────────────────────────────────────────
@@ -121,7 +121,7 @@ class Anonymous(FaultyGateway):
 
     viewer_rules = _Anonymous
 
-    async def check_key(self, api_key: str) -> Verdict:
+    async def check_key(self, api_key: str) -> KeyDecision:
         return await super().check_key(self.given.api_key if api_key == "anonymous" else api_key)
 
 
@@ -143,14 +143,14 @@ class FramesBefore(Listening):
 
     def __init__(self) -> None:
         super().__init__()
-        self._waiting: dict[Talkative, ViewerConversation | DeviceConversation] = {}
+        self._waiting: dict[Talkative, ViewerConnection | DeviceConnection] = {}
 
     def viewer_session(self, address: StreamAddress) -> Talkative:
         return Talkative(address, now=trio.current_time())
 
     def converse(
-        self, opening: Opening, ws: WebSocketConnection, report: ConnectionReport
-    ) -> ViewerConversation | DeviceConversation:
+        self, opening: Upgrade, ws: WebSocketConnection, report: ConnectionReport
+    ) -> ViewerConnection | DeviceConnection:
         conversation = super().converse(opening, ws, report)
         if isinstance(session := conversation.session, Talkative):
             self._waiting[session] = conversation

@@ -11,9 +11,9 @@ from plexwire_conformance.faults._parts import Dawdling, Queueing
 from plexwire_protocol import EncodedFrame
 from plexwire_server import (
     ConnectionReport,
-    DeviceConversation,
-    Opening,
-    ViewerConversation,
+    DeviceConnection,
+    Upgrade,
+    ViewerConnection,
 )
 
 
@@ -29,15 +29,15 @@ class _TakingTurns(Dawdling):
 class OneWriter(FaultyGateway):
     """Writes to the viewers of a source one after the other."""
 
-    viewer_conversation = _TakingTurns
+    viewer_connection = _TakingTurns
 
     def __init__(self) -> None:
         super().__init__()
         self._turns: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
 
     def converse(
-        self, opening: Opening, ws: WebSocketConnection, report: ConnectionReport
-    ) -> ViewerConversation | DeviceConversation:
+        self, opening: Upgrade, ws: WebSocketConnection, report: ConnectionReport
+    ) -> ViewerConnection | DeviceConnection:
         conversation = super().converse(opening, ws, report)
         if isinstance(conversation, _TakingTurns):
             conversation.turn = self._turns[conversation.session.address.source_id]
@@ -90,7 +90,7 @@ class ToldOfDrops(Queueing):
 # ── the stalled viewer ───────────────────────────────────────────────────────────────────────
 
 
-class _Impatient(ViewerConversation):
+class _Impatient(ViewerConnection):
     """Is through with a viewer that takes more than two seconds for a frame."""
 
     through = False

@@ -12,7 +12,7 @@ from trio_websocket import WebSocketConnection
 
 from judging import PATIENCE_S, SOURCE, expect
 from plexwire_protocol import CloseCode, Event, GatewayDeviceSession, MessageRefused, Role
-from plexwire_server import ConnectionReport, DeviceConversation, Gateway, Granted, KeyStore
+from plexwire_server import ConnectionReport, DeviceConnection, Gateway, KeyGranted, KeyStore
 from plexwire_trio import Connection
 
 
@@ -98,7 +98,7 @@ class _NotingSession(GatewayDeviceSession):
         return events
 
 
-class _NotingConversation(DeviceConversation):
+class _NotingConversation(DeviceConnection):
     """A device that the gateway may say more to than a video gateway has to say."""
 
     ws: WebSocketConnection
@@ -107,7 +107,7 @@ class _NotingConversation(DeviceConversation):
         self.ws = ws
         return super().connect(ws)
 
-    def admit(self, granted: Granted) -> None:
+    def admit(self, granted: KeyGranted) -> None:
         super().admit(granted)
         assert isinstance(self.gateway, NotingGateway)
         self.gateway.devices[self.session.source_id] = self
@@ -116,7 +116,7 @@ class _NotingConversation(DeviceConversation):
 class NotingGateway(Gateway):
     """The reference gateway; in `notes` stands what its devices did."""
 
-    device_conversation = _NotingConversation
+    device_connection = _NotingConversation
 
     def __init__(self, keys: KeyStore) -> None:
         self.notes = Notes()

@@ -14,15 +14,15 @@ from attrs import evolve
 
 from plexwire_protocol import DEVICE_PATH, Auth, Close, CloseCode, EncodedFrame, Publisher
 from plexwire_server._connection_report import ConnectionReport
-from plexwire_server._gateway import Gateway, Opening
+from plexwire_server._gateway import Gateway, Upgrade
 from plexwire_server._limits import Limits
-from plexwire_server._log import LogEvent, Told
+from plexwire_server._log import LogEvent, LogValue
 from plexwire_server._prometheus import Page
-from plexwire_server.edge._edge_viewer_connection import EdgeViewer
-from plexwire_server.edge._feed import Feed, Share
-from plexwire_server.edge._upstream_connection import Link, Upstream
+from plexwire_server.edge._edge_viewer_connection import EdgeViewerConnection
+from plexwire_server.edge._feed import Feed, FeedIdentity
+from plexwire_server.edge._upstream_connection import Upstream, UpstreamConnection
 from plexwire_server.edge._upstream_metrics import UpstreamMetrics
-from plexwire_server.http._request import Answer, Request, RequestRefused, refuse
+from plexwire_server.http._request import Request, RequestRefused, Response, refuse
 from plexwire_server.keys._key_store import KeyStore
 from plexwire_trio import helper_tasks
 
@@ -36,7 +36,7 @@ class EdgeGateway(Gateway):
     are told of the attempts to get it back; when it is given up they are closed with 1011.  [PW-RECON-1]
     """
 
-    viewer_conversation = EdgeViewer
+    viewer_connection = EdgeViewerConnection
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class EdgeGateway(Gateway):
         self.upstream_metrics = UpstreamMetrics()
         self._nursery = nursery
         self._on_event = on_event
-        self._feeds: dict[Share, Feed] = {}
+        self._feeds: dict[FeedIdentity, Feed] = {}
         self._running: set[Feed] = set()
         self._reachable: bool | None = None
         # With a secret of its own an edge's digests tell nobody anything about a key that might be guessed.
@@ -61,11 +61,11 @@ class EdgeGateway(Gateway):
 
     # ── viewers at the door ──────────────────────────────────────────────────────────────────
 
-    def ask(self, viewer: EdgeViewer, auth: Auth) -> Feed:
+    def ask(self, viewer: EdgeViewerConnection, auth: Auth) -> Feed:
         """Begin to ask the upstream whether *viewer* may enter with *auth*; the feed goes on by itself."""
         address = viewer.session.address
         digest = hmac.digest(self._secret, auth.api_key.encode(), "sha256")
-        share = Share(digest, address.source_id, frozenset(address.cameras))
+        share = FeedIdentity(digest, address.source_id, frozenset(address.cameras))
         # The viewer's timeout is the edge's own business: a feed may outlast the viewer that began it.  [PW-TIME-4]
         feed = Feed(
             self, str(next(self._numbers)), share, evolve(address, timeout=None), auth, viewer
@@ -101,7 +101,7 @@ class EdgeGateway(Gateway):
         for feed in self._feeds.values():
             feed.hurry()
 
-    def note_refusal(self, link: Link, close: Close) -> None:
+    def note_refusal(self, link: UpstreamConnection, close: Close) -> None:
         """Take note that *link* ended with *close* before it was let in."""
         if close.code == CloseCode.ABNORMAL:
             self.upstream_metrics.links["unreachable"] += 1
@@ -122,7 +122,7 @@ class EdgeGateway(Gateway):
         self.metrics.crashes += 1
         _log.error("A feed crashed.", exc_info=error)
 
-    def tell(self, name: str, **members: Told) -> None:
+    def tell(self, name: str, **members: LogValue) -> None:
         """Tell whoever keeps the log; that it can't is no reason for a feed to end."""
         try:
             self._on_event(LogEvent(name, members))
@@ -131,7 +131,7 @@ class EdgeGateway(Gateway):
 
     # ── what an edge does otherwise ──────────────────────────────────────────────────────────
 
-    def route(self, request: Request) -> Answer | Opening:
+    def route(self, request: Request) -> Response | Upgrade:
         """Do as a gateway does, but send devices to the upstream."""
         if request.path == DEVICE_PATH:
             problem = f"This is an edge: devices connect to {self.upstream.url}{DEVICE_PATH}."

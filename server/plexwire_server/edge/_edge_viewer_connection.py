@@ -15,15 +15,15 @@ from plexwire_protocol import (
     State,
     Subscriber,
 )
-from plexwire_server._viewer_connection import ViewerConversation
+from plexwire_server._viewer_connection import ViewerConnection
 from plexwire_server.edge._feed import Feed
-from plexwire_server.keys._key_store import Granted, Scope
+from plexwire_server.keys._key_store import KeyGranted, Scope
 
 if TYPE_CHECKING:
     from plexwire_server.edge._edge_gateway import EdgeGateway
 
 
-class EdgeViewer(ViewerConversation):
+class EdgeViewerConnection(ViewerConnection):
     """A viewer of an edge: the upstream says whether it may enter, and what its `init` holds."""
 
     gateway: "EdgeGateway"
@@ -49,7 +49,7 @@ class EdgeViewer(ViewerConversation):
     def welcome(self, feed: Feed, init: Init) -> None:
         """Let the viewer in, with the *init* of the upstream, to watch *feed*."""
         self._feed, self._init = feed, init
-        self.settle(Granted("", frozenset({Scope.READ}), feed.share.key_name))
+        self.settle(KeyGranted("", frozenset({Scope.READ}), feed.share.key_name))
         self.connection.flush_soon()
 
     def cut_off(self, close: Close) -> None:
@@ -59,7 +59,7 @@ class EdgeViewer(ViewerConversation):
         self.session.close(close.code, close.reason, now=trio.current_time())
         self.connection.flush_soon()
 
-    def admit(self, granted: Granted) -> None:
+    def admit(self, granted: KeyGranted) -> None:
         """Send the `init`, subscribe, and join the feed."""
         super().admit(granted)
         if self._feed is not None:
@@ -71,11 +71,11 @@ class EdgeViewer(ViewerConversation):
         if self._feed is not None:
             self._feed.leave(self)
 
-    def online(self, granted: Granted) -> Iterable[OnlineSource]:
+    def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
         """Return what the upstream says is online."""
         return self._init.online_sources
 
-    def subscribe(self, granted: Granted) -> Subscriber:
+    def subscribe(self, granted: KeyGranted) -> Subscriber:
         """Ask the relay for the cameras of the address, as the feed has them."""
         address = self.session.address
         name = "" if self._feed is None else self._feed.name

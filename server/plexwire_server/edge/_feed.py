@@ -21,12 +21,12 @@ from plexwire_protocol import (
     StreamAddress,
     VideoFrame,
 )
-from plexwire_server._log import Told
-from plexwire_server.edge._upstream_connection import Link
+from plexwire_server._log import LogValue
+from plexwire_server.edge._upstream_connection import UpstreamConnection
 
 if TYPE_CHECKING:
     from plexwire_server.edge._edge_gateway import EdgeGateway
-    from plexwire_server.edge._edge_viewer_connection import EdgeViewer
+    from plexwire_server.edge._edge_viewer_connection import EdgeViewerConnection
 
 #: Why a frame of the upstream goes nowhere: nobody asked for its source or camera.
 FOREIGN: Final = "foreign"
@@ -36,7 +36,7 @@ _PERSONAL: Final = (CloseReason.POLICY_VIOLATION, CloseReason.TRY_AGAIN_LATER)
 
 
 @frozen
-class Share:
+class FeedIdentity:
     """What viewers have in common that share a feed; the key is there as a digest alone."""
 
     key_digest: bytes = field(repr=False)
@@ -71,21 +71,21 @@ class Feed:
         self,
         edge: "EdgeGateway",
         name: str,
-        share: Share,
+        share: FeedIdentity,
         address: StreamAddress,
         auth: Auth,
-        first: "EdgeViewer",
+        first: "EdgeViewerConnection",
     ) -> None:
         #: What the relay knows it as.
         self.name = name
         self.share = share
-        self.viewers: dict[EdgeViewer, None] = {}
+        self.viewers: dict[EdgeViewerConnection, None] = {}
         self.answered = trio.Event()
         self.over = trio.Event()
         self._edge = edge
         self._address = address
         self._auth = auth
-        self._asking: EdgeViewer | None = first
+        self._asking: EdgeViewerConnection | None = first
         self._publisher: Publisher | None = None
         self._outage: _Outage | None = None
         self._scope = trio.CancelScope()
@@ -124,11 +124,11 @@ class Feed:
 
     # ── viewers ──────────────────────────────────────────────────────────────────────────────
 
-    def join(self, viewer: "EdgeViewer") -> None:
+    def join(self, viewer: "EdgeViewerConnection") -> None:
         """Take in *viewer*, which was let in."""
         self.viewers[viewer] = None
 
-    def leave(self, viewer: "EdgeViewer") -> None:
+    def leave(self, viewer: "EdgeViewerConnection") -> None:
         """Let *viewer* go; with the last one the feed ends."""
         self.viewers.pop(viewer, None)
         if not self.viewers:
@@ -175,8 +175,10 @@ class Feed:
 
     # ── the upstream ─────────────────────────────────────────────────────────────────────────
 
-    def _new_link(self) -> Link:
-        return Link(self._edge.upstream, self._edge.limits, self._address, self._auth, self._handle)
+    def _new_link(self) -> UpstreamConnection:
+        return UpstreamConnection(
+            self._edge.upstream, self._edge.limits, self._address, self._auth, self._handle
+        )
 
     async def _play(self) -> Close:
         close = await self._link.play()
@@ -267,7 +269,7 @@ class Feed:
         for viewer in self.viewers:
             viewer.tell(word)
 
-    def _tell(self, name: str, **members: Told) -> None:
+    def _tell(self, name: str, **members: LogValue) -> None:
         share = self.share
         self._edge.tell(name, source=share.source_id, cameras=sorted(share.cameras), **members)
 
@@ -280,8 +282,8 @@ def _passed_on(close: Close) -> Close:
     return Close(CloseCode.INTERNAL_ERROR, "the upstream gateway can't be reached")
 
 
-def _as_told(close: Close, problem: str = "") -> dict[str, Told]:
-    told: dict[str, Told] = {"code": int(close.code), "reason": close.reason}
+def _as_told(close: Close, problem: str = "") -> dict[str, LogValue]:
+    told: dict[str, LogValue] = {"code": int(close.code), "reason": close.reason}
     return {**told, "problem": problem} if problem else told
 
 

@@ -72,7 +72,7 @@ class _VerbatimSession(ViewerSession):
         return super().receive(data, now=now)
 
 
-class Link:
+class UpstreamConnection:
     """A connection to *upstream*, for the cameras of *address*; `play` is its whole life.
 
     *handle* is called with each event and the text that it came in; it must not wait.  `welcomed` is whether the

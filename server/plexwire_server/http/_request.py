@@ -14,7 +14,7 @@ _ORIGIN_OF_TARGET: Final = re.compile(r"[a-z]+://[^/?]*", re.IGNORECASE)
 
 
 @frozen
-class Answer:
+class Response:
     """An HTTP answer; the connection is closed after it."""
 
     status: HTTPStatus
@@ -23,7 +23,7 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     cache_control: str = "no-store"
 
-    def unless_known(self, request: "Request") -> "Answer":
+    def unless_known(self, request: "Request") -> "Response":
         """Return 304 in the place of an answer that the peer has kept, as its `ETag` shows."""
         tags = (value for name, value in self.headers if name == "ETag")
         if any(tag in request.header("if-none-match") for tag in tags):
@@ -48,17 +48,17 @@ class Answer:
         return head.encode("ascii") + (b"" if without else body)
 
 
-def refuse(status: HTTPStatus, problem: str, **headers: str) -> Answer:
+def refuse(status: HTTPStatus, problem: str, **headers: str) -> Response:
     """Return an answer that says in one line what is wrong."""
     named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return Answer(status, problem + "\n", headers=named)
+    return Response(status, problem + "\n", headers=named)
 
 
 @define(eq=False)
 class RequestRefused(Exception):
     """What came is not a request that can be served; `answer` says so to the peer."""
 
-    answer: Answer
+    answer: Response
 
 
 @frozen(kw_only=True)

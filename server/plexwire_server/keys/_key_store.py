@@ -29,7 +29,7 @@ class Scope(StrEnum):
 
 
 @frozen
-class Granted:
+class KeyGranted:
     """The key is good: whose it is, and what it allows.  `key_name` tells keys apart without being one."""
 
     organisation: str
@@ -38,19 +38,19 @@ class Granted:
 
 
 @frozen
-class Refused:
+class KeyRefused:
     """The key is not good enough; `code` is what its bearer is closed with."""
 
     code: CloseCode
 
 
-Verdict: TypeAlias = Granted | Refused
+KeyDecision: TypeAlias = KeyGranted | KeyRefused
 
 
 class KeyChecker(Protocol):
     """What a gateway asks about a key: a `KeyStore`, or a database of yours, which may take its time."""
 
-    def check(self, api_key: str, /) -> Verdict | Awaitable[Verdict]:
+    def check(self, api_key: str, /) -> KeyDecision | Awaitable[KeyDecision]:
         """Judge *api_key*."""
 
 
@@ -127,7 +127,7 @@ class KeyStore:
         """What is kept of each key."""
         return self._records
 
-    def check(self, api_key: str) -> Verdict:
+    def check(self, api_key: str) -> KeyDecision:
         """Judge *api_key*: 4001 for an unknown or revoked one, 4002 for one without API access.  [PW-AUTH-7, PW-AUTH-9]
 
         Takes the same time wherever in the store the key is, and whether it is there at all.
@@ -138,10 +138,10 @@ class KeyStore:
             if hmac.compare_digest(record.digest, digest):
                 found = record
         if found is None or found.revoked:
-            return Refused(CloseCode.UNAUTHORIZED)
+            return KeyRefused(CloseCode.UNAUTHORIZED)
         if not found.api_access:
-            return Refused(CloseCode.NO_API_ACCESS)
-        return Granted(found.organisation, found.scopes, found.name)
+            return KeyRefused(CloseCode.NO_API_ACCESS)
+        return KeyGranted(found.organisation, found.scopes, found.name)
 
     @classmethod
     def read(cls, path: Path | str) -> "KeyStore":

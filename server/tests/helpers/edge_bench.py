@@ -17,7 +17,7 @@ from trio_websocket import WebSocketConnection
 
 from plexwire_protocol import Role
 from plexwire_server._limits import Limits
-from plexwire_server._log import LogEvent, Told
+from plexwire_server._log import LogEvent, LogValue
 from plexwire_server.edge._edge_gateway import EdgeGateway, open_edge
 from plexwire_server.edge._upstream_connection import Upstream
 from plexwire_trio import GatewayUrl, NothingListens, wrap_server_stream
@@ -108,7 +108,7 @@ class EdgeBench(Bench):
         """How many viewers the upstream has."""
         return self.upstream.gateway._open[Role.VIEWER]
 
-    def told(self, name: str) -> list[dict[str, Told]]:
+    def told(self, name: str) -> list[dict[str, LogValue]]:
         """Return the members of each event of this name."""
         return [dict(event.members) for event in self.events if event.name == name]
 

@@ -17,7 +17,7 @@ import trio
 from trio_websocket import WebSocketConnection
 
 from plexwire_protocol import GatewayReconnecting, GatewayViewerSession, State, VideoFrame
-from plexwire_server import Gateway, KeyStore, Verdict, ViewerConversation, serve
+from plexwire_server import Gateway, KeyDecision, KeyStore, ViewerConnection, serve
 from plexwire_trio import Connection
 
 JPEG = Path(sys.argv[1]).read_bytes()
@@ -32,7 +32,7 @@ STRANGE = (
 )
 
 
-class OddViewer(ViewerConversation):
+class OddViewer(ViewerConnection):
     """One viewer of it."""
 
     _ws: WebSocketConnection
@@ -75,9 +75,9 @@ class OddViewer(ViewerConversation):
 class OddGateway(Gateway):
     """All of it."""
 
-    viewer_conversation = OddViewer
+    viewer_connection = OddViewer
 
-    async def check_key(self, api_key: str) -> Verdict:
+    async def check_key(self, api_key: str) -> KeyDecision:
         if api_key.endswith("silent"):
             await trio.sleep_forever()
         return await super().check_key(api_key)
