@@ -127,7 +127,7 @@ def count_dropped(url: str) -> int:
     with urlopen(url.replace("ws", "http", 1) + "/metrics") as answer:
         lines = answer.read().decode().splitlines()
     name = 'plexwire_frames_dropped_total{reason="replaced"} '
-    return sum(int(line.removeprefix(name)) for line in lines if line.startswith(name))
+    return sum(int(float(line.removeprefix(name))) for line in lines if line.startswith(name))
 
 
 @contextmanager

@@ -235,7 +235,7 @@ class _BeginningAnew(DeviceConnection):
         if self.session.source_id in self.gateway.seen:
             for viewer in watchers(self.gateway, self.session.source_id):
                 viewer.session.close(CloseCode.GOING_AWAY, now=trio.current_time())
-                viewer.connection.flush_soon()
+                viewer.flush_soon()
         self.gateway.seen.add(self.session.source_id)
 
 

@@ -1,6 +1,6 @@
 """The gateway's side of one device: its frames go to the relay under the source that it authenticated as."""
 
-from typing import ClassVar
+from typing import ClassVar, final
 
 import trio
 
@@ -52,20 +52,24 @@ class DeviceConnection(PeerConnection[GatewayDeviceSession]):
         super().handle(event)
 
     def publish(self, frame: VideoFrame) -> None:
-        """Hand *frame* to the relay and wake its viewers.  [PW-BIN-2, PW-FRAME-10]"""
-        if self._publisher is None:
-            return
+        """Publish *frame* under the device's own source.  [PW-BIN-2]"""
+        if self._publisher is not None:
+            self.publish_as(self._publisher, frame)
+
+    @final
+    def publish_as(self, publisher: Publisher, frame: VideoFrame) -> None:
+        """Count *frame* as this device's and publish it as *publisher*."""
         metrics = self.gateway.metrics
         metrics.frames_in += 1
         metrics.bytes_in += len(frame.jpeg)
         self.report.frames += 1
         self.report.frame_bytes += len(frame.jpeg)
-        refused = self._publisher.refused
-        for subscriber in self.gateway.relay.publish(self._publisher, frame):
-            self.gateway.viewers[subscriber].expect(frame.camera_id)
-        if self._publisher.refused > refused:
+        refused = publisher.refused
+        self.gateway.publish(publisher, frame)
+        if publisher.refused > refused:
             self._drop("too_many_cameras")
 
+    @final
     def _drop(self, reason: str) -> None:
         self.report.dropped += 1
         self.gateway.metrics.dropped[reason] += 1

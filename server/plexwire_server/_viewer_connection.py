@@ -1,7 +1,7 @@
 """The gateway's side of one viewer: newest frame wins, and nobody else notices how fast it reads."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, final
 
 import trio
 from trio_websocket import WebSocketConnection
@@ -15,12 +15,10 @@ from plexwire_protocol import (
     Subscriber,
 )
 from plexwire_server._connection_report import ConnectionReport
+from plexwire_server._gateway_state import GatewayState
 from plexwire_server._metrics import REPLACED
 from plexwire_server._peer_connection import PeerConnection
 from plexwire_server.keys._key_store import KeyGranted, Scope
-
-if TYPE_CHECKING:
-    from plexwire_server._gateway import Gateway
 
 
 class ViewerConnection(PeerConnection[GatewayViewerSession]):
@@ -38,7 +36,7 @@ class ViewerConnection(PeerConnection[GatewayViewerSession]):
 
     def __init__(
         self,
-        gateway: "Gateway",
+        gateway: GatewayState,
         session: GatewayViewerSession,
         ws: WebSocketConnection,
         report: ConnectionReport,
@@ -47,10 +45,13 @@ class ViewerConnection(PeerConnection[GatewayViewerSession]):
         #: When the frame came that waits, by camera.
         self._came: dict[str, float] = {}
 
+    @final
     @property
     def waiting(self) -> int:
         """How many frames wait for this viewer."""
         return 0 if self._subscriber is None else self._subscriber.waiting
+
+    # ── what a subclass may do differently ───────────────────────────────────────────────────
 
     def admit(self, granted: KeyGranted) -> None:
         """Send the `init` and subscribe: what is published from here on follows it.  [PW-INIT-3, PW-FRAME-7]"""
@@ -111,7 +112,7 @@ class ViewerConnection(PeerConnection[GatewayViewerSession]):
         """Write one frame; waits while the viewer does not read."""
         came = self._came.pop(frame.frame.camera_id, None)
         self.session.send(frame, now=trio.current_time())
-        await self.connection.flush()
+        await self.flush()
         metrics = self.gateway.metrics
         if came is not None:
             metrics.frame_delay.observe(trio.current_time() - came)

@@ -60,7 +60,9 @@ async def all_hear(viewers: Sequence[WebSocketPeer], kind: str) -> None:
 
 
 def left_over(edge: EdgeBench) -> int:
-    return len(edge.gateway._running) + len(edge.gateway._feeds) + len(edge.gateway.viewers)
+    return (
+        len(edge.gateway.feeds.running) + len(edge.gateway.feeds.shared) + len(edge.gateway.viewers)
+    )
 
 
 async def test_crowd_that_comes_at_once_shares_two_streams_and_leaves_nothing_behind(
@@ -79,7 +81,7 @@ async def test_crowd_that_comes_at_once_shares_two_streams_and_leaves_nothing_be
             for number in range(CROWD):
                 nursery.start_soon(come, (BOTH, REAR)[number % 2])
         await trio.testing.wait_all_tasks_blocked()
-        assert (edge.streams_upstream, len(edge.gateway._running)) == (2, 2)
+        assert (edge.streams_upstream, len(edge.gateway.feeds.running)) == (2, 2)
         device = await upstream.device()
         await device.say(encode_device_frame(FRAME))
         await all_hear(viewers, "video_frame")

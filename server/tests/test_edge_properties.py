@@ -185,7 +185,7 @@ async def play(script: list[Step]) -> None:
             }
             gateway = edge.gateway
             assert edge.streams_upstream == len(shared)
-            assert len(gateway._running) == len(gateway._feeds) == len(shared)
+            assert len(gateway.feeds.running) == len(gateway.feeds.shared) == len(shared)
             assert gateway.metrics.crashes == upstream.gateway.metrics.crashes == 0
 
 

@@ -82,8 +82,8 @@ async def test_viewers_hear_of_each_attempt_and_then_get_frames_again(
         assert failed["attempt"] == 1
         [back] = edge.told("feed_back")
         assert (back["attempt"], back["seconds"]) == (2, 4.0)
-        counted = edge.gateway.upstream_metrics
-        assert (counted.attempts, counted.gave_up, counted.losses) == (2, 0, {"1006": 1})
+        counted = edge.gateway.status
+        assert (counted.attempts, counted.given_up, counted.losses) == (2, 0, {"1006": 1})
 
 
 async def test_attempts_count_from_1_again_after_the_upstream_was_back(
@@ -114,9 +114,9 @@ async def test_viewers_are_closed_with_1011_when_the_upstream_is_given_up(
             assert viewer.last_word == "the upstream gateway did not come back"
         assert trio.current_time() == pytest.approx(10)
         await trio.testing.wait_all_tasks_blocked()
-        assert not edge.gateway._running
+        assert not edge.gateway.feeds.running
         assert edge.told("feed_gave_up")[0]["seconds"] == 10.0
-        assert edge.gateway.upstream_metrics.gave_up == 1
+        assert edge.gateway.status.given_up == 1
 
 
 async def test_upstream_that_says_goodbye_and_comes_back_as_another_process_is_found_again(
@@ -184,7 +184,7 @@ async def test_last_viewer_that_leaves_meanwhile_ends_the_attempts(
         dialled = edge.wire.dialled
         await trio.sleep(60)
         assert edge.wire.dialled == dialled
-        assert not edge.gateway._running
+        assert not edge.gateway.feeds.running
 
 
 # ── who comes meanwhile ──────────────────────────────────────────────────────────────────────
@@ -213,7 +213,7 @@ async def test_viewer_that_finds_the_upstream_back_spares_the_others_the_pause(
         await trio.testing.wait_all_tasks_blocked()
         assert trio.current_time() == 0
         await goes_on(edge, same, late)
-        assert not edge.gateway._feeds_away
+        assert not edge.gateway.feeds.away
         assert edge.streams_upstream == 2
 
 

@@ -16,8 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from plexwire_protocol import Role, VideoFrame, __version__, encode, encode_device_frame
 from plexwire_server import Gateway, Limits
+from plexwire_server._metric_families import Histogram, counter_by
 from plexwire_server._metrics import code_label
-from plexwire_server._prometheus import Histogram, Page, by
+from plexwire_server.http._metrics_page import metrics_response
 
 FRAME = VideoFrame(
     source_id="robot-01", camera_id="front", jpeg=b"\xff\xd8abc", width=1, height=1, timestamp=0
@@ -215,19 +216,20 @@ async def test_edge_counts_its_upstream_beside_what_every_gateway_counts(
                 "upstream_given_up_total": 1,
             }
             assert json.loads(gateway.health().body)["viewers"] == 0
-            assert gateway._open[Role.VIEWER] == 0
+            assert gateway.open_streams(Role.VIEWER) == 0
 
 
 # ── the format ───────────────────────────────────────────────────────────────────────────────
 
 
 @given(
-    st.dictionaries(st.text(st.characters(codec="utf-8", exclude_characters="\r")), st.integers(0))
+    st.dictionaries(
+        st.text(st.characters(codec="utf-8", exclude_characters="\r")), st.integers(0, 2**53)
+    )
 )
 def test_label_of_any_text_reads_back(counts: Mapping[str, int]) -> None:
-    page = Page()
-    page.counts("things", 'Of \\ any " kind\nat all.', by("kind", counts))
-    families = list(text_string_to_metric_families(page.text))
+    family = counter_by("things", 'Of \\ any " kind\nat all.', "kind", counts)
+    families = list(text_string_to_metric_families(str(metrics_response([family]).body)))
     assert {
         sample.labels["kind"]: int(sample.value) for family in families for sample in family.samples
     } == counts
@@ -239,9 +241,7 @@ def test_histogram_counts_everything_once_and_its_buckets_add_up(values: list[fl
     histogram = Histogram((0.1, 1.0, 10.0))
     for value in values:
         histogram.observe(value)
-    page = Page()
-    page.histogram("delay", "How long.", histogram)
-    read = samples(page.text)
+    read = samples(str(metrics_response([histogram.collect("delay", "How long.")]).body))
 
     def below() -> Iterator[tuple[str, int]]:
         for bound in histogram.bounds:

@@ -139,7 +139,7 @@ def test_handbook_lists_every_event_of_the_log_and_no_other() -> None:
     written = {
         name
         for file in (SERVER / "plexwire_server").rglob("*.py")
-        for name in re.findall(r'(?:LogEvent|tell)\(\s*"(\w+)"', file.read_text("utf-8"))
+        for name in re.findall(r'(?:LogEvent|log_event)\(\s*"(\w+)"', file.read_text("utf-8"))
     }
     assert listed == written
 

@@ -24,9 +24,7 @@ from plexwire_protocol import (
 )
 from plexwire_server import (
     ConnectionReport,
-    DeviceConnection,
     KeyDecision,
-    Upgrade,
     ViewerConnection,
 )
 
@@ -143,23 +141,23 @@ class FramesBefore(Listening):
 
     def __init__(self) -> None:
         super().__init__()
-        self._waiting: dict[Talkative, ViewerConnection | DeviceConnection] = {}
+        self._waiting: dict[Talkative, ViewerConnection] = {}
 
     def viewer_session(self, address: StreamAddress) -> Talkative:
         return Talkative(address, now=trio.current_time())
 
-    def converse(
-        self, opening: Upgrade, ws: WebSocketConnection, report: ConnectionReport
-    ) -> ViewerConnection | DeviceConnection:
-        conversation = super().converse(opening, ws, report)
-        if isinstance(session := conversation.session, Talkative):
-            self._waiting[session] = conversation
-        return conversation
+    def new_viewer(
+        self, address: StreamAddress, ws: WebSocketConnection, report: ConnectionReport
+    ) -> ViewerConnection:
+        viewer = super().new_viewer(address, ws, report)
+        if isinstance(session := viewer.session, Talkative):
+            self._waiting[session] = viewer
+        return viewer
 
     def hear(self, organisation: str, frame: VideoFrame) -> None:
-        for session, conversation in tuple(self._waiting.items()):
+        for session, viewer in tuple(self._waiting.items()):
             if session.state is not State.AWAITING_AUTH:
                 del self._waiting[session]
             elif session.address.source_id == frame.source_id:
                 session.say(EncodedFrame.of(frame).text)
-                conversation.connection.flush_soon()
+                viewer.flush_soon()

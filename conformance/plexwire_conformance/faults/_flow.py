@@ -8,11 +8,9 @@ from wsproto.frame_protocol import CloseReason
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._parts import Dawdling, Queueing
-from plexwire_protocol import EncodedFrame
+from plexwire_protocol import EncodedFrame, StreamAddress
 from plexwire_server import (
     ConnectionReport,
-    DeviceConnection,
-    Upgrade,
     ViewerConnection,
 )
 
@@ -35,13 +33,13 @@ class OneWriter(FaultyGateway):
         super().__init__()
         self._turns: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
 
-    def converse(
-        self, opening: Upgrade, ws: WebSocketConnection, report: ConnectionReport
-    ) -> ViewerConnection | DeviceConnection:
-        conversation = super().converse(opening, ws, report)
-        if isinstance(conversation, _TakingTurns):
-            conversation.turn = self._turns[conversation.session.address.source_id]
-        return conversation
+    def new_viewer(
+        self, address: StreamAddress, ws: WebSocketConnection, report: ConnectionReport
+    ) -> ViewerConnection:
+        viewer = super().new_viewer(address, ws, report)
+        if isinstance(viewer, _TakingTurns):
+            viewer.turn = self._turns[address.source_id]
+        return viewer
 
 
 # ── the queue ────────────────────────────────────────────────────────────────────────────────
@@ -109,7 +107,7 @@ class SlowViewerClosed(_Impatient):
         await super().send_frame(frame)
         if self.through:
             self.session.close(CloseReason.TRY_AGAIN_LATER, "too slow", now=trio.current_time())
-            await self.connection.flush()
+            await self.flush()
 
 
 @fault("flow.slow-viewer-forgotten", "PW-FLOW-4")

@@ -53,7 +53,7 @@ class _Announcing(DeviceConnection):
         for viewer in watchers(self.gateway, self.session.source_id):
             if isinstance(viewer.session, Talkative):
                 viewer.session.say(encode(Init(online_sources=online)))
-                viewer.connection.flush_soon()
+                viewer.flush_soon()
 
 
 @fault("init.again", "PW-INIT-1")
@@ -98,13 +98,13 @@ class _SubscribingFirst(ViewerConnection):
     session: _HoldingBack
 
     async def stream(self) -> None:
-        self._nursery.start_soon(self._tell)
+        self.start_soon(self._tell)
         await super().stream()
 
     async def _tell(self) -> None:
         await trio.sleep(0.05)
         self.session.let_go()
-        await self.connection.flush()
+        await self.flush()
 
 
 @fault("init.after-frames", "PW-INIT-3")

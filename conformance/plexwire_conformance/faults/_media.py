@@ -86,14 +86,12 @@ class _Credulous(GatewayDeviceSession):
 
 class _PublishingForOthers(DeviceConnection):
     def publish(self, frame: VideoFrame) -> None:
-        own = self._publisher
-        if own is not None and frame.source_id != own.source_id:
-            self._publisher = self.gateway.relay.join(own.organisation, frame.source_id)
+        if self.granted is None or frame.source_id == self.session.source_id:
             super().publish(frame)
-            self.gateway.relay.leave(self._publisher)
-            self._publisher = own
-        else:
-            super().publish(frame)
+            return
+        named = self.gateway.relay.join(self.granted.organisation, frame.source_id)
+        self.publish_as(named, frame)
+        self.gateway.relay.leave(named)
 
 
 @fault("media.source-field-believed", "PW-BIN-2", also=("PW-ISO-2",))

@@ -19,7 +19,7 @@ from plexwire_protocol import (
     State,
     VideoFrame,
 )
-from plexwire_server import DeviceConnection, Gateway, KeyGranted, ViewerConnection
+from plexwire_server import DeviceConnection, GatewayState, KeyGranted, ViewerConnection
 
 Members: TypeAlias = dict[str, Any]
 
@@ -67,17 +67,20 @@ class RetoldAnswer(_Retold, GatewayDeviceSession):
 # ── who is here ──────────────────────────────────────────────────────────────────────────────
 
 
-def watchers(gateway: Gateway, source_id: str) -> list[ViewerConnection]:
+def watchers(gateway: GatewayState, source_id: str) -> list[ViewerConnection]:
     """Return the viewers of a source, the first one first."""
-    everybody = gateway.viewers.values()
-    return [viewer for viewer in everybody if viewer.session.address.source_id == source_id]
+    return [
+        viewer
+        for viewer in gateway.viewers.values()
+        if isinstance(viewer, ViewerConnection) and viewer.session.address.source_id == source_id
+    ]
 
 
 def throw_out(viewers: list[ViewerConnection]) -> None:
     """Close all *viewers* as if something had gone wrong inside."""
     for viewer in viewers:
         viewer.session.close(CloseCode.INTERNAL_ERROR, now=trio.current_time())
-        viewer.connection.flush_soon()
+        viewer.flush_soon()
 
 
 class Mutable(ViewerConnection):

@@ -134,7 +134,7 @@ class _NoMore(_Banning):
     async def answer(self, api_key: str) -> None:
         if self.gateway.is_banned(self.session.address.source_id):
             self.session.refuse(now=trio.current_time())
-            await self.connection.flush()
+            await self.flush()
         else:
             await super().answer(api_key)
 

@@ -8,12 +8,10 @@ from typing import Any
 
 import trio
 from attrs import define, field
-from trio_websocket import WebSocketConnection
 
 from judging import PATIENCE_S, SOURCE, expect
 from plexwire_protocol import CloseCode, Event, GatewayDeviceSession, MessageRefused, Role
 from plexwire_server import ConnectionReport, DeviceConnection, Gateway, KeyGranted, KeyStore
-from plexwire_trio import Connection
 
 
 @define(eq=False)
@@ -98,14 +96,8 @@ class _NotingSession(GatewayDeviceSession):
         return events
 
 
-class _NotingConversation(DeviceConnection):
+class _NotingDevice(DeviceConnection):
     """A device that the gateway may say more to than a video gateway has to say."""
-
-    ws: WebSocketConnection
-
-    def connect(self, ws: WebSocketConnection) -> Connection[GatewayDeviceSession]:
-        self.ws = ws
-        return super().connect(ws)
 
     def admit(self, granted: KeyGranted) -> None:
         super().admit(granted)
@@ -116,11 +108,11 @@ class _NotingConversation(DeviceConnection):
 class NotingGateway(Gateway):
     """The reference gateway; in `notes` stands what its devices did."""
 
-    device_connection = _NotingConversation
+    device_connection = _NotingDevice
 
     def __init__(self, keys: KeyStore) -> None:
         self.notes = Notes()
-        self.devices: dict[str, _NotingConversation] = {}
+        self.devices: dict[str, _NotingDevice] = {}
         super().__init__(keys, on_end=self.notes.note_end)
 
     def device_session(self) -> GatewayDeviceSession:

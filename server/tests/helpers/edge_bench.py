@@ -19,7 +19,7 @@ from plexwire_protocol import Role
 from plexwire_server._limits import Limits
 from plexwire_server._log import LogEvent, LogValue
 from plexwire_server.edge._edge_gateway import EdgeGateway, open_edge
-from plexwire_server.edge._upstream_connection import Upstream
+from plexwire_server.edge._upstream import Upstream
 from plexwire_trio import GatewayUrl, NothingListens, wrap_server_stream
 
 
@@ -106,7 +106,7 @@ class EdgeBench(Bench):
     @property
     def streams_upstream(self) -> int:
         """How many viewers the upstream has."""
-        return self.upstream.gateway._open[Role.VIEWER]
+        return self.upstream.gateway.open_streams(Role.VIEWER)
 
     def told(self, name: str) -> list[dict[str, LogValue]]:
         """Return the members of each event of this name."""

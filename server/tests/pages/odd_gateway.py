@@ -14,11 +14,9 @@ import sys
 from pathlib import Path
 
 import trio
-from trio_websocket import WebSocketConnection
 
-from plexwire_protocol import GatewayReconnecting, GatewayViewerSession, State, VideoFrame
+from plexwire_protocol import GatewayReconnecting, State, VideoFrame
 from plexwire_server import Gateway, KeyDecision, KeyStore, ViewerConnection, serve
-from plexwire_trio import Connection
 
 JPEG = Path(sys.argv[1]).read_bytes()
 STRANGE = (
@@ -35,26 +33,20 @@ STRANGE = (
 class OddViewer(ViewerConnection):
     """One viewer of it."""
 
-    _ws: WebSocketConnection
-
-    def connect(self, ws: WebSocketConnection) -> Connection[GatewayViewerSession]:
-        self._ws = ws
-        return super().connect(ws)
-
     async def stream(self) -> None:
         match self.session.address.source_id.split("-"):
             case ["losing"]:
                 lost = GatewayReconnecting(attempt=2, max_attempts=5, delay_s=3)
                 self.session.send(lost, now=trio.current_time())
-                await self.connection.flush()
+                await self.flush()
             case ["talking"]:
                 for message in STRANGE:
-                    await self._ws.send_message(message)
+                    await self.ws.send_message(message)
                     # Each gets its own attempt at being painted.
                     await trio.sleep(0.05)
             case ["leaving", code]:
                 self.session.close(int(code), "<b>so</b>", now=trio.current_time())
-                await self.connection.flush()
+                await self.flush()
             case _:
                 pass
         # The picture's own size is what counts.
@@ -68,7 +60,7 @@ class OddViewer(ViewerConnection):
         )
         if self.session.state is State.STREAMING:
             self.session.send(frame, now=trio.current_time())
-            await self.connection.flush()
+            await self.flush()
         await super().stream()
 
 
