@@ -1,6 +1,7 @@
 """The register of faults: what it refuses, that ids are for ever, and that every promise is broken by one."""
 
 import re
+from inspect import isfunction
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from plexwire_conformance.faults._wire import (
     encode_frame,
     payload_of,
 )
-from plexwire_server import Gateway, ViewerConnection
+from plexwire_server import Gateway
+from plexwire_server.extending import HOOKS, ViewerConnection
 from plexwire_spec import Clause, Level, Party, clauses
 
 #: Every id that was ever published, one a line.  Lines are added here and never taken away.
@@ -108,6 +110,18 @@ def test_fault_differs_from_the_reference_gateway_in_its_parts_alone(one: Fault)
         parts = ("viewer_connection", "device_connection", "viewer_rules", "device_rules")
         changed = [n for n in (*parts, "wire") if getattr(gateway, n) is not getattr(stock, n)]
         assert len(changed) == 1
+
+
+@EVERY_FAULT
+def test_fault_overrides_only_what_a_subclass_may(one: Fault) -> None:
+    gateway = one.build()
+    for part in (type(gateway), gateway.viewer_connection, gateway.device_connection):
+        for base in HOOKS:
+            inside = (cls for cls in part.__mro__ if issubclass(cls, base) and cls not in HOOKS)
+            methods = {name for name, value in vars(base).items() if isfunction(value)}
+            for cls in inside:
+                overridden = {name for name in methods & vars(cls).keys() if name != "__init__"}
+                assert overridden <= HOOKS[base], cls
 
 
 @pytest.mark.parametrize("fault_id", PINNED)

@@ -21,16 +21,8 @@ from plexwire_conformance.target.reference_gateway import keys_of, memory_gatewa
 from plexwire_conformance.target.target import Camera, Keys
 from plexwire_conformance.wire.pictures import picture
 from plexwire_protocol import AddressRefused, Refusal, StreamAddress
-from plexwire_server import (
-    DeviceConnection,
-    Gateway,
-    KeyGranted,
-    KeyRecord,
-    KeyStore,
-    Scope,
-    ThrowAwayKeys,
-    ViewerConnection,
-)
+from plexwire_server import Gateway, KeyGranted, KeyRecord, KeyStore, Scope, ThrowAwayKeys
+from plexwire_server.extending import DeviceConnection, ViewerConnection
 
 Sends: TypeAlias = Callable[[Device], Awaitable[None]]
 

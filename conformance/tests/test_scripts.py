@@ -30,7 +30,8 @@ from plexwire_conformance.scripts.properties import Script, Step
 from plexwire_conformance.scripts.shrinking import shrink
 from plexwire_conformance.target.reference_gateway import memory_gateway
 from plexwire_protocol import CloseCode, EncodedFrame, Publisher, Relay, Subscriber, VideoFrame
-from plexwire_server import DeviceConnection, Gateway, KeyGranted, KeyStore
+from plexwire_server import Gateway, KeyGranted, KeyStore
+from plexwire_server.extending import DeviceConnection
 
 R = TypeVar("R")
 

@@ -1,25 +1,19 @@
 """The reference gateway on Trio: a live relay from devices to viewers.
 
+`plexwire_server.extending` is for gateways that do something differently.
+
 Needs an extra: `pip install plexwire[server]`.
 """
 
 from plexwire_server._connection_report import ConnectionReport as ConnectionReport
-from plexwire_server._device_connection import DeviceConnection as DeviceConnection
 from plexwire_server._gateway import Gateway as Gateway
-from plexwire_server._gateway_state import GatewayState as GatewayState
 from plexwire_server._limits import Limits as Limits
 from plexwire_server._log import LogEvent as LogEvent
 from plexwire_server._metrics import Metrics as Metrics
-from plexwire_server._peer_connection import PeerConnection as PeerConnection
 from plexwire_server._tcp import serve as serve
-from plexwire_server._viewer_connection import ViewerConnection as ViewerConnection
 from plexwire_server.edge._edge_gateway import EdgeGateway as EdgeGateway
 from plexwire_server.edge._edge_gateway import open_edge as open_edge
 from plexwire_server.edge._upstream import Upstream as Upstream
-from plexwire_server.http._request import Request as Request
-from plexwire_server.http._request import RequestRefused as RequestRefused
-from plexwire_server.http._response import Response as Response
-from plexwire_server.http._websocket_handshake import Upgrade as Upgrade
 from plexwire_server.keys._key_file import KeyFileError as KeyFileError
 from plexwire_server.keys._key_store import KeyChecker as KeyChecker
 from plexwire_server.keys._key_store import KeyDecision as KeyDecision

@@ -20,15 +20,8 @@ from plexwire_protocol import (
     encode,
     encode_device_frame,
 )
-from plexwire_server import (
-    ConnectionReport,
-    DeviceConnection,
-    Gateway,
-    KeyGranted,
-    KeyStore,
-    Limits,
-    Scope,
-)
+from plexwire_server import ConnectionReport, Gateway, KeyGranted, KeyStore, Limits, Scope
+from plexwire_server.extending import DeviceConnection
 
 JPEG = b"\xff\xd8 not much of a picture"
 

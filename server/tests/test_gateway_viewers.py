@@ -16,13 +16,8 @@ from plexwire_protocol import (
     encode,
     encode_device_frame,
 )
-from plexwire_server import (
-    Gateway,
-    KeyDecision,
-    KeyGranted,
-    Limits,
-    ViewerConnection,
-)
+from plexwire_server import Gateway, KeyDecision, KeyGranted, Limits
+from plexwire_server.extending import ViewerConnection
 
 JPEG = b"\xff\xd8" + bytes(range(256)) * 40
 

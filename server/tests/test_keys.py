@@ -9,14 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plexwire_protocol import CloseCode
-from plexwire_server import (
-    KeyFileError,
-    KeyGranted,
-    KeyRecord,
-    KeyRefused,
-    KeyStore,
-    Scope,
-)
+from plexwire_server import KeyFileError, KeyGranted, KeyRecord, KeyRefused, KeyStore, Scope
 from plexwire_server.cli import keys as keys_command
 from plexwire_server.keys._key_store import digest_of, draw_key
 

@@ -16,7 +16,7 @@ from plexwire_protocol import (
     StreamAddress,
     VideoFrame,
 )
-from plexwire_server import Request, Response, Upgrade, ViewerConnection
+from plexwire_server.extending import Request, Response, Upgrade, ViewerConnection
 
 # ── which cameras ────────────────────────────────────────────────────────────────────────────
 

@@ -22,11 +22,8 @@ from plexwire_protocol import (
     StreamAddress,
     VideoFrame,
 )
-from plexwire_server import (
-    ConnectionReport,
-    KeyDecision,
-    ViewerConnection,
-)
+from plexwire_server import ConnectionReport, KeyDecision
+from plexwire_server.extending import ViewerConnection
 
 # ── what is an auth ──────────────────────────────────────────────────────────────────────────
 

@@ -17,7 +17,7 @@ from plexwire_protocol import (
     StreamAddress,
     Timer,
 )
-from plexwire_server import Request, Response, Upgrade
+from plexwire_server.extending import Request, Response, Upgrade
 
 
 class _Deadline(GatewayViewerSession):

@@ -16,7 +16,8 @@ from plexwire_conformance.faults._parts import (
     watchers,
 )
 from plexwire_protocol import CloseCode, EncodedFrame, StreamAddress
-from plexwire_server import DeviceConnection, KeyGranted, ViewerConnection
+from plexwire_server import KeyGranted
+from plexwire_server.extending import DeviceConnection, ViewerConnection
 
 # ── order and number ─────────────────────────────────────────────────────────────────────────
 

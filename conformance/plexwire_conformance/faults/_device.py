@@ -17,7 +17,8 @@ from plexwire_protocol import (
     Unknown,
     VideoFrame,
 )
-from plexwire_server import DeviceConnection, KeyRefused
+from plexwire_server import KeyRefused
+from plexwire_server.extending import DeviceConnection
 
 # ── the answer ───────────────────────────────────────────────────────────────────────────────
 

@@ -8,7 +8,8 @@ from attrs import frozen
 
 from plexwire_conformance.faults._wire import Wire
 from plexwire_protocol import GatewayDeviceSession, GatewayViewerSession, StreamAddress
-from plexwire_server import DeviceConnection, Gateway, KeyStore, ViewerConnection
+from plexwire_server import Gateway, KeyStore
+from plexwire_server.extending import DeviceConnection, ViewerConnection
 from plexwire_spec import clauses
 
 

@@ -9,10 +9,8 @@ from wsproto.frame_protocol import CloseReason
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._parts import Dawdling, Queueing
 from plexwire_protocol import EncodedFrame, StreamAddress
-from plexwire_server import (
-    ConnectionReport,
-    ViewerConnection,
-)
+from plexwire_server import ConnectionReport
+from plexwire_server.extending import ViewerConnection
 
 
 class _TakingTurns(Dawdling):

@@ -9,7 +9,7 @@ from attrs import evolve
 from plexwire_conformance.faults._fault import fault
 from plexwire_conformance.faults._parts import Members, RetoldFrame
 from plexwire_protocol import VideoFrame
-from plexwire_server import DeviceConnection
+from plexwire_server.extending import DeviceConnection
 
 _DAY_MS = 86_400_000
 

@@ -21,7 +21,8 @@ from plexwire_protocol import (
     StreamAddress,
     encode,
 )
-from plexwire_server import DeviceConnection, KeyGranted, ViewerConnection
+from plexwire_server import KeyGranted
+from plexwire_server.extending import DeviceConnection, ViewerConnection
 
 # ── whether and when ─────────────────────────────────────────────────────────────────────────
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._parts import Heard, Leaking, Remembering, is_of
 from plexwire_protocol import OnlineSource, VideoFrame
-from plexwire_server import KeyDecision, KeyGranted, ViewerConnection
+from plexwire_server import KeyDecision, KeyGranted
+from plexwire_server.extending import ViewerConnection
 
 
 @fault("iso.all-cameras", "PW-ISO-1")

@@ -13,7 +13,8 @@ from plexwire_protocol import (
     Outgoing,
     Refusal,
 )
-from plexwire_server import KeyDecision, KeyRefused, ViewerConnection
+from plexwire_server import KeyDecision, KeyRefused
+from plexwire_server.extending import ViewerConnection
 
 
 class _Lenient(FaultyGateway):

@@ -14,7 +14,8 @@ from plexwire_protocol import (
     VideoFrame,
     decode_device_frame,
 )
-from plexwire_server import DeviceConnection, Limits
+from plexwire_server import Limits
+from plexwire_server.extending import DeviceConnection
 
 
 class _Picky(GatewayDeviceSession):

@@ -19,7 +19,8 @@ from plexwire_protocol import (
     State,
     VideoFrame,
 )
-from plexwire_server import DeviceConnection, GatewayState, KeyGranted, ViewerConnection
+from plexwire_server import KeyGranted
+from plexwire_server.extending import DeviceConnection, GatewayState, ViewerConnection
 
 Members: TypeAlias = dict[str, Any]
 

@@ -11,7 +11,7 @@ from plexwire_protocol import (
     MessageRefused,
     Refusal,
 )
-from plexwire_server import DeviceConnection, ViewerConnection
+from plexwire_server.extending import DeviceConnection, ViewerConnection
 
 # ── devices ──────────────────────────────────────────────────────────────────────────────────
 

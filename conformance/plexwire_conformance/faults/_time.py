@@ -19,7 +19,7 @@ from plexwire_protocol import (
     Timer,
     VideoFrame,
 )
-from plexwire_server import Request, Response, Upgrade, ViewerConnection
+from plexwire_server.extending import Request, Response, Upgrade, ViewerConnection
 
 _BAN_S: Final = 3.0
 

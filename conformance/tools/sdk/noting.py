@@ -11,7 +11,8 @@ from attrs import define, field
 
 from judging import PATIENCE_S, SOURCE, expect
 from plexwire_protocol import CloseCode, Event, GatewayDeviceSession, MessageRefused, Role
-from plexwire_server import ConnectionReport, DeviceConnection, Gateway, KeyGranted, KeyStore
+from plexwire_server import ConnectionReport, Gateway, KeyGranted, KeyStore
+from plexwire_server.extending import DeviceConnection
 
 
 @define(eq=False)

@@ -16,7 +16,8 @@ from pathlib import Path
 import trio
 
 from plexwire_protocol import GatewayReconnecting, State, VideoFrame
-from plexwire_server import Gateway, KeyDecision, KeyStore, ViewerConnection, serve
+from plexwire_server import Gateway, KeyDecision, KeyStore, serve
+from plexwire_server.extending import ViewerConnection
 
 JPEG = Path(sys.argv[1]).read_bytes()
 STRANGE = (
