@@ -142,6 +142,7 @@ async def test_no_key_shows_in_what_an_edge_tells(
             await trio.sleep(20)
             told = answers + everything(edge, [], edge.events) + logged(caplog)
     assert {event.name for event in edge.events} >= {"feed_opened", "feed_lost", "feed_gave_up"}
+    assert "plx_***" in told  # they were there, and were taken out
     assert leaks(told, secrets) == []
 
 

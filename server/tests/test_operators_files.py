@@ -164,4 +164,6 @@ def test_handbook_finds_a_connection_in_a_journal_that_holds_the_greeting_too() 
 def test_handbook_names_no_option_that_does_not_exist() -> None:
     known = {option for parameter in serve.params for option in parameter.opts}
     known |= {"--file", "--organisation", "--name", "--scope", "--device-url", "--now"}
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", HANDBOOK)) <= known
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", HANDBOOK))
+    assert "--upstream" in named
+    assert named <= known
