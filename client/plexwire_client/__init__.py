@@ -11,6 +11,8 @@ from plexwire_client._decoding import frame_to_temps as frame_to_temps
 from plexwire_client._device import Device as Device
 from plexwire_client._device import DeviceCounters as DeviceCounters
 from plexwire_client._device import open_device as open_device
+from plexwire_client._encoding import DEFAULT_QUALITY as DEFAULT_QUALITY
+from plexwire_client._encoding import Picture as Picture
 from plexwire_client._errors import BadUrl as BadUrl
 from plexwire_client._errors import ConnectError as ConnectError
 from plexwire_client._errors import ConnectionLost as ConnectionLost
@@ -26,11 +28,9 @@ from plexwire_client._errors import NothingListens as NothingListens
 from plexwire_client._errors import Refused as Refused
 from plexwire_client._errors import StreamEnded as StreamEnded
 from plexwire_client._errors import TlsFailed as TlsFailed
-from plexwire_client._images import DEFAULT_QUALITY as DEFAULT_QUALITY
-from plexwire_client._images import Picture as Picture
 from plexwire_client._jpeg import jpeg_size as jpeg_size
-from plexwire_client._thermal import Temperatures as Temperatures
-from plexwire_client._thermal import make_thermal_scene as make_thermal_scene
+from plexwire_client._thermal_pictures import Temperatures as Temperatures
+from plexwire_client._thermal_pictures import make_thermal_scene as make_thermal_scene
 from plexwire_client._viewer import Viewer as Viewer
 from plexwire_client._viewer import ViewerEvent as ViewerEvent
 from plexwire_client._viewer import open_viewer as open_viewer

@@ -10,11 +10,11 @@ import trio
 from attrs import define
 
 from plexwire_client._client import Client, Dial, Ending
+from plexwire_client._encoding import DEFAULT_QUALITY, Jpeg, Picture, as_it_is, to_jpeg
 from plexwire_client._errors import ConnectionLost, ImageError, Refused
 from plexwire_client._ffmpeg import play_camera
-from plexwire_client._images import DEFAULT_QUALITY, Jpeg, Picture, as_it_is, to_jpeg
-from plexwire_client._mailbox import Mailbox
-from plexwire_client._thermal import Temperatures, render_thermal
+from plexwire_client._newest_per_key import Mailbox
+from plexwire_client._thermal_pictures import Temperatures, render_thermal
 from plexwire_protocol import (
     DEFAULT_CAMERA,
     DEVICE_PATH,

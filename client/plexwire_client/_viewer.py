@@ -9,7 +9,7 @@ from typing import TypeAlias
 import trio
 
 from plexwire_client._client import Client, Dial, Reconnecting
-from plexwire_client._mailbox import Mailbox
+from plexwire_client._newest_per_key import Mailbox
 from plexwire_protocol import (
     DEFAULT_CAMERA,
     Auth,

@@ -17,15 +17,15 @@ import trio
 from click.testing import CliRunner
 
 from plexwire_client import Refused, frame_to_temps
-from plexwire_client._keyring import NoKey, find_key, read_keys
-from plexwire_client._meter import WINDOW_S, Meter, in_bytes
-from plexwire_client._outlet import file_name
-from plexwire_client._reporter import (
+from plexwire_client.commands._frame_sinks import file_name
+from plexwire_client.commands._keys import NoKey, find_key, read_keys
+from plexwire_client.commands._rates import WINDOW_S, Meter, in_bytes
+from plexwire_client.commands._running import stop_signals
+from plexwire_client.commands._status_display import (
     PlainReporter,
 )
-from plexwire_client._terminal import stop_signals
-from plexwire_client._watch import WatchOptions, watch_stream
-from plexwire_client.cli import publish, watch
+from plexwire_client.commands._watching import WatchOptions, watch_stream
+from plexwire_client.commands.watch_and_publish import publish, watch
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_protocol import (
     DEVICE_PATH,
@@ -119,7 +119,7 @@ async def small_gateway() -> AsyncGenerator[SmallGateway, None]:
 
 
 def command(name: str, *arguments: str) -> list[str]:
-    program = f"from plexwire_client.cli import {name}; {name}()"
+    program = f"from plexwire_client.commands.watch_and_publish import {name}; {name}()"
     return [sys.executable, "-c", program, *arguments]
 
 

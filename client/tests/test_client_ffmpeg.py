@@ -20,8 +20,8 @@ from plexwire_client._ffmpeg import (
     require_ffmpeg,
     without_secrets,
 )
-from plexwire_client._mjpeg import Place, serve_mjpeg
-from plexwire_client._publish import find_source
+from plexwire_client.commands._mjpeg_server import Place, serve_mjpeg
+from plexwire_client.commands._publishing import find_source
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_protocol import VideoFrame
 

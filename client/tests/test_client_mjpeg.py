@@ -16,9 +16,9 @@ import trio.testing
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from plexwire_client import _mjpeg, _multipart
-from plexwire_client._mjpeg import MAX_CLIENTS, MjpegServer, Place, serve_mjpeg
-from plexwire_client._outlet import OutletError
+from plexwire_client.commands import _mjpeg_http, _mjpeg_server
+from plexwire_client.commands._frame_sinks import OutletError
+from plexwire_client.commands._mjpeg_server import MAX_CLIENTS, MjpegServer, Place, serve_mjpeg
 from plexwire_protocol import MAX_ID_BYTES, VideoFrame
 
 BOUNDARY = "next-0123456789abcdef"
@@ -45,10 +45,10 @@ def frame(number: int, camera_id: str = "front", jpeg: bytes | None = None) -> V
 @example([(b"\xff\xd8\r\n--\r\n\r\n--next\r\n\xff\xd9", -1)])
 def test_stream_is_read_back_by_another_parser(pictures: list[tuple[bytes, int]]) -> None:
     frames = [VideoFrame(camera_id="", jpeg=j, width=0, height=0, timestamp=t) for j, t in pictures]
-    status, _, headers = _multipart.stream_head(BOUNDARY).partition(b"\r\n")
+    status, _, headers = _mjpeg_http.stream_head(BOUNDARY).partition(b"\r\n")
     assert status == b"HTTP/1.1 200 OK"
-    parts = (_multipart.stream_part(BOUNDARY, each) for each in frames)
-    body = _multipart.stream_begin(BOUNDARY) + b"".join(parts)
+    parts = (_mjpeg_http.stream_part(BOUNDARY, each) for each in frames)
+    body = _mjpeg_http.stream_begin(BOUNDARY) + b"".join(parts)
     message = BytesParser().parsebytes(headers + body)
     assert message.get_content_type() == "multipart/x-mixed-replace"
     parsed = message.get_payload()
@@ -67,21 +67,21 @@ def test_stream_is_read_back_by_another_parser(pictures: list[tuple[bytes, int]]
 @example("..", "jpg")
 @example("front.jpg", "mjpg")
 def test_camera_is_found_by_its_own_path(camera: str, ending: str) -> None:
-    path = _multipart.path_of(camera, ending)
+    path = _mjpeg_http.path_of(camera, ending)
     assert path.isascii()
     assert path.count("/") == 1
-    assert _multipart.camera_of(path) == (camera, ending)
-    assert _multipart.camera_of(f"{path}?again=1") == (camera, ending)
+    assert _mjpeg_http.camera_of(path) == (camera, ending)
+    assert _mjpeg_http.camera_of(f"{path}?again=1") == (camera, ending)
 
 
 @given(st.text())
 def test_any_target_names_a_camera_or_none(target: str) -> None:
-    _multipart.camera_of(target)
+    _mjpeg_http.camera_of(target)
 
 
 @pytest.mark.parametrize("target", ["/", "/front", "/a/b.jpg", "/%ff.jpg", "front.jpg", "*", ""])
 def test_target_names_no_camera_where_it_is_none(target: str) -> None:
-    assert _multipart.camera_of(target) is None
+    assert _mjpeg_http.camera_of(target) is None
 
 
 class Reader(HTMLParser):
@@ -105,16 +105,16 @@ class Reader(HTMLParser):
 def test_page_shows_every_camera_and_nothing_that_a_name_says(names: list[str]) -> None:
     plain, reader = Reader(), Reader()
     plain.feed(
-        _multipart.page("robot-01", [f"camera-{number}" for number in range(len(names))]).decode()
+        _mjpeg_http.page("robot-01", [f"camera-{number}" for number in range(len(names))]).decode()
     )
-    reader.feed(_multipart.page("robot-01", names).decode())
+    reader.feed(_mjpeg_http.page("robot-01", names).decode())
     assert reader.tags == plain.tags
-    shown = [_multipart.camera_of(source) for source, _ in reader.images]
-    live = _multipart.LIVE_ON_PAGE
+    shown = [_mjpeg_http.camera_of(source) for source, _ in reader.images]
+    live = _mjpeg_http.LIVE_ON_PAGE
     assert shown == [(name, "mjpg") for name in names[:live]] + [
         (name, "jpg") for name in names[live:]
     ]
-    assert {_multipart.camera_of(link) for link in reader.links} == {
+    assert {_mjpeg_http.camera_of(link) for link in reader.links} == {
         (name, ending) for name in names for ending in ("mjpg", "jpg")
     }
 
@@ -265,7 +265,7 @@ async def test_server_lets_go_of_client_that_takes_nothing(
         began = trio.current_time()
         await stalled.over.wait()
         lasted = trio.current_time() - began
-        assert 0 <= lasted - _mjpeg.PICTURE_TIMEOUT_S <= _mjpeg.CLOSE_GRACE_S
+        assert 0 <= lasted - _mjpeg_server.PICTURE_TIMEOUT_S <= _mjpeg_server.CLOSE_GRACE_S
         assert server.clients == 0
 
 
@@ -295,7 +295,7 @@ async def test_server_ends_streams_between_two_pictures(
             nursery.start_soon(server.finish)
             assert await waiting.body() == b""
         assert (
-            trio.current_time() - began <= _mjpeg.CLOSE_GRACE_S
+            trio.current_time() - began <= _mjpeg_server.CLOSE_GRACE_S
         )  # the stalled one does not hold it up
 
 
@@ -365,7 +365,9 @@ async def test_server_lets_go_of_client_that_asks_nothing(
     async with serving() as (_, client):
         began = trio.current_time()
         assert (await client().stream.receive_some()).startswith(b"HTTP/1.1 408 ")
-        assert trio.current_time() - began == pytest.approx(_mjpeg.REQUEST_TIMEOUT_S, abs=0.01)
+        assert trio.current_time() - began == pytest.approx(
+            _mjpeg_server.REQUEST_TIMEOUT_S, abs=0.01
+        )
 
 
 async def test_server_says_so_where_its_port_is_taken() -> None:

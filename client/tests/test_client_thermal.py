@@ -26,7 +26,7 @@ from plexwire_client import (
     make_thermal_scene,
 )
 from plexwire_client._decoding import _decode_to_array
-from plexwire_client._thermal import LARGEST_WITH_TEMPS, _palette, render_thermal
+from plexwire_client._thermal_pictures import LARGEST_WITH_TEMPS, _palette, render_thermal
 from plexwire_protocol import MAX_MESSAGE_BYTES, JsonValue, Role, VideoFrame, decode, encode
 
 Celsius = npt.NDArray[np.float64]

@@ -39,8 +39,16 @@ _COMMANDS: Final = {
     ),
     "serve": ("plexwire_server.cli:serve", "server", "Run the reference gateway."),
     "keys": ("plexwire_server.cli:keys", "server", "Make keys for the reference gateway."),
-    "watch": ("plexwire_client.cli:watch", "client", "Watch cameras from the terminal."),
-    "publish": ("plexwire_client.cli:publish", "client", "Publish pictures as a device."),
+    "watch": (
+        "plexwire_client.commands.watch_and_publish:watch",
+        "client",
+        "Watch cameras from the terminal.",
+    ),
+    "publish": (
+        "plexwire_client.commands.watch_and_publish:publish",
+        "client",
+        "Publish pictures as a device.",
+    ),
     "spec": ("plexwire_spec.cli:spec", "client", "Read the specification."),
 }
 

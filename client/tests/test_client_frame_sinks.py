@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import pytest
 import trio
 
-from plexwire_client._mjpeg import Place, serve_mjpeg
+from plexwire_client.commands._mjpeg_server import Place, serve_mjpeg
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_protocol import (
     AuthReceived,
@@ -133,7 +133,7 @@ class Watching:
 
 @asynccontextmanager
 async def watch(gateway: Broadcaster, *arguments: str) -> AsyncGenerator[Watching, None]:
-    program = "from plexwire_client.cli import watch; watch()"
+    program = "from plexwire_client.commands.watch_and_publish import watch; watch()"
     source = ("--source-id", "robot-01")
     async with trio.open_nursery() as nursery:
         process = await nursery.start(

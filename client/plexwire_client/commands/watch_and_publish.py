@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from plexwire_client._images import DEFAULT_QUALITY
-from plexwire_client._keyring import API_KEY, DEVICE_KEY, find_key
-from plexwire_client._mjpeg import Place
-from plexwire_client._publish import PublishOptions, find_source, publish_pictures
-from plexwire_client._reporter import reporter
-from plexwire_client._terminal import NotStarted, failed, run_command, trusting
-from plexwire_client._watch import WatchOptions, watch_stream
+from plexwire_client._encoding import DEFAULT_QUALITY
+from plexwire_client.commands._keys import API_KEY, DEVICE_KEY, find_key
+from plexwire_client.commands._mjpeg_server import Place
+from plexwire_client.commands._publishing import PublishOptions, find_source, publish_pictures
+from plexwire_client.commands._running import NotStarted, failed, run_command, trusting
+from plexwire_client.commands._status_display import reporter
+from plexwire_client.commands._watching import WatchOptions, watch_stream
 from plexwire_protocol import DEFAULT_CAMERA, PlexwireError
 
 _FILE = click.Path(path_type=Path)

@@ -13,10 +13,11 @@ import trio
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from plexwire_client import FfmpegError, _matroska, _record
+from plexwire_client import FfmpegError
 from plexwire_client._jpeg import JpegSplitter
-from plexwire_client._outlet import OutletError
-from plexwire_client._record import (
+from plexwire_client.commands import _matroska, _video_recorder
+from plexwire_client.commands._frame_sinks import OutletError
+from plexwire_client.commands._video_recorder import (
     BELIEVED_MS,
     MAX_WAITING_BYTES,
     Timeline,
@@ -356,7 +357,7 @@ async def test_recording_drops_and_counts_pictures_where_disk_is_slow(
 async def test_recording_ends_in_bounded_time_and_leaves_no_process_where_ffmpeg_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_record, "FINISH_S", 0.2)
+    monkeypatch.setattr(_video_recorder, "FINISH_S", 0.2)
     note = tmp_path / "pid"
     os.mkfifo(note)
     tells = f"open({str(note)!r}, 'w').write(str(os.getpid()))"

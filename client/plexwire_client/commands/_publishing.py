@@ -11,12 +11,19 @@ import trio
 from attrs import define, field, frozen
 
 from plexwire_client._device import Device, DeviceCounters, open_device
+from plexwire_client._encoding import to_jpeg
 from plexwire_client._errors import ImageError
 from plexwire_client._ffmpeg import require_ffmpeg
-from plexwire_client._images import to_jpeg
-from plexwire_client._meter import Meter, in_bytes
-from plexwire_client._reporter import Board, Column, Health, Reporter, Row, show_regularly
-from plexwire_client._thermal import make_thermal_scene, render_thermal
+from plexwire_client._thermal_pictures import make_thermal_scene, render_thermal
+from plexwire_client.commands._rates import Meter, in_bytes
+from plexwire_client.commands._status_display import (
+    Board,
+    Column,
+    Health,
+    Reporter,
+    Row,
+    show_regularly,
+)
 from plexwire_client.pattern import make_pattern
 from plexwire_protocol import PlexwireError
 from plexwire_trio import helper_tasks

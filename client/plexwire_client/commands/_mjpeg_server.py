@@ -13,8 +13,8 @@ import h11
 import trio
 from attrs import frozen
 
-from plexwire_client import _multipart
-from plexwire_client._outlet import Outlet, OutletError
+from plexwire_client.commands import _mjpeg_http
+from plexwire_client.commands._frame_sinks import Outlet, OutletError
 from plexwire_protocol import VideoFrame
 from plexwire_trio import helper_tasks, linger
 
@@ -77,7 +77,7 @@ class _Feed:
 
     def put(self, frame: VideoFrame) -> None:
         self.newest = frame
-        self.part = _multipart.stream_part(self.boundary, frame)
+        self.part = _mjpeg_http.stream_part(self.boundary, frame)
         self.number += 1
         self._wake()
 
@@ -165,12 +165,12 @@ class MjpegServer(Outlet):
 
     async def _show(self, stream: trio.abc.Stream, target: str, head_only: bool) -> None:
         if target.partition("?")[0] == "/":
-            page = _multipart.page(self._source_id, self._feeds)
-            return await _send(stream, _multipart.page_head(len(page)), page, head_only)
-        camera, ending = _multipart.camera_of(target) or ("", "")
+            page = _mjpeg_http.page(self._source_id, self._feeds)
+            return await _send(stream, _mjpeg_http.page_head(len(page)), page, head_only)
+        camera, ending = _mjpeg_http.camera_of(target) or ("", "")
         feed = self._feeds.get(camera)
         if feed is None or not ending:
-            there = " ".join(_multipart.path_of(each, "mjpg") for each in self._feeds)
+            there = " ".join(_mjpeg_http.path_of(each, "mjpg") for each in self._feeds)
             return await _refuse(stream, HTTPStatus.NOT_FOUND, f"There are / {there}", head_only)
         if ending == "mjpg":
             return await _stream(stream, feed, head_only)
@@ -183,7 +183,7 @@ class MjpegServer(Outlet):
                 Retry_After="1",
             )
         jpeg = feed.newest.jpeg
-        head = _multipart.head(HTTPStatus.OK, "image/jpeg", len(jpeg))
+        head = _mjpeg_http.head(HTTPStatus.OK, "image/jpeg", len(jpeg))
         return await _send(stream, head, jpeg, head_only)
 
 
@@ -242,7 +242,7 @@ def _is_this_machine(request: h11.Request) -> bool:
 
 
 async def _stream(stream: trio.abc.Stream, feed: _Feed, head_only: bool) -> None:
-    head, begin = _multipart.stream_head(feed.boundary), _multipart.stream_begin(feed.boundary)
+    head, begin = _mjpeg_http.stream_head(feed.boundary), _mjpeg_http.stream_begin(feed.boundary)
     await _send(stream, head, begin, head_only)
     if head_only:
         return
@@ -284,4 +284,4 @@ async def _refuse(
     **headers: str,
 ) -> None:
     body = f"{problem}\n".encode()
-    await _send(stream, _multipart.head(status, _TEXT, len(body), **headers), body, head_only)
+    await _send(stream, _mjpeg_http.head(status, _TEXT, len(body), **headers), body, head_only)

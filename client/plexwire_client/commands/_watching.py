@@ -11,13 +11,20 @@ import trio
 from attrs import field, frozen
 
 from plexwire_client._client import Reconnecting
-from plexwire_client._meter import Meter, in_bytes
-from plexwire_client._mjpeg import Place, serve_mjpeg
-from plexwire_client._outlet import Folder, Outlet
-from plexwire_client._record import open_recorder
-from plexwire_client._reporter import Board, Column, Health, Reporter, Row, show_regularly
-from plexwire_client._terminal import CommandFailed
 from plexwire_client._viewer import Viewer, ViewerEvent, open_viewer
+from plexwire_client.commands._frame_sinks import Folder, Outlet
+from plexwire_client.commands._mjpeg_server import Place, serve_mjpeg
+from plexwire_client.commands._rates import Meter, in_bytes
+from plexwire_client.commands._running import CommandFailed
+from plexwire_client.commands._status_display import (
+    Board,
+    Column,
+    Health,
+    Reporter,
+    Row,
+    show_regularly,
+)
+from plexwire_client.commands._video_recorder import open_recorder
 from plexwire_protocol import (
     GatewayReconnecting,
     Init,

@@ -10,7 +10,7 @@ import click
 import trio
 
 from plexwire_client._errors import StreamEnded
-from plexwire_client._reporter import Reporter, printable
+from plexwire_client.commands._status_display import Reporter, printable
 from plexwire_protocol import MalformedMessage, PlexwireError, RemoteProtocolError
 from plexwire_trio import helper_tasks
 

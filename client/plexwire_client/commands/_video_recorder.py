@@ -12,12 +12,12 @@ from typing import Final
 import trio
 from attrs import define, field
 
-from plexwire_client import _matroska
 from plexwire_client._errors import FfmpegError
 from plexwire_client._ffmpeg import Ffmpeg, require_ffmpeg, start_ffmpeg
 from plexwire_client._jpeg import jpeg_size
-from plexwire_client._meter import in_bytes
-from plexwire_client._outlet import Outlet, OutletError, camera_name
+from plexwire_client.commands import _matroska
+from plexwire_client.commands._frame_sinks import Outlet, OutletError, camera_name
+from plexwire_client.commands._rates import in_bytes
 from plexwire_protocol import VideoFrame
 from plexwire_trio import helper_tasks
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from plexwire_client import _watch
-from plexwire_client._reporter import (
+from plexwire_client.commands import _watching
+from plexwire_client.commands._status_display import (
     Board,
     Column,
     Health,
@@ -23,7 +23,7 @@ from plexwire_client._reporter import (
     draw,
     printable,
 )
-from plexwire_client._watch import WatchOptions, watch_stream
+from plexwire_client.commands._watching import WatchOptions, watch_stream
 from plexwire_protocol import (
     AuthReceived,
     CloseCode,
@@ -47,7 +47,7 @@ def drawn(board: Board, width: int = 80) -> list[str]:
 def watched(names: list[str], note: str = "") -> Board:
     values = ("15.0", "1234 ms", "999.9 kB/s", "1920x1080", "123456", "12345")
     rows = [Row(name, Health.GOOD, values, note) for name in names]
-    return Board(_watch._COLUMNS, rows, Health.GOOD, "ws://127.0.0.1:8700 · 0:12", ["out.mkv"])
+    return Board(_watching._COLUMNS, rows, Health.GOOD, "ws://127.0.0.1:8700 · 0:12", ["out.mkv"])
 
 
 @settings(deadline=None, max_examples=40)
@@ -133,7 +133,7 @@ Script = Callable[[Connection[GatewayViewerSession]], Awaitable[None]]
 
 
 async def test_watch_shows_how_camera_and_connection_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_watch, "STILL_S", 0.3)
+    monkeypatch.setattr(_watching, "STILL_S", 0.3)
     watcher = Watcher()
 
     async def script(viewer: Connection[GatewayViewerSession]) -> None:
