@@ -8,7 +8,7 @@ from plexwire_client._client import Reconnecting as Reconnecting
 from plexwire_client._decoding import frame_to_array as frame_to_array
 from plexwire_client._decoding import frame_to_image as frame_to_image
 from plexwire_client._decoding import frame_to_temps as frame_to_temps
-from plexwire_client._device import Device as Device
+from plexwire_client._device import DeviceClient as DeviceClient
 from plexwire_client._device import DeviceCounters as DeviceCounters
 from plexwire_client._device import open_device as open_device
 from plexwire_client._encoding import DEFAULT_QUALITY as DEFAULT_QUALITY
@@ -31,7 +31,7 @@ from plexwire_client._errors import TlsFailed as TlsFailed
 from plexwire_client._jpeg import jpeg_size as jpeg_size
 from plexwire_client._thermal_pictures import Temperatures as Temperatures
 from plexwire_client._thermal_pictures import make_thermal_scene as make_thermal_scene
-from plexwire_client._viewer import Viewer as Viewer
+from plexwire_client._viewer import ViewerClient as ViewerClient
 from plexwire_client._viewer import ViewerEvent as ViewerEvent
 from plexwire_client._viewer import open_viewer as open_viewer
 from plexwire_trio import HANDSHAKE_TIMEOUT_S as HANDSHAKE_TIMEOUT_S

@@ -9,11 +9,11 @@ from functools import partial
 import trio
 from attrs import define
 
-from plexwire_client._client import Client, Dial, Ending
+from plexwire_client._client import Client, Dial, StreamEnding
 from plexwire_client._encoding import DEFAULT_QUALITY, Jpeg, Picture, as_it_is, to_jpeg
 from plexwire_client._errors import ConnectionLost, ImageError, Refused
 from plexwire_client._ffmpeg import play_camera
-from plexwire_client._newest_per_key import Mailbox
+from plexwire_client._newest_per_key import NewestPerKey
 from plexwire_client._thermal_pictures import Temperatures, render_thermal
 from plexwire_protocol import (
     DEFAULT_CAMERA,
@@ -60,7 +60,7 @@ class DeviceCounters:
         return self.dropped_slow + self.dropped_away
 
 
-class Device(Client[DeviceSession]):
+class DeviceClient(Client[DeviceSession]):
     """What `open_device` gives: `send_video_frame`, and `counters` that tell what became of the pictures.
 
     One picture a camera waits for the link; a newer one replaces it.  [PW-DEV-16]
@@ -81,7 +81,7 @@ class Device(Client[DeviceSession]):
         self._clock = clock
         self._asked_at_ms = 0
         self._report: ErrorReport | None = None
-        self._mailbox: Mailbox[str, VideoFrame] = Mailbox()
+        self._pending: NewestPerKey[str, VideoFrame] = NewestPerKey()
         self._sending = False
         self._progress = trio.Event()
 
@@ -227,7 +227,7 @@ class Device(Client[DeviceSession]):
             # What waited for the gateway to come back would be old by then.
             self.counters.dropped_away += 1
             return
-        self.counters.dropped_slow += self._mailbox.put(frame.camera_id, frame)
+        self.counters.dropped_slow += self._pending.put(frame.camera_id, frame)
 
     # ── what the connection does ─────────────────────────────────────────────────────────────
 
@@ -255,10 +255,10 @@ class Device(Client[DeviceSession]):
         session = connection.session
         try:
             while True:
-                frame = self._mailbox.take()
+                frame = self._pending.take()
                 if frame is None:
                     self._progress.set()
-                    await self._mailbox.changed()
+                    await self._pending.changed()
                     continue
                 self._sending = True
                 if session.state is not State.STREAMING:
@@ -271,23 +271,23 @@ class Device(Client[DeviceSession]):
                 self.counters.sent_bytes += len(frame.jpeg)
                 self.counters.thermal += frame.extra.get("video_type") == "thermal"
         finally:
-            self.counters.dropped_away += self._mailbox.clear() + self._sending
+            self.counters.dropped_away += self._pending.clear() + self._sending
             self._sending = False
             self._progress.set()
 
     async def _drained(self) -> None:
-        while len(self._mailbox) or self._sending:
+        while len(self._pending) or self._sending:
             self._progress = trio.Event()
             await self._progress.wait()
 
-    def _judge(self, close: Close) -> Ending:
+    def _judge(self, close: Close) -> StreamEnding:
         report = self._report
         if report is None or self._welcomed_at is not None or self._broken is not None:
             return super()._judge(close)
         # The session closes by itself on an `error`, before the gateway's own close with its code arrives.
         said = f"{report.detail} ({report.code})" if report.detail else report.code
         refused = Close(_FINAL.get(report.code.lower(), close.code), close.reason)
-        return Ending(refused, Refused(refused, said))
+        return StreamEnding(refused, Refused(refused, said))
 
     def _changed(self) -> None:
         """Nobody waits: `send_video_frame` drops while the gateway is away, and tells when it is over."""
@@ -306,7 +306,7 @@ async def open_device(
     ssl_context: ssl.SSLContext | None = None,
     opener: StreamOpener | None = None,
     clock: Callable[[], float] = time.time,
-) -> AsyncGenerator[Device, None]:
+) -> AsyncGenerator[DeviceClient, None]:
     """Be the device *source_id* at the gateway whose base address is *url*.
 
         async with open_device("ws://127.0.0.1:8700", api_key=key, source_id="robot-01") as device:
@@ -333,6 +333,6 @@ async def open_device(
     dial = partial(
         open_websocket, GatewayUrl.parse(url), DEVICE_PATH, ssl_context=ssl_context, opener=opener
     )
-    device = Device(dial, auth=auth, reconnect=reconnect, clock=clock)
+    device = DeviceClient(dial, auth=auth, reconnect=reconnect, clock=clock)
     async with device._playing():
         yield device

@@ -22,7 +22,7 @@ from plexwire_client.commands._keys import NoKey, find_key, read_keys
 from plexwire_client.commands._rates import WINDOW_S, Meter, in_bytes
 from plexwire_client.commands._running import stop_signals
 from plexwire_client.commands._status_display import (
-    PlainReporter,
+    PlainDisplay,
 )
 from plexwire_client.commands._watching import WatchOptions, watch_stream
 from plexwire_client.commands.watch_and_publish import publish, watch
@@ -285,7 +285,7 @@ async def test_command_publish_sends_thermal_scene_with_its_temperatures() -> No
 async def test_command_watch_tells_what_happens_to_the_connection() -> None:
     said: list[str] = []
 
-    class Listener(PlainReporter):
+    class Listener(PlainDisplay):
         def say(self, line: str) -> None:
             said.append(line)
 
@@ -409,9 +409,9 @@ def test_command_watch_refuses_ids_before_it_opens_files_and_ports(tmp_path: Pat
         "--camera",
         "rear",
     )  # as Python reads bytes that are no UTF-8
-    outlets = ("--record", str(tmp_path / "out.mkv"), "--mjpeg", "127.0.0.1:0")
+    sinks = ("--record", str(tmp_path / "out.mkv"), "--mjpeg", "127.0.0.1:0")
     result = CliRunner().invoke(
-        watch, (_URL, *_ID, *undecodable, *outlets), env={"PLEXWIRE_API_KEY": KEY}
+        watch, (_URL, *_ID, *undecodable, *sinks), env={"PLEXWIRE_API_KEY": KEY}
     )
     assert (result.exit_code, result.stdout) == (2, "")
     [line] = result.stderr.splitlines()

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import pytest
 import trio
 
-from plexwire_client.commands._mjpeg_server import Place, serve_mjpeg
+from plexwire_client.commands._mjpeg_server import ListenAddress, serve_mjpeg
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_protocol import (
     AuthReceived,
@@ -191,7 +191,9 @@ async def test_browserlike_clients_get_page_picture_and_stream() -> None:
     cameras = ["front", "rear/1"]
     with trio.fail_after(PATIENCE_S):
         async with (
-            serve_mjpeg(Place("127.0.0.1", 0), source_id="robot-01", cameras=cameras) as server,
+            serve_mjpeg(
+                ListenAddress("127.0.0.1", 0), source_id="robot-01", cameras=cameras
+            ) as server,
             trio.open_nursery() as nursery,
         ):
             with pytest.raises(HTTPError, match="503") as caught:
@@ -227,7 +229,9 @@ async def test_ffmpeg_plays_the_stream_until_the_server_ends() -> None:
         counted: list[int] = []
         async with (
             trio.open_nursery() as nursery,
-            serve_mjpeg(Place("127.0.0.1", 0), source_id="robot-01", cameras=["front"]) as server,
+            serve_mjpeg(
+                ListenAddress("127.0.0.1", 0), source_id="robot-01", cameras=["front"]
+            ) as server,
         ):
 
             async def count() -> None:
@@ -318,7 +322,7 @@ async def test_command_watch_ends_with_ffmpegs_own_words_where_it_can_not_record
 async def test_command_watch_ends_with_code_2_where_port_is_taken() -> None:
     async with (
         broadcaster() as gateway,
-        serve_mjpeg(Place("127.0.0.1", 0), source_id="robot-01", cameras=[]) as other,
+        serve_mjpeg(ListenAddress("127.0.0.1", 0), source_id="robot-01", cameras=[]) as other,
         watch(gateway, "--mjpeg", str(other.place)) as watching,
     ):
         assert await watching.ends() == 2

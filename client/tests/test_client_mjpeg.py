@@ -17,12 +17,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from plexwire_client.commands import _mjpeg_http, _mjpeg_server
-from plexwire_client.commands._frame_sinks import OutletError
-from plexwire_client.commands._mjpeg_server import MAX_CLIENTS, MjpegServer, Place, serve_mjpeg
+from plexwire_client.commands._frame_sinks import SinkError
+from plexwire_client.commands._mjpeg_server import (
+    MAX_CLIENTS,
+    ListenAddress,
+    MjpegServer,
+    serve_mjpeg,
+)
 from plexwire_protocol import MAX_ID_BYTES, VideoFrame
 
 BOUNDARY = "next-0123456789abcdef"
-LOOPBACK = Place("127.0.0.1", 8081)
+LOOPBACK = ListenAddress("127.0.0.1", 8081)
 
 cameras = st.text(max_size=MAX_ID_BYTES // 4)
 jpegs = st.binary(max_size=300).map(lambda rest: b"\xff\xd8" + rest + b"\xff\xd9")
@@ -130,10 +135,10 @@ def test_page_shows_every_camera_and_nothing_that_a_name_says(names: list[str]) 
     ],
 )
 def test_place_is_loopback_unless_a_host_is_given(text: str, host: str, port: int) -> None:
-    place = Place.parse(text)
+    place = ListenAddress.parse(text)
     assert (place.host, place.port) == (host, port)
     assert place.is_loopback == (host != "0.0.0.0")
-    assert Place.parse(str(place)) == place
+    assert ListenAddress.parse(str(place)) == place
 
 
 @pytest.mark.parametrize(
@@ -141,7 +146,7 @@ def test_place_is_loopback_unless_a_host_is_given(text: str, host: str, port: in
 )
 def test_place_is_refused_where_it_is_none(text: str) -> None:
     with pytest.raises(ValueError, match="is no place such as"):
-        Place.parse(text)
+        ListenAddress.parse(text)
 
 
 # ── the server, in virtual time ──────────────────────────────────────────────────────────────
@@ -197,7 +202,7 @@ class Client:
 
 @asynccontextmanager
 async def serving(
-    place: Place = LOOPBACK, names: tuple[str, ...] = ("front", "rear/1", "")
+    place: ListenAddress = LOOPBACK, names: tuple[str, ...] = ("front", "rear/1", "")
 ) -> AsyncGenerator[tuple[MjpegServer, Callable[[], Client]], None]:
     server = MjpegServer("robot-01", names, place)
     with trio.fail_after(3600):
@@ -337,7 +342,7 @@ async def test_server_answers_as_http_has_it(
 async def test_server_takes_any_name_where_it_listens_to_all(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with serving(Place("0.0.0.0", 8081)) as (_, client):
+    async with serving(ListenAddress("0.0.0.0", 8081)) as (_, client):
         assert (await client().ask("/", host="robot.example:8081")).status_code == 200
 
 
@@ -371,8 +376,10 @@ async def test_server_lets_go_of_client_that_asks_nothing(
 
 
 async def test_server_says_so_where_its_port_is_taken() -> None:
-    async with serve_mjpeg(Place("127.0.0.1", 0), source_id="robot-01", cameras=["front"]) as one:
+    async with serve_mjpeg(
+        ListenAddress("127.0.0.1", 0), source_id="robot-01", cameras=["front"]
+    ) as one:
         assert unquote(one.url) == f"http://127.0.0.1:{one.place.port}/"
-        with pytest.raises(OutletError, match="in use"):
+        with pytest.raises(SinkError, match="in use"):
             async with serve_mjpeg(one.place, source_id="robot-01", cameras=["front"]):
                 pytest.fail("listens twice")

@@ -17,9 +17,9 @@ from plexwire_client.commands._status_display import (
     Board,
     Column,
     Health,
-    LiveReporter,
-    PlainReporter,
+    PlainDisplay,
     Row,
+    TableDisplay,
     draw,
     printable,
 )
@@ -77,7 +77,7 @@ def test_table_shows_short_names_whole_and_marks_long_ones_cut() -> None:
 
 
 def test_plain_lines_say_what_each_number_is(capsys: pytest.CaptureFixture[str]) -> None:
-    PlainReporter().show(watched(["front", "rear\n"], "waiting"))
+    PlainDisplay().show(watched(["front", "rear\n"], "waiting"))
     assert capsys.readouterr().out.splitlines() == [
         f"{name}  15.0 fps  latency 1234 ms  999.9 kB/s  1920x1080  123456 frames  12345 skipped  waiting"
         for name in ("front", "rear�")
@@ -91,7 +91,7 @@ def test_lines_cannot_steer_a_terminal() -> None:
 def test_live_reporter_draws_table_and_takes_no_markup() -> None:
     out = StringIO()
     console = Console(file=out, force_terminal=True, width=100, color_system=None)
-    with LiveReporter(console) as to:
+    with TableDisplay(console) as to:
         to.say("hello [bold]you[/bold]")
         rows = [Row("front", Health.GOOD, ["15.0"]), Row("[red]rear", Health.BAD, ["0.0"], "away")]
         to.show(Board([Column("fps", "{} fps")], rows, Health.GOOD, "[red]live", ["[red]more"]))
@@ -102,7 +102,7 @@ def test_live_reporter_draws_table_and_takes_no_markup() -> None:
 # ── how a camera does ────────────────────────────────────────────────────────────────────────
 
 
-class Watcher(PlainReporter):
+class Watcher(PlainDisplay):
     """Keeps what it is shown, and wakes who waits for more."""
 
     interval_s = 0.02

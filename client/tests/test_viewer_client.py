@@ -15,7 +15,7 @@ from plexwire_client import (
     NotAGateway,
     Reconnecting,
     Refused,
-    Viewer,
+    ViewerClient,
     ViewerEvent,
     open_viewer,
 )
@@ -96,7 +96,7 @@ class SmallGateway:
         await stream.aclose()
 
 
-async def collect(viewer: Viewer, into: list[ViewerEvent]) -> None:
+async def collect(viewer: ViewerClient, into: list[ViewerEvent]) -> None:
     async for event in viewer.events():
         into.append(event)
 

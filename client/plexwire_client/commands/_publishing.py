@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import trio
 from attrs import define, field, frozen
 
-from plexwire_client._device import Device, DeviceCounters, open_device
+from plexwire_client._device import DeviceClient, DeviceCounters, open_device
 from plexwire_client._encoding import to_jpeg
 from plexwire_client._errors import ImageError
 from plexwire_client._ffmpeg import require_ffmpeg
@@ -20,8 +20,8 @@ from plexwire_client.commands._status_display import (
     Board,
     Column,
     Health,
-    Reporter,
     Row,
+    StatusDisplay,
     show_regularly,
 )
 from plexwire_client.pattern import make_pattern
@@ -81,14 +81,14 @@ class PublishOptions:
     ssl_context: ssl.SSLContext | None = None
 
 
-async def publish_pictures(options: PublishOptions, to: Reporter) -> None:
+async def publish_pictures(options: PublishOptions, to: StatusDisplay) -> None:
     """Publish as *options* say until there is nothing more, and say what became of it.
 
     Raises:
         PlexwireError: what `open_device` and sending raise.
 
     """
-    device: Device | None = None
+    device: DeviceClient | None = None
     try:
         async with open_device(
             options.url,
@@ -119,7 +119,7 @@ def _dropped(counters: DeviceCounters) -> str:
     return ", ".join(f"{count} {why}" for count, why in reasons if count) or "none"
 
 
-def _board(device: Device, options: PublishOptions, meter: Meter) -> Board:
+def _board(device: DeviceClient, options: PublishOptions, meter: Meter) -> Board:
     counters = device.counters
     now = trio.current_time()
     fresh, fresh_bytes = counters.sent - meter.count, counters.sent_bytes - meter.bytes
@@ -145,7 +145,7 @@ def _board(device: Device, options: PublishOptions, meter: Meter) -> Board:
     return Board(_COLUMNS, [row], row.health, " · ".join(words))
 
 
-async def _send_all(device: Device, options: PublishOptions) -> None:
+async def _send_all(device: DeviceClient, options: PublishOptions) -> None:
     if isinstance(options.source, str):
         await device.stream_camera(
             options.source,
@@ -167,7 +167,7 @@ async def _send_all(device: Device, options: PublishOptions) -> None:
         await trio.sleep_until(due)
 
 
-async def _send(device: Device, options: PublishOptions, number: int, camera: str) -> None:
+async def _send(device: DeviceClient, options: PublishOptions, number: int, camera: str) -> None:
     match options.source:
         case ThermalScene(width, height):
             temps = await trio.to_thread.run_sync(make_thermal_scene, number, width, height)

@@ -9,10 +9,10 @@ import click
 
 from plexwire_client._encoding import DEFAULT_QUALITY
 from plexwire_client.commands._keys import API_KEY, DEVICE_KEY, find_key
-from plexwire_client.commands._mjpeg_server import Place
+from plexwire_client.commands._mjpeg_server import ListenAddress
 from plexwire_client.commands._publishing import PublishOptions, find_source, publish_pictures
 from plexwire_client.commands._running import NotStarted, failed, run_command, trusting
-from plexwire_client.commands._status_display import reporter
+from plexwire_client.commands._status_display import status_display
 from plexwire_client.commands._watching import WatchOptions, watch_stream
 from plexwire_protocol import DEFAULT_CAMERA, PlexwireError
 
@@ -48,11 +48,11 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
     return int(match[1]), int(match[2])
 
 
-def _place(ctx: click.Context, param: click.Parameter, value: str | None) -> Place | None:
+def _place(ctx: click.Context, param: click.Parameter, value: str | None) -> ListenAddress | None:
     if value is None:
         return None
     try:
-        return Place.parse(value)
+        return ListenAddress.parse(value)
     except ValueError as error:
         raise click.BadParameter(f"{error}.") from None
 
@@ -110,7 +110,7 @@ def watch(
     save: Path | None,
     record: Path | None,
     overwrite: bool,
-    mjpeg: Place | None,
+    mjpeg: ListenAddress | None,
     frames: int | None,
     reconnect: bool,
     keys_file: Path | None,
@@ -158,7 +158,7 @@ def watch(
         frames=frames,
         ssl_context=trusting(ca_file),
     )
-    with reporter() as to:
+    with status_display() as to:
         run_command(partial(watch_stream, options, to), to)
 
 
@@ -267,7 +267,7 @@ def publish(
         frames=frames,
         ssl_context=trusting(ca_file),
     )
-    with reporter() as to:
+    with status_display() as to:
         run_command(partial(publish_pictures, options, to), to)
 
 
