@@ -5,16 +5,15 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import define
 
 from plexwire_client._client import Client, Dial, StreamEnding
-from plexwire_client._encoding import DEFAULT_QUALITY, Jpeg, Picture, as_it_is, to_jpeg
 from plexwire_client._errors import ConnectionLost, ImageError, Refused
-from plexwire_client._ffmpeg import play_camera
+from plexwire_client._jpeg import DEFAULT_QUALITY, Jpeg, Picture, as_it_is
 from plexwire_client._newest_per_key import NewestPerKey
-from plexwire_client._thermal_pictures import Temperatures, render_thermal
 from plexwire_protocol import (
     DEFAULT_CAMERA,
     DEVICE_PATH,
@@ -33,6 +32,9 @@ from plexwire_protocol import (
     encode,
 )
 from plexwire_trio import Connection, GatewayUrl, StreamOpener, open_websocket
+
+if TYPE_CHECKING:
+    from plexwire_client._thermal_pictures import Temperatures
 
 #: Codes of an `error` that no second attempt with the same key will change.
 _FINAL = {code.name.lower(): code for code in (CloseCode.UNAUTHORIZED, CloseCode.NO_API_ACCESS)}
@@ -139,7 +141,7 @@ class DeviceClient(Client[DeviceSession]):
 
     async def send_thermal_frame(
         self,
-        temps: Temperatures,
+        temps: "Temperatures",
         camera_id: str = DEFAULT_CAMERA,
         *,
         span: tuple[float, float] | None = None,
@@ -161,6 +163,8 @@ class DeviceClient(Client[DeviceSession]):
             MalformedMessage, Refused, ConnectionLost: as for `send_video_frame`.
 
         """
+        from plexwire_client._thermal_pictures import render_thermal
+
         stamp = self.now_ms() if timestamp is None else timestamp
         render = partial(render_thermal, temps, span=span, with_temps=with_temps, quality=quality)
         thermal = await trio.to_thread.run_sync(render)
@@ -209,6 +213,8 @@ class DeviceClient(Client[DeviceSession]):
             Refused, ConnectionLost: as for `send_video_frame`.
 
         """
+        from plexwire_client._ffmpeg import play_camera
+
         send = partial(self.send_video_frame, camera_id=camera_id)
         await play_camera(url, send, fps=fps, quality=quality, pictures=frames)
 
@@ -216,6 +222,9 @@ class DeviceClient(Client[DeviceSession]):
         if (jpeg := as_it_is(picture)) is not None:
             await trio.lowlevel.checkpoint()
             return jpeg
+        # Only a picture that is not a JPEG within the limit takes the encoder.
+        from plexwire_client._encoding import to_jpeg
+
         jpeg = await trio.to_thread.run_sync(partial(to_jpeg, picture, quality=quality))
         self.counters.reencoded += jpeg.reencoded
         return jpeg

@@ -5,12 +5,10 @@ Pillow is an extra and loaded when it is needed.  Encoding takes tens of millise
 
 from io import BytesIO
 from math import sqrt
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeGuard
-
-from attrs import frozen
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from plexwire_client._errors import ImageError, ImagesMissing
-from plexwire_client._jpeg import jpeg_size
+from plexwire_client._jpeg import DEFAULT_QUALITY, Jpeg, Picture, as_it_is
 from plexwire_protocol import JPEG_START, MAX_JPEG_BYTES
 
 if TYPE_CHECKING:
@@ -18,39 +16,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL.Image import Image
 
-#: What a device can send: JPEG, PNG, BMP or WebP as bytes; an array (height, width) or (height, width, channels) of
-#: uint8 with the colours in OpenCV's order, blue first; or an image of Pillow's.
-Picture: TypeAlias = "bytes | bytearray | memoryview | npt.NDArray[np.uint8] | Image"
-
-#: JPEG quality unless asked otherwise, from 1 to 95.
-DEFAULT_QUALITY: Final = 85
-
 _LOWEST_QUALITY: Final = 35
 _QUALITY_STEP: Final = 0.8
 _FORMATS: Final = ("JPEG", "PNG", "BMP", "WEBP")
 #: How Pillow reads rows of so many channels: as which mode, from which order.
 _CHANNELS: Final = {1: ("L", "L"), 3: ("RGB", "BGR"), 4: ("RGB", "BGRX")}
-
-
-@frozen
-class Jpeg:
-    """A picture that can be sent; its size is 0 x 0 where it can't be read.  `reencoded`: it was too large as it was."""
-
-    data: bytes
-    width: int
-    height: int
-    reencoded: bool = False
-
-
-def as_it_is(picture: Picture, *, limit: int = MAX_JPEG_BYTES) -> Jpeg | None:
-    """Return *picture* where it is a JPEG of at most *limit* bytes, untouched, and None where it has to be encoded."""
-    if not isinstance(picture, bytes | bytearray | memoryview):
-        return None
-    data = bytes(picture)
-    if not data.startswith(JPEG_START) or len(data) > limit:
-        return None
-    width, height = jpeg_size(data) or (0, 0)
-    return Jpeg(data, width, height)
 
 
 def to_jpeg(

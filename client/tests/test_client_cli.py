@@ -16,7 +16,7 @@ import pytest
 import trio
 from click.testing import CliRunner
 
-from plexwire_client import Refused, frame_to_temps
+from plexwire_client import Refused
 from plexwire_client.commands._frame_sinks import file_name
 from plexwire_client.commands._keys import NoKey, find_key, read_keys
 from plexwire_client.commands._rates import WINDOW_S, Meter, in_bytes
@@ -25,8 +25,10 @@ from plexwire_client.commands._status_display import (
     PlainDisplay,
 )
 from plexwire_client.commands._watching import WatchOptions, watch_stream
-from plexwire_client.commands.watch_and_publish import publish, watch
+from plexwire_client.commands.publish import publish
+from plexwire_client.commands.watch import watch
 from plexwire_client.pattern import make_pattern, read_counter
+from plexwire_client.pictures import frame_to_temps
 from plexwire_protocol import (
     DEVICE_PATH,
     AuthReceived,
@@ -119,7 +121,7 @@ async def small_gateway() -> AsyncGenerator[SmallGateway, None]:
 
 
 def command(name: str, *arguments: str) -> list[str]:
-    program = f"from plexwire_client.commands.watch_and_publish import {name}; {name}()"
+    program = f"from plexwire_client.commands.{name} import {name}; {name}()"
     return [sys.executable, "-c", program, *arguments]
 
 

@@ -21,7 +21,7 @@ from plexwire_client._ffmpeg import (
     without_secrets,
 )
 from plexwire_client.commands._mjpeg_server import ListenAddress, serve_mjpeg
-from plexwire_client.commands._publishing import find_source
+from plexwire_client.commands._picture_sources import find_source
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_protocol import VideoFrame
 

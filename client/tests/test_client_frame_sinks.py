@@ -133,7 +133,7 @@ class Watching:
 
 @asynccontextmanager
 async def watch(gateway: Broadcaster, *arguments: str) -> AsyncGenerator[Watching, None]:
-    program = "from plexwire_client.commands.watch_and_publish import watch; watch()"
+    program = "from plexwire_client.commands.watch import watch; watch()"
     source = ("--source-id", "robot-01")
     async with trio.open_nursery() as nursery:
         process = await nursery.start(

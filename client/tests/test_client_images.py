@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
 from plexwire_client import ImageError, ImagesMissing, jpeg_size
-from plexwire_client._encoding import as_it_is, to_jpeg
+from plexwire_client._encoding import to_jpeg
+from plexwire_client._jpeg import as_it_is
 from plexwire_client.pattern import LARGEST, SMALLEST, make_pattern, read_counter
 from plexwire_protocol import MAX_JPEG_BYTES
 

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from plexwire_client import FfmpegError
-from plexwire_client._jpeg import JpegSplitter
+from plexwire_client._jpeg_splitter import JpegSplitter
 from plexwire_client.commands import _matroska, _video_recorder
 from plexwire_client.commands._frame_sinks import SinkError
 from plexwire_client.commands._video_recorder import (
