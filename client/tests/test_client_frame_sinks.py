@@ -19,15 +19,13 @@ import trio
 from plexwire_client.commands._mjpeg_server import ListenAddress, serve_mjpeg
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_protocol import (
-    AuthReceived,
     CloseCode,
-    Event,
     GatewayViewerSession,
     State,
-    StreamAddress,
     VideoFrame,
 )
-from plexwire_trio import Connection, wrap_server_stream
+from plexwire_trio import Connection
+from scripted_gateway import ViewerGateway
 
 KEY = "plx_test_key_of_the_outlets"
 PATIENCE_S = 60
@@ -61,26 +59,8 @@ class Broadcaster:
         self.ends_with: CloseCode | None = None
         self.ends_after = 10**9
 
-    async def serve(self, stream: trio.SocketStream) -> None:
-        try:
-            async with trio.open_nursery() as nursery:
-                request = await wrap_server_stream(nursery, stream)
-                session = GatewayViewerSession(
-                    StreamAddress.parse(request.path), now=trio.current_time()
-                )
-                viewer = Connection(session, await request.accept())
-
-                def handle(event: Event) -> None:
-                    if isinstance(event, AuthReceived):
-                        session.grant((), now=trio.current_time())
-                        nursery.start_soon(self._send, viewer)
-
-                await viewer.run(handle)
-                nursery.cancel_scope.cancel()
-        except* trio.BrokenResourceError:
-            pass
-
-    async def _send(self, viewer: Connection[GatewayViewerSession]) -> None:
+    async def play(self, viewer: Connection[GatewayViewerSession]) -> None:
+        viewer.session.grant((), now=trio.current_time())
         begin = trio.current_time()
         for number in range(self.ends_after):
             if viewer.session.state is not State.STREAMING:
@@ -101,7 +81,9 @@ async def broadcaster() -> AsyncGenerator[Broadcaster, None]:
     async with trio.open_nursery() as nursery:
         with trio.fail_after(PATIENCE_S):
             listeners = await nursery.start(
-                partial(trio.serve_tcp, gateway.serve, 0, host="127.0.0.1")
+                partial(
+                    trio.serve_tcp, ViewerGateway(nursery, gateway.play).serve, 0, host="127.0.0.1"
+                )
             )
             gateway.url = f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
             yield gateway

@@ -1,7 +1,6 @@
 """What people see: a table that fits its terminal and can't be steered, plain lines, and how a camera does."""
 
 import re
-from collections.abc import Awaitable, Callable
 from functools import partial
 from io import StringIO
 
@@ -25,15 +24,13 @@ from plexwire_client.commands._status_display import (
 )
 from plexwire_client.commands._watching import WatchOptions, watch_stream
 from plexwire_protocol import (
-    AuthReceived,
     CloseCode,
-    Event,
     GatewayReconnecting,
     GatewayViewerSession,
-    StreamAddress,
     VideoFrame,
 )
-from plexwire_trio import Connection, wrap_server_stream
+from plexwire_trio import Connection
+from scripted_gateway import ViewerGateway
 
 PATIENCE_S = 20
 
@@ -129,14 +126,14 @@ class Watcher(PlainDisplay):
                 return
 
 
-Script = Callable[[Connection[GatewayViewerSession]], Awaitable[None]]
-
-
 async def test_watch_shows_how_camera_and_connection_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_watching, "STILL_S", 0.3)
     watcher = Watcher()
 
     async def script(viewer: Connection[GatewayViewerSession]) -> None:
+        viewer.session.grant((), now=trio.current_time())
+        viewer.flush_soon()
+
         def send(message: VideoFrame | GatewayReconnecting) -> None:
             viewer.session.send(message, now=trio.current_time())
             viewer.flush_soon()
@@ -162,23 +159,6 @@ async def test_watch_shows_how_camera_and_connection_do(monkeypatch: pytest.Monk
         viewer.session.close(CloseCode.GOING_AWAY, now=trio.current_time())
         viewer.flush_soon()
 
-    async def serve(stream: trio.SocketStream) -> None:
-        async with trio.open_nursery() as nursery:
-            request = await wrap_server_stream(nursery, stream)
-            session = GatewayViewerSession(
-                StreamAddress.parse(request.path), now=trio.current_time()
-            )
-            viewer = Connection(session, await request.accept())
-
-            def handle(event: Event) -> None:
-                if isinstance(event, AuthReceived):
-                    session.grant((), now=trio.current_time())
-                    viewer.flush_soon()
-                    nursery.start_soon(script, viewer)
-
-            await viewer.run(handle)
-            nursery.cancel_scope.cancel()
-
     with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             listener_scope = trio.CancelScope()
@@ -186,7 +166,11 @@ async def test_watch_shows_how_camera_and_connection_do(monkeypatch: pytest.Monk
             async def listen(*, task_status: trio.TaskStatus[list[trio.SocketListener]]) -> None:
                 with listener_scope:
                     await trio.serve_tcp(
-                        serve, 0, host="127.0.0.1", handler_nursery=nursery, task_status=task_status
+                        ViewerGateway(nursery, script).serve,
+                        0,
+                        host="127.0.0.1",
+                        handler_nursery=nursery,
+                        task_status=task_status,
                     )
 
             [listener] = await nursery.start(listen)
