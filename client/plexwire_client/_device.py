@@ -114,8 +114,9 @@ class DeviceClient(Client[DeviceSession]):
     ) -> None:
         """Send *picture* as soon as the link is free; waits for no network, only for the encoding.
 
-        A JPEG that fits goes out as it is.  PNG, BMP and WebP bytes, arrays as OpenCV has them (uint8, blue first) and
-        Pillow's images are encoded with *quality*; what is larger than a device may send is made smaller.
+        A JPEG that fits goes out as it is, also as the array that OpenCV's `imencode` returns.  PNG, BMP and WebP bytes,
+        arrays as OpenCV has them (uint8, uint16 or bool, blue first) and Pillow's images are encoded with *quality*,
+        16 bits scaled to 8; what is larger than a device may send is made smaller.
         *timestamp* is Unix milliseconds, by default now on the gateway's clock.  *width* and *height* are read from
         the picture unless given.  With *extra* members, as thermal frames have them, it goes out as text.
 

@@ -14,9 +14,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL.Image import Image
 
-#: What a device can send: JPEG, PNG, BMP or WebP as bytes; an array (height, width) or (height, width, channels) of
-#: uint8 with the colours in OpenCV's order, blue first; or an image of Pillow's.
-Picture: TypeAlias = "bytes | bytearray | memoryview | npt.NDArray[np.uint8] | Image"
+#: What a device can send: JPEG, PNG, BMP or WebP as bytes or as the array that OpenCV's `imencode` returns; an array
+#: (height, width) or (height, width, channels) of uint8, uint16 or bool with the colours in OpenCV's order, blue first;
+#: or an image of Pillow's.
+Picture: TypeAlias = (
+    "bytes | bytearray | memoryview | npt.NDArray[np.uint8 | np.uint16 | np.bool_] | Image"
+)
+
 MARKER: Final = 0xFF
 _START_OF_SCAN: Final = 0xDA
 END: Final = 0xD9
@@ -26,6 +30,8 @@ BARE: Final = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))
 _FRAME_HEADERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 #: JPEG quality unless asked otherwise, from 1 to 95.
 DEFAULT_QUALITY: Final = 85
+#: How JPEG, PNG and WebP files begin.  BMP's `BM` is too short to tell a file from grey pixels.
+_FILE_STARTS: Final = (JPEG_START, b"\x89PNG\r\n\x1a\n", b"RIFF")
 #: A frame header up to its width: length, precision, height, width.
 _SIZE_BYTES: Final = 7
 
@@ -71,11 +77,26 @@ class Jpeg:
 
 
 def as_it_is(picture: Picture, *, limit: int = MAX_JPEG_BYTES) -> Jpeg | None:
-    """Return *picture* where it is a JPEG of at most *limit* bytes, untouched, and None where it has to be encoded."""
-    if not isinstance(picture, bytes | bytearray | memoryview):
-        return None
-    data = bytes(picture)
-    if not data.startswith(JPEG_START) or len(data) > limit:
+    """Return *picture* if it is a JPEG of at most *limit* bytes, untouched, and None if it has to be encoded."""
+    data = encoded_bytes(picture)
+    if data is None or not data.startswith(JPEG_START) or len(data) > limit:
         return None
     width, height = jpeg_size(data) or (0, 0)
     return Jpeg(data, width, height)
+
+
+def encoded_bytes(picture: Picture) -> bytes | None:
+    """Return the bytes of a *picture* that is encoded already, and None if it is pixels.
+
+    OpenCV's `imencode` returns such bytes as uint8, (n,), (n, 1) or (1, n) by its version: no picture of one row or one
+    column begins like a file.
+    """
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return bytes(picture)
+    shape = tuple(getattr(picture, "shape", ()))
+    if str(getattr(picture, "dtype", "")) != "uint8" or not 1 <= len(shape) <= 2:
+        return None
+    if len(shape) == 2 and 1 not in shape:
+        return None
+    data: bytes = picture.tobytes()
+    return data if len(shape) == 1 or data.startswith(_FILE_STARTS) else None
