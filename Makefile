@@ -45,7 +45,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/page_latency.py
 
 sdk: $(INSTALLED)
-	$(BIN)/python conformance/tools/sdk/matrix.py
+	$(BIN)/python tools/sdk/matrix.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from attrs import evolve, frozen
 
-from plexwire_client import Device, open_device
+from plexwire_client import DeviceClient, open_device
 from plexwire_conformance.cases import CASES, Case, Need
 from plexwire_conformance.faults import FAULTS, FaultyGateway
 from plexwire_conformance.run.control import CouldNotJudge
@@ -24,7 +24,7 @@ from plexwire_protocol import AddressRefused, Refusal, StreamAddress
 from plexwire_server import Gateway, KeyGranted, KeyRecord, KeyStore, Scope, ThrowAwayKeys
 from plexwire_server.extending import DeviceConnection, ViewerConnection
 
-Sends: TypeAlias = Callable[[Device], Awaitable[None]]
+Sends: TypeAlias = Callable[[DeviceClient], Awaitable[None]]
 
 #: A thread can't think while virtual time stands still for it.
 PLAIN: Final = [case for case in CASES.values() if not case.scripted]
@@ -62,7 +62,7 @@ def camera(
 ) -> Sends:
     """Return what sends frame after frame of each name: what each *shows* and its *stamp*, by its number."""
 
-    async def send(device: Device) -> None:
+    async def send(device: DeviceClient) -> None:
         for number in count(1):
             for name in names or (CAMERA.camera_id,):
                 jpeg = picture(f"{name} {shows(number)}")
@@ -72,7 +72,7 @@ def camera(
     return send
 
 
-async def falls_silent(device: Device) -> None:
+async def falls_silent(device: DeviceClient) -> None:
     await device.send_video_frame(picture("the only one"), CAMERA.camera_id)
 
 
@@ -153,7 +153,7 @@ async def _device(
     dial: Callable[[bool], Awaitable[trio.abc.Stream]],
     key: str,
     *,
-    task_status: trio.TaskStatus[Device],
+    task_status: trio.TaskStatus[DeviceClient],
 ) -> None:
     here = partial(open_device, "ws://gateway.test", opener=lambda url: dial(False))
     async with here(api_key=key, source_id=CAMERA.source_id) as device:

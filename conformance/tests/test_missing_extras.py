@@ -32,6 +32,8 @@ main()
         ("hypothesis", ("conform", "ws://x"), "pip install 'plexwire[conformance]'"),
         ("trio_websocket", ("conform",), "pip install 'plexwire[server]'"),
         ("trio_websocket", ("serve",), "pip install 'plexwire[server]'"),
+        ("rich", ("watch", "ws://x"), "pip install 'plexwire[tools]'"),
+        ("trio", ("publish", "ws://x"), "pip install 'plexwire[tools]'"),
         ("click", ("conform", "ws://x"), "The command line needs an extra: pip install"),
     ],
 )

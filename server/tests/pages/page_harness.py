@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 PAGES: Final = Path(__file__).parent
+EXAMPLES: Final = Path(__file__).parents[3] / "examples"
 SOURCE: Final = "robot-01"
 #: Longest wait for anything, in ms: generous, as the machine may be busy.
 PATIENCE_MS: Final = 15_000
@@ -91,7 +92,7 @@ def publishing(url: str, key: str, folder: Path) -> Any:
         file = folder / f"{camera}.jpg"
         file.write_bytes(jpeg)
         assignments.append(f"{camera}={file}")
-    script = str(PAGES / "sdk_publisher.py")
+    script = str(EXAMPLES / "sdk_device.py")
     return running(script, url, SOURCE, *assignments, until="", PLEXWIRE_DEVICE_KEY=key)
 
 

@@ -1,7 +1,6 @@
 """What people see: a table that fits its terminal and can't be steered, plain lines, and how a camera does."""
 
 import re
-from collections.abc import Awaitable, Callable
 from functools import partial
 from io import StringIO
 
@@ -12,28 +11,26 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from plexwire_client import _watch
-from plexwire_client._reporter import (
+from plexwire_client.commands import _watching
+from plexwire_client.commands._status_display import (
     Board,
     Column,
     Health,
-    LiveReporter,
-    PlainReporter,
+    PlainDisplay,
     Row,
+    TableDisplay,
     draw,
     printable,
 )
-from plexwire_client._watch import WatchOptions, watch_stream
+from plexwire_client.commands._watching import WatchOptions, watch_stream
 from plexwire_protocol import (
-    AuthReceived,
     CloseCode,
-    Event,
     GatewayReconnecting,
     GatewayViewerSession,
-    StreamAddress,
     VideoFrame,
 )
-from plexwire_trio import Connection, wrap_server_stream
+from plexwire_trio import Connection
+from scripted_gateway import ViewerGateway
 
 PATIENCE_S = 20
 
@@ -47,7 +44,7 @@ def drawn(board: Board, width: int = 80) -> list[str]:
 def watched(names: list[str], note: str = "") -> Board:
     values = ("15.0", "1234 ms", "999.9 kB/s", "1920x1080", "123456", "12345")
     rows = [Row(name, Health.GOOD, values, note) for name in names]
-    return Board(_watch._COLUMNS, rows, Health.GOOD, "ws://127.0.0.1:8700 · 0:12", ["out.mkv"])
+    return Board(_watching._COLUMNS, rows, Health.GOOD, "ws://127.0.0.1:8700 · 0:12", ["out.mkv"])
 
 
 @settings(deadline=None, max_examples=40)
@@ -77,7 +74,7 @@ def test_table_shows_short_names_whole_and_marks_long_ones_cut() -> None:
 
 
 def test_plain_lines_say_what_each_number_is(capsys: pytest.CaptureFixture[str]) -> None:
-    PlainReporter().show(watched(["front", "rear\n"], "waiting"))
+    PlainDisplay().show(watched(["front", "rear\n"], "waiting"))
     assert capsys.readouterr().out.splitlines() == [
         f"{name}  15.0 fps  latency 1234 ms  999.9 kB/s  1920x1080  123456 frames  12345 skipped  waiting"
         for name in ("front", "rear�")
@@ -91,7 +88,7 @@ def test_lines_cannot_steer_a_terminal() -> None:
 def test_live_reporter_draws_table_and_takes_no_markup() -> None:
     out = StringIO()
     console = Console(file=out, force_terminal=True, width=100, color_system=None)
-    with LiveReporter(console) as to:
+    with TableDisplay(console) as to:
         to.say("hello [bold]you[/bold]")
         rows = [Row("front", Health.GOOD, ["15.0"]), Row("[red]rear", Health.BAD, ["0.0"], "away")]
         to.show(Board([Column("fps", "{} fps")], rows, Health.GOOD, "[red]live", ["[red]more"]))
@@ -102,7 +99,7 @@ def test_live_reporter_draws_table_and_takes_no_markup() -> None:
 # ── how a camera does ────────────────────────────────────────────────────────────────────────
 
 
-class Watcher(PlainReporter):
+class Watcher(PlainDisplay):
     """Keeps what it is shown, and wakes who waits for more."""
 
     interval_s = 0.02
@@ -129,14 +126,14 @@ class Watcher(PlainReporter):
                 return
 
 
-Script = Callable[[Connection[GatewayViewerSession]], Awaitable[None]]
-
-
 async def test_watch_shows_how_camera_and_connection_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_watch, "STILL_S", 0.3)
+    monkeypatch.setattr(_watching, "STILL_S", 0.3)
     watcher = Watcher()
 
     async def script(viewer: Connection[GatewayViewerSession]) -> None:
+        viewer.session.grant((), now=trio.current_time())
+        viewer.flush_soon()
+
         def send(message: VideoFrame | GatewayReconnecting) -> None:
             viewer.session.send(message, now=trio.current_time())
             viewer.flush_soon()
@@ -162,23 +159,6 @@ async def test_watch_shows_how_camera_and_connection_do(monkeypatch: pytest.Monk
         viewer.session.close(CloseCode.GOING_AWAY, now=trio.current_time())
         viewer.flush_soon()
 
-    async def serve(stream: trio.SocketStream) -> None:
-        async with trio.open_nursery() as nursery:
-            request = await wrap_server_stream(nursery, stream)
-            session = GatewayViewerSession(
-                StreamAddress.parse(request.path), now=trio.current_time()
-            )
-            viewer = Connection(session, await request.accept())
-
-            def handle(event: Event) -> None:
-                if isinstance(event, AuthReceived):
-                    session.grant((), now=trio.current_time())
-                    viewer.flush_soon()
-                    nursery.start_soon(script, viewer)
-
-            await viewer.run(handle)
-            nursery.cancel_scope.cancel()
-
     with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             listener_scope = trio.CancelScope()
@@ -186,7 +166,11 @@ async def test_watch_shows_how_camera_and_connection_do(monkeypatch: pytest.Monk
             async def listen(*, task_status: trio.TaskStatus[list[trio.SocketListener]]) -> None:
                 with listener_scope:
                     await trio.serve_tcp(
-                        serve, 0, host="127.0.0.1", handler_nursery=nursery, task_status=task_status
+                        ViewerGateway(nursery, script).serve,
+                        0,
+                        host="127.0.0.1",
+                        handler_nursery=nursery,
+                        task_status=task_status,
                     )
 
             [listener] = await nursery.start(listen)

@@ -10,7 +10,7 @@ import click
 import trio
 
 from plexwire_client._errors import StreamEnded
-from plexwire_client._reporter import Reporter, printable
+from plexwire_client.commands._status_display import StatusDisplay, printable
 from plexwire_protocol import MalformedMessage, PlexwireError, RemoteProtocolError
 from plexwire_trio import helper_tasks
 
@@ -30,7 +30,7 @@ class NotStarted(CommandFailed):
     exit_code = 2
 
 
-def run_command(body: Callable[[], Awaitable[None]], to: Reporter) -> None:
+def run_command(body: Callable[[], Awaitable[None]], to: StatusDisplay) -> None:
     """Run *body* in Trio until it ends or the user stops it, which is no error.
 
     Raises:

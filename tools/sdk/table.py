@@ -11,7 +11,7 @@ from trials import all_trials
 #: What came of each trial, by release and the trial's name.
 Cells: TypeAlias = Mapping[str, Mapping[str, str]]
 
-PAGE: Final = Path(__file__).parents[3] / "docs" / "devices.md"
+PAGE: Final = Path(__file__).parents[2] / "docs" / "devices.md"
 
 _BLOCK: Final = re.compile(r"(?<=<!-- generated: sdk -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
 

@@ -1,4 +1,4 @@
-"""Try releases of the real device SDK against the reference gateway: `python conformance/tools/sdk/matrix.py`.
+"""Try releases of the real device SDK against the reference gateway: `python tools/sdk/matrix.py`.
 
 Each release gets an environment of its own under `.venv/sdk`, on its first run.  Without options all releases go
 through all trials, and the table in `docs/devices.md` is written anew; `make sdk` does that.  The exit code is 0 where

@@ -15,7 +15,7 @@ _NAME_CHARACTERS: Final = 150
 
 
 @define(eq=False)
-class OutletError(PlexwireError):
+class SinkError(PlexwireError):
     """What frames were to go to can't take them."""
 
     problem: str
@@ -24,7 +24,7 @@ class OutletError(PlexwireError):
         return self.problem
 
 
-class Outlet(ABC):
+class FrameSink(ABC):
     """Takes every frame that the command takes, and must not hold it up for long."""
 
     @abstractmethod
@@ -32,7 +32,7 @@ class Outlet(ABC):
         """Take *frame*.
 
         Raises:
-            OutletError: it can't be kept.
+            SinkError: it can't be kept.
 
         """
 
@@ -41,7 +41,7 @@ class Outlet(ABC):
         """Return how it stands, in a few words."""
 
 
-class Folder(Outlet):
+class FolderSink(FrameSink):
     """A file a picture."""
 
     def __init__(self, folder: Path) -> None:
@@ -52,7 +52,7 @@ class Folder(Outlet):
         """Make the folder.
 
         Raises:
-            OutletError: it can't be made.
+            SinkError: it can't be made.
 
         """
         try:
@@ -72,8 +72,8 @@ class Folder(Outlet):
         """Return how many are saved."""
         return f"{self._saved} saved in {self._folder}"
 
-    def _failed(self, error: OSError) -> OutletError:
-        return OutletError(f"Pictures can't be saved in {self._folder}: {error.strerror}.")
+    def _failed(self, error: OSError) -> SinkError:
+        return SinkError(f"Pictures can't be saved in {self._folder}: {error.strerror}.")
 
 
 def file_name(frame: VideoFrame, number: int) -> str:

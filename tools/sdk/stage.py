@@ -7,10 +7,10 @@ from pathlib import Path
 import trio
 from attrs import field, frozen
 
-from device import Device, open_driver
+from device import SdkDevice, open_driver
 from judging import PATIENCE_S, SOURCE, Unlike
 from noting import Notes, NotingGateway
-from plexwire_client import Viewer, open_viewer
+from plexwire_client import ViewerClient, open_viewer
 from plexwire_protocol import VideoFrame
 from plexwire_server import KeyStore, ThrowAwayKeys, serve
 
@@ -24,7 +24,7 @@ class Stage:
     gateway: NotingGateway
     keys: ThrowAwayKeys
     url: str
-    device: Device
+    device: SdkDevice
     #: Seconds that something took, for the report; the table has none of them.
     measured: dict[str, float] = field(factory=dict)
 
@@ -42,7 +42,7 @@ class Stage:
     @asynccontextmanager
     async def another_device(
         self, keys: Mapping[str, str] | None = None
-    ) -> AsyncGenerator[Device, None]:
+    ) -> AsyncGenerator[SdkDevice, None]:
         """Start a second process with the SDK, and other *keys* in its environment."""
         given = keys or _key_names(self.keys)
         async with open_driver(
@@ -54,7 +54,7 @@ class Stage:
 class Watch:
     """What a viewer sees."""
 
-    def __init__(self, viewer: Viewer) -> None:
+    def __init__(self, viewer: ViewerClient) -> None:
         self._viewer = viewer
         self.camera = viewer.address.cameras[0]
 

@@ -58,7 +58,7 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
-class Reporter(AbstractContextManager["Reporter"], Protocol):
+class StatusDisplay(AbstractContextManager["StatusDisplay"], Protocol):
     """Where a command's lines go; `interval_s` is how often it likes to be shown the board."""
 
     interval_s: float
@@ -70,7 +70,7 @@ class Reporter(AbstractContextManager["Reporter"], Protocol):
         """Show how things stand."""
 
 
-class PlainReporter(Reporter):
+class PlainDisplay(StatusDisplay):
     """Plain lines, once a second, for files and pipes."""
 
     interval_s = 1.0
@@ -104,7 +104,7 @@ _LONGEST_NOTE: Final = 12
 _SHORTEST_NAME: Final = 6
 
 
-class LiveReporter(Reporter):
+class TableDisplay(StatusDisplay):
     """A table that stays in place on a terminal, with what is said scrolling by above it."""
 
     interval_s = 0.25
@@ -159,12 +159,12 @@ def _room(board: Board, width: int) -> int:
     return max(_SHORTEST_NAME, width - taken - len(_DOT) - 2)
 
 
-def reporter() -> Reporter:
-    """Return the reporter that suits standard output."""
-    return LiveReporter() if sys.stdout.isatty() else PlainReporter()
+def status_display() -> StatusDisplay:
+    """Return the display that suits standard output."""
+    return TableDisplay() if sys.stdout.isatty() else PlainDisplay()
 
 
-async def show_regularly(to: Reporter, board: Callable[[], Board]) -> None:
+async def show_regularly(to: StatusDisplay, board: Callable[[], Board]) -> None:
     """Show *board* every `interval_s`, until cancelled."""
     while True:
         await trio.sleep(to.interval_s)

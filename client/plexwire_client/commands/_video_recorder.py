@@ -12,12 +12,12 @@ from typing import Final
 import trio
 from attrs import define, field
 
-from plexwire_client import _matroska
 from plexwire_client._errors import FfmpegError
 from plexwire_client._ffmpeg import Ffmpeg, require_ffmpeg, start_ffmpeg
 from plexwire_client._jpeg import jpeg_size
-from plexwire_client._meter import in_bytes
-from plexwire_client._outlet import Outlet, OutletError, camera_name
+from plexwire_client.commands import _matroska
+from plexwire_client.commands._frame_sinks import FrameSink, SinkError, camera_name
+from plexwire_client.commands._rates import in_bytes
 from plexwire_protocol import VideoFrame
 from plexwire_trio import helper_tasks
 
@@ -32,7 +32,7 @@ BELIEVED_MS: Final = 2000
 
 
 @define
-class Timeline:
+class PictureTimes:
     """Where each picture stands in a recording, in ms after the first: evenly as the device stamped it.
 
     A stamp that does not go on from the last, or strays from the time of arrival by over two seconds, is not
@@ -60,12 +60,12 @@ class Timeline:
         return self._last
 
 
-class _Track:
+class _CameraFile:
     """One camera's file: what waits for ffmpeg, and what became of it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.timeline = Timeline()
+        self.timeline = PictureTimes()
         self.begun = False
         self.fed = False
         self.written = 0
@@ -78,10 +78,10 @@ class _Track:
         self.to_write, self.waiting = trio.open_memory_channel[tuple[int, bytes]](float("inf"))
 
 
-class Recorder(Outlet):
-    """What `open_recorder` gives."""
+class VideoRecorder(FrameSink):
+    """What `open_video_recorder` gives."""
 
-    def __init__(self, tracks: dict[str, _Track], title: str, *, overwrite: bool) -> None:
+    def __init__(self, tracks: dict[str, _CameraFile], title: str, *, overwrite: bool) -> None:
         self._tracks = tracks
         self._title = title
         self._overwrite = overwrite
@@ -113,7 +113,7 @@ class Recorder(Outlet):
         dropped = sum(track.dropped for track in self._tracks.values())
         return f"recording {names}" + (f", {dropped} dropped: the disk is slow" if dropped else "")
 
-    async def _write(self, track: _Track, first: VideoFrame) -> None:
+    async def _write(self, track: _CameraFile, first: VideoFrame) -> None:
         try:
             with track.scope:
                 await self._feed_ffmpeg(track, first)
@@ -129,7 +129,7 @@ class Recorder(Outlet):
             if not self._open:
                 self._closed.set()
 
-    async def _feed_ffmpeg(self, track: _Track, first: VideoFrame) -> None:
+    async def _feed_ffmpeg(self, track: _CameraFile, first: VideoFrame) -> None:
         command = record_command(
             track.path, title=self._title, camera_id=first.camera_id, overwrite=self._overwrite
         )
@@ -149,7 +149,7 @@ class Recorder(Outlet):
             track.size = size
 
 
-async def _feed(ffmpeg: Ffmpeg, track: _Track, first: VideoFrame) -> None:
+async def _feed(ffmpeg: Ffmpeg, track: _CameraFile, first: VideoFrame) -> None:
     pipe = ffmpeg.process.stdin
     assert pipe is not None
     width, height = jpeg_size(first.jpeg) or (first.width, first.height)
@@ -167,7 +167,7 @@ async def _feed(ffmpeg: Ffmpeg, track: _Track, first: VideoFrame) -> None:
     await pipe.aclose()
 
 
-def _sentence(track: _Track) -> str:
+def _sentence(track: _CameraFile) -> str:
     if not track.begun:
         return f"Nothing came to be recorded in {track.path}."
     if not track.size:
@@ -217,28 +217,28 @@ def record_paths(out: Path, cameras: Iterable[str]) -> dict[str, Path]:
 
 
 @asynccontextmanager
-async def open_recorder(
+async def open_video_recorder(
     out: Path,
     cameras: Iterable[str],
     *,
     title: str,
     overwrite: bool = False,
     say: Callable[[str], None],
-) -> AsyncGenerator[Recorder, None]:
+) -> AsyncGenerator[VideoRecorder, None]:
     """Record what the recorder takes inside, until the body ends however it does; then finish the files, and *say* so.
 
     A file begins with its camera's first picture.  Where ffmpeg fails, the body is cancelled.
 
     Raises:
-        OutletError: *out* can't be the name of a video, or a file is there already and *overwrite* is not given.
+        SinkError: *out* can't be the name of a video, or a file is there already and *overwrite* is not given.
         FfmpegError: ffmpeg is not installed, or gave up; the error says what it said.
 
     """
     require_ffmpeg()
     paths = record_paths(out, cameras)
     await trio.to_thread.run_sync(partial(_check, out, paths.values(), overwrite=overwrite))
-    recorder = Recorder(
-        {camera: _Track(path) for camera, path in paths.items()}, title, overwrite=overwrite
+    recorder = VideoRecorder(
+        {camera: _CameraFile(path) for camera, path in paths.items()}, title, overwrite=overwrite
     )
     async with helper_tasks() as nursery:
         recorder._nursery = nursery
@@ -254,7 +254,7 @@ async def open_recorder(
                 raise recorder._failure
 
 
-async def _finish(recorder: Recorder) -> None:
+async def _finish(recorder: VideoRecorder) -> None:
     for track in recorder._tracks.values():
         track.to_write.close()
         track.scope.deadline = trio.current_time() + FINISH_S
@@ -265,12 +265,12 @@ async def _finish(recorder: Recorder) -> None:
 
 def _check(out: Path, paths: Iterable[Path], *, overwrite: bool) -> None:
     if not out.suffix:
-        raise OutletError(f"{out} tells no format: call it {out}.mkv, or .mp4, .mov or .avi.")
+        raise SinkError(f"{out} tells no format: call it {out}.mkv, or .mp4, .mov or .avi.")
     try:
         if not out.parent.is_dir():
-            raise OutletError(f"There is no folder {out.parent} to record in.")
+            raise SinkError(f"There is no folder {out.parent} to record in.")
         for path in paths:
             if path.exists() and not overwrite:
-                raise OutletError(f"{path} is there already: give another name, or --overwrite.")
+                raise SinkError(f"{path} is there already: give another name, or --overwrite.")
     except OSError as error:
-        raise OutletError(f"{out} can't be recorded: {error.strerror}.") from None
+        raise SinkError(f"{out} can't be recorded: {error.strerror}.") from None

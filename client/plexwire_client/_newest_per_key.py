@@ -8,7 +8,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Mailbox(Generic[K, V]):
+class NewestPerKey(Generic[K, V]):
     """One slot a key; `replaced` counts values that a newer one replaced before anybody took them.
 
     A replaced value keeps its place in the line, so the key that waits longest is next.

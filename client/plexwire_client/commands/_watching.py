@@ -11,13 +11,20 @@ import trio
 from attrs import field, frozen
 
 from plexwire_client._client import Reconnecting
-from plexwire_client._meter import Meter, in_bytes
-from plexwire_client._mjpeg import Place, serve_mjpeg
-from plexwire_client._outlet import Folder, Outlet
-from plexwire_client._record import open_recorder
-from plexwire_client._reporter import Board, Column, Health, Reporter, Row, show_regularly
-from plexwire_client._terminal import CommandFailed
-from plexwire_client._viewer import Viewer, ViewerEvent, open_viewer
+from plexwire_client._viewer import ViewerClient, ViewerEvent, open_viewer
+from plexwire_client.commands._frame_sinks import FolderSink, FrameSink
+from plexwire_client.commands._mjpeg_server import ListenAddress, serve_mjpeg
+from plexwire_client.commands._rates import Meter, in_bytes
+from plexwire_client.commands._running import CommandFailed
+from plexwire_client.commands._status_display import (
+    Board,
+    Column,
+    Health,
+    Row,
+    StatusDisplay,
+    show_regularly,
+)
+from plexwire_client.commands._video_recorder import open_video_recorder
 from plexwire_protocol import (
     GatewayReconnecting,
     Init,
@@ -53,7 +60,7 @@ class WatchOptions:
     timeout: int | None = None
     reconnect: bool = False
     save: Path | None = None
-    mjpeg: Place | None = None
+    mjpeg: ListenAddress | None = None
     record: Path | None = None
     overwrite: bool = False
     frames: int | None = None
@@ -61,20 +68,20 @@ class WatchOptions:
 
 
 async def watch_stream(
-    options: WatchOptions, to: Reporter, *, clock: Callable[[], float] = time.time
+    options: WatchOptions, to: StatusDisplay, *, clock: Callable[[], float] = time.time
 ) -> None:
     """Watch as *options* say until the stream ends, and say so.
 
     Raises:
         PlexwireError: what `open_viewer` and its iteration raise.
         CommandFailed: the stream ended before the last of `frames`.
-        OutletError, FfmpegError: pictures can't be saved, served or recorded.
+        SinkError, FfmpegError: pictures can't be saved, served or recorded.
 
     """
     # What can't be asked for is to be told before any file or port is opened for it.
     StreamAddress(source_id=options.source_id, cameras=options.cameras, timeout=options.timeout)
     async with AsyncExitStack() as stack:
-        outlets = await _open_outlets(options, to, stack)
+        sinks = await _open_sinks(options, to, stack)
         viewer = await stack.enter_async_context(
             open_viewer(
                 options.url,
@@ -86,7 +93,7 @@ async def watch_stream(
                 ssl_context=options.ssl_context,
             )
         )
-        watching = _Watching(viewer, options, outlets, to, clock)
+        watching = _Watching(viewer, options, sinks, to, clock)
         to.say(f"Connected to {options.url}. {online(viewer.init, options.source_id)}")
         try:
             async with helper_tasks() as nursery:
@@ -104,29 +111,31 @@ async def watch_stream(
             )
 
 
-async def _open_outlets(options: WatchOptions, to: Reporter, stack: AsyncExitStack) -> list[Outlet]:
-    outlets: list[Outlet] = []
+async def _open_sinks(
+    options: WatchOptions, to: StatusDisplay, stack: AsyncExitStack
+) -> list[FrameSink]:
+    sinks: list[FrameSink] = []
     if options.record is not None:
-        recording = open_recorder(
+        recording = open_video_recorder(
             options.record,
             options.cameras,
             title=options.source_id,
             overwrite=options.overwrite,
             say=to.say,
         )
-        outlets.append(await stack.enter_async_context(recording))
+        sinks.append(await stack.enter_async_context(recording))
     if options.mjpeg is not None:
         serving = serve_mjpeg(options.mjpeg, source_id=options.source_id, cameras=options.cameras)
         server = await stack.enter_async_context(serving)
-        outlets.append(server)
+        sinks.append(server)
         to.say(f"Pictures for browsers and players: {server.url}")
         if not server.place.is_loopback:
             to.say("Whoever reaches that port can watch: it asks for no key.")
     if options.save is not None:
-        folder = Folder(options.save)
+        folder = FolderSink(options.save)
         await folder.prepare()
-        outlets.append(folder)
-    return outlets
+        sinks.append(folder)
+    return sinks
 
 
 def online(init: Init, source_id: str) -> str:
@@ -147,16 +156,16 @@ class _Watching:
 
     def __init__(
         self,
-        viewer: Viewer,
+        viewer: ViewerClient,
         options: WatchOptions,
-        outlets: list[Outlet],
-        to: Reporter,
+        sinks: list[FrameSink],
+        to: StatusDisplay,
         clock: Callable[[], float],
     ) -> None:
         self.taken = 0
         self._viewer = viewer
         self._options = options
-        self._outlets = outlets
+        self._sinks = sinks
         self._to = to
         self._clock = clock
         self._began = now = trio.current_time()
@@ -175,8 +184,8 @@ class _Watching:
             case VideoFrame():
                 self._upstream = None
                 self._count(event)
-                for outlet in self._outlets:
-                    await outlet.take(event)
+                for sink in self._sinks:
+                    await sink.take(event)
             case Init():
                 self._upstream = None
                 self._to.say(f"Connected again. {online(event, self._options.source_id)}")
@@ -206,7 +215,7 @@ class _Watching:
         words = [state, f"{lasted // 60}:{lasted % 60:02d}"]
         if self._viewer.reconnects:
             words.append(f"reconnects: {self._viewer.reconnects}")
-        more = [outlet.status() for outlet in self._outlets]
+        more = [sink.status() for sink in self._sinks]
         return Board(_COLUMNS, rows, health, " · ".join(words), more)
 
     def _row(self, camera: str, meter: Meter, now: float) -> Row:

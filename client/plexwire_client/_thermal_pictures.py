@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from attrs import frozen
 
+from plexwire_client._encoding import to_jpeg
 from plexwire_client._errors import ImageError, ImagesMissing
-from plexwire_client._images import DEFAULT_QUALITY, Jpeg, to_jpeg
+from plexwire_client._jpeg import DEFAULT_QUALITY, Jpeg
 from plexwire_protocol import JsonValue
 
 if TYPE_CHECKING:

@@ -13,14 +13,15 @@ import trio
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from plexwire_client import FfmpegError, _matroska, _record
-from plexwire_client._jpeg import JpegSplitter
-from plexwire_client._outlet import OutletError
-from plexwire_client._record import (
+from plexwire_client import FfmpegError
+from plexwire_client._jpeg_splitter import JpegSplitter
+from plexwire_client.commands import _matroska, _video_recorder
+from plexwire_client.commands._frame_sinks import SinkError
+from plexwire_client.commands._video_recorder import (
     BELIEVED_MS,
     MAX_WAITING_BYTES,
-    Timeline,
-    open_recorder,
+    PictureTimes,
+    open_video_recorder,
     record_command,
     record_paths,
 )
@@ -47,7 +48,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a sc
 def test_recording_is_spaced_as_device_stamped_it_where_none_is_two_seconds_late(
     steps: list[tuple[int, float]], clock_ms: int
 ) -> None:
-    timeline, at_ms, arrived_s, places = Timeline(), 0, 100.0, []
+    timeline, at_ms, arrived_s, places = PictureTimes(), 0, 100.0, []
     for step, delay_s in steps:
         at_ms += step
         arrived_s = max(arrived_s, 100 + at_ms / 1000 + delay_s)
@@ -64,7 +65,7 @@ def test_recording_is_spaced_as_device_stamped_it_where_none_is_two_seconds_late
 def test_recording_goes_on_and_keeps_near_arrival_whatever_a_device_stamps(
     steps: list[tuple[int, float]],
 ) -> None:
-    timeline, arrived_s, last = Timeline(), 0.0, -1
+    timeline, arrived_s, last = PictureTimes(), 0.0, -1
     for number, (stamp, pause_s) in enumerate(steps):
         arrived_s += pause_s
         begin_s = steps[0][1]
@@ -162,7 +163,7 @@ async def record(
     """Record *frames* in *out*, and return what is said; where it *stays*, only an error ends it."""
     said: list[str] = []
     with trio.fail_after(PATIENCE_S):
-        async with open_recorder(
+        async with open_video_recorder(
             out, ["front"], title="robot-01", overwrite=overwrite, say=said.append
         ) as recorder:
             for each in frames:
@@ -211,7 +212,7 @@ async def test_recording_gives_several_cameras_a_file_each_and_none_where_no_pic
     said: list[str] = []
     cameras = ["front", "rear/1", "nobody"]
     with trio.fail_after(PATIENCE_S):
-        async with open_recorder(
+        async with open_video_recorder(
             tmp_path / "out.mkv", cameras, title="robot-01", say=said.append
         ) as recorder:
             for number in range(12):
@@ -232,7 +233,7 @@ async def test_recording_is_finished_however_its_body_ends(tmp_path: Path, ends:
     with trio.fail_after(PATIENCE_S):
         try:
             with trio.CancelScope() as scope:
-                async with open_recorder(
+                async with open_video_recorder(
                     out, ["front"], title="robot-01", say=lambda line: None
                 ) as recorder:
                     for number in range(10):
@@ -251,7 +252,7 @@ async def test_recording_is_finished_however_its_body_ends(tmp_path: Path, ends:
 async def test_recording_writes_over_a_file_only_where_told(tmp_path: Path) -> None:
     out = tmp_path / "out.mkv"
     out.write_bytes(b"precious")
-    with pytest.raises(OutletError, match="is there already"):
+    with pytest.raises(SinkError, match="is there already"):
         await record(out, [frame(1)])
     assert out.read_bytes() == b"precious"
     await record(out, [frame(1)], overwrite=True)
@@ -278,7 +279,9 @@ async def test_recording_that_is_not_whole_is_no_success_where_user_stops_it(
 
     async def stopped() -> None:
         with trio.fail_after(PATIENCE_S), trio.CancelScope() as scope:
-            async with open_recorder(out, ["front"], title="robot-01", say=said.append) as recorder:
+            async with open_video_recorder(
+                out, ["front"], title="robot-01", say=said.append
+            ) as recorder:
                 await recorder.take(frame(1))
                 scope.cancel()
                 await trio.sleep_forever()
@@ -308,7 +311,7 @@ async def test_recording_is_refused_before_it_begins_where_name_is_none(
     name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(tmp_path, monkeypatch, "sys.exit('started')")
-    with pytest.raises(OutletError, match=said):
+    with pytest.raises(SinkError, match=said):
         await record(Path(name), [])
 
 
@@ -342,7 +345,7 @@ async def test_recording_drops_and_counts_pictures_where_disk_is_slow(
     picture = VideoFrame(camera_id="front", jpeg=large, width=1, height=1, timestamp=0)
     said: list[str] = []
     with trio.fail_after(PATIENCE_S):
-        async with open_recorder(
+        async with open_video_recorder(
             tmp_path / "out.mkv", ["front"], title="robot-01", say=said.append
         ) as recorder:
             for _ in range(40):  # without a turn in between for whoever writes
@@ -356,7 +359,7 @@ async def test_recording_drops_and_counts_pictures_where_disk_is_slow(
 async def test_recording_ends_in_bounded_time_and_leaves_no_process_where_ffmpeg_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_record, "FINISH_S", 0.2)
+    monkeypatch.setattr(_video_recorder, "FINISH_S", 0.2)
     note = tmp_path / "pid"
     os.mkfifo(note)
     tells = f"open({str(note)!r}, 'w').write(str(os.getpid()))"
@@ -365,7 +368,7 @@ async def test_recording_ends_in_bounded_time_and_leaves_no_process_where_ffmpeg
 
     async def leaves_while_it_runs() -> None:
         with trio.fail_after(PATIENCE_S):
-            async with open_recorder(
+            async with open_video_recorder(
                 tmp_path / "out.mkv", ["front"], title="robot-01", say=lambda line: None
             ) as recorder:
                 await recorder.take(frame(1))

@@ -13,8 +13,8 @@ import h11
 import trio
 from attrs import frozen
 
-from plexwire_client import _multipart
-from plexwire_client._outlet import Outlet, OutletError
+from plexwire_client.commands import _mjpeg_http
+from plexwire_client.commands._frame_sinks import FrameSink, SinkError
 from plexwire_protocol import VideoFrame
 from plexwire_trio import helper_tasks, linger
 
@@ -32,14 +32,14 @@ _PLACE: Final = re.compile(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]/\s]*):)?(?P<
 
 
 @frozen
-class Place:
+class ListenAddress:
     """Where to listen: `host` and `port`, 0 being any that is free."""
 
     host: str
     port: int
 
     @classmethod
-    def parse(cls, text: str) -> "Place":
+    def parse(cls, text: str) -> "ListenAddress":
         """Read `HOST:PORT`, `:PORT` or `PORT`; without a host it is this machine's loopback alone.
 
         Raises:
@@ -64,7 +64,7 @@ class Place:
         return f"{host}:{self.port}"
 
 
-class _Feed:
+class _CameraStream:
     """One camera's newest picture, and who waits for the next."""
 
     def __init__(self, boundary: str) -> None:
@@ -77,7 +77,7 @@ class _Feed:
 
     def put(self, frame: VideoFrame) -> None:
         self.newest = frame
-        self.part = _multipart.stream_part(self.boundary, frame)
+        self.part = _mjpeg_http.stream_part(self.boundary, frame)
         self.number += 1
         self._wake()
 
@@ -96,18 +96,18 @@ class _Feed:
         changed.set()
 
 
-class MjpegServer(Outlet):
+class MjpegServer(FrameSink):
     """What `serve_mjpeg` gives: `/` is a page, `/CAMERA.mjpg` a stream, `/CAMERA.jpg` the newest picture.
 
     Each client gets the newest picture whenever it has taken the last: a slow one sees fewer, and holds nobody up.
     """
 
-    def __init__(self, source_id: str, cameras: Iterable[str], place: Place) -> None:
+    def __init__(self, source_id: str, cameras: Iterable[str], place: ListenAddress) -> None:
         self.place = place
         self.clients = 0
         self._source_id = source_id
         boundary = f"next-{token_hex(12)}"
-        self._feeds = {camera: _Feed(boundary) for camera in cameras}
+        self._camera_streams = {camera: _CameraStream(boundary) for camera in cameras}
         self._left = trio.Event()
 
     @property
@@ -117,7 +117,7 @@ class MjpegServer(Outlet):
 
     async def take(self, frame: VideoFrame) -> None:
         """Show *frame* to everybody who watches its camera; never waits."""
-        self._feeds[frame.camera_id].put(frame)
+        self._camera_streams[frame.camera_id].put(frame)
 
     def status(self) -> str:
         """Return where to look, and how many do."""
@@ -137,8 +137,8 @@ class MjpegServer(Outlet):
 
     async def finish(self) -> None:
         """Let everybody have the picture that is on its way, within a second."""
-        for feed in self._feeds.values():
-            feed.end()
+        for camera_stream in self._camera_streams.values():
+            camera_stream.end()
         with trio.CancelScope(deadline=trio.current_time() + CLOSE_GRACE_S, shield=True):
             while self.clients:
                 self._left = trio.Event()
@@ -165,16 +165,16 @@ class MjpegServer(Outlet):
 
     async def _show(self, stream: trio.abc.Stream, target: str, head_only: bool) -> None:
         if target.partition("?")[0] == "/":
-            page = _multipart.page(self._source_id, self._feeds)
-            return await _send(stream, _multipart.page_head(len(page)), page, head_only)
-        camera, ending = _multipart.camera_of(target) or ("", "")
-        feed = self._feeds.get(camera)
-        if feed is None or not ending:
-            there = " ".join(_multipart.path_of(each, "mjpg") for each in self._feeds)
+            page = _mjpeg_http.page(self._source_id, self._camera_streams)
+            return await _send(stream, _mjpeg_http.page_head(len(page)), page, head_only)
+        camera, ending = _mjpeg_http.camera_of(target) or ("", "")
+        camera_stream = self._camera_streams.get(camera)
+        if camera_stream is None or not ending:
+            there = " ".join(_mjpeg_http.path_of(each, "mjpg") for each in self._camera_streams)
             return await _refuse(stream, HTTPStatus.NOT_FOUND, f"There are / {there}", head_only)
         if ending == "mjpg":
-            return await _stream(stream, feed, head_only)
-        if feed.newest is None:
+            return await _stream(stream, camera_stream, head_only)
+        if camera_stream.newest is None:
             return await _refuse(
                 stream,
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -182,28 +182,28 @@ class MjpegServer(Outlet):
                 head_only,
                 Retry_After="1",
             )
-        jpeg = feed.newest.jpeg
-        head = _multipart.head(HTTPStatus.OK, "image/jpeg", len(jpeg))
+        jpeg = camera_stream.newest.jpeg
+        head = _mjpeg_http.head(HTTPStatus.OK, "image/jpeg", len(jpeg))
         return await _send(stream, head, jpeg, head_only)
 
 
 @asynccontextmanager
 async def serve_mjpeg(
-    place: Place, *, source_id: str, cameras: Iterable[str]
+    place: ListenAddress, *, source_id: str, cameras: Iterable[str]
 ) -> AsyncGenerator[MjpegServer, None]:
     """Serve what the server takes inside; leaving ends all streams, between two pictures where their readers let it.
 
     Raises:
-        OutletError: nobody can listen at *place*.
+        SinkError: nobody can listen at *place*.
 
     """
     try:
         listeners = await trio.open_tcp_listeners(place.port, host=place.host)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OutletError(f"{place} can't be listened at: {reason}. Give another port.") from None
+        raise SinkError(f"{place} can't be listened at: {reason}. Give another port.") from None
     port: int = listeners[0].socket.getsockname()[1]
-    server = MjpegServer(source_id, cameras, Place(place.host, port))
+    server = MjpegServer(source_id, cameras, ListenAddress(place.host, port))
     async with helper_tasks() as nursery:
         await nursery.start(
             partial(trio.serve_listeners, server.serve, listeners, handler_nursery=nursery)
@@ -241,17 +241,20 @@ def _is_this_machine(request: h11.Request) -> bool:
     return True
 
 
-async def _stream(stream: trio.abc.Stream, feed: _Feed, head_only: bool) -> None:
-    head, begin = _multipart.stream_head(feed.boundary), _multipart.stream_begin(feed.boundary)
+async def _stream(stream: trio.abc.Stream, camera_stream: _CameraStream, head_only: bool) -> None:
+    head, begin = (
+        _mjpeg_http.stream_head(camera_stream.boundary),
+        _mjpeg_http.stream_begin(camera_stream.boundary),
+    )
     await _send(stream, head, begin, head_only)
     if head_only:
         return
     async with helper_tasks() as nursery:
         nursery.start_soon(_until_gone, stream, nursery.cancel_scope.cancel)
         number = 0
-        while await feed.after(number):
-            number = feed.number
-            if not await _send_in_time(stream, feed.part):
+        while await camera_stream.after(number):
+            number = camera_stream.number
+            if not await _send_in_time(stream, camera_stream.part):
                 return
 
 
@@ -284,4 +287,4 @@ async def _refuse(
     **headers: str,
 ) -> None:
     body = f"{problem}\n".encode()
-    await _send(stream, _multipart.head(status, _TEXT, len(body), **headers), body, head_only)
+    await _send(stream, _mjpeg_http.head(status, _TEXT, len(body), **headers), body, head_only)

@@ -16,18 +16,16 @@ from urllib.request import urlopen
 import pytest
 import trio
 
-from plexwire_client._mjpeg import Place, serve_mjpeg
+from plexwire_client.commands._mjpeg_server import ListenAddress, serve_mjpeg
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_protocol import (
-    AuthReceived,
     CloseCode,
-    Event,
     GatewayViewerSession,
     State,
-    StreamAddress,
     VideoFrame,
 )
-from plexwire_trio import Connection, wrap_server_stream
+from plexwire_trio import Connection
+from scripted_gateway import ViewerGateway
 
 KEY = "plx_test_key_of_the_outlets"
 PATIENCE_S = 60
@@ -61,26 +59,8 @@ class Broadcaster:
         self.ends_with: CloseCode | None = None
         self.ends_after = 10**9
 
-    async def serve(self, stream: trio.SocketStream) -> None:
-        try:
-            async with trio.open_nursery() as nursery:
-                request = await wrap_server_stream(nursery, stream)
-                session = GatewayViewerSession(
-                    StreamAddress.parse(request.path), now=trio.current_time()
-                )
-                viewer = Connection(session, await request.accept())
-
-                def handle(event: Event) -> None:
-                    if isinstance(event, AuthReceived):
-                        session.grant((), now=trio.current_time())
-                        nursery.start_soon(self._send, viewer)
-
-                await viewer.run(handle)
-                nursery.cancel_scope.cancel()
-        except* trio.BrokenResourceError:
-            pass
-
-    async def _send(self, viewer: Connection[GatewayViewerSession]) -> None:
+    async def play(self, viewer: Connection[GatewayViewerSession]) -> None:
+        viewer.session.grant((), now=trio.current_time())
         begin = trio.current_time()
         for number in range(self.ends_after):
             if viewer.session.state is not State.STREAMING:
@@ -101,7 +81,9 @@ async def broadcaster() -> AsyncGenerator[Broadcaster, None]:
     async with trio.open_nursery() as nursery:
         with trio.fail_after(PATIENCE_S):
             listeners = await nursery.start(
-                partial(trio.serve_tcp, gateway.serve, 0, host="127.0.0.1")
+                partial(
+                    trio.serve_tcp, ViewerGateway(nursery, gateway.play).serve, 0, host="127.0.0.1"
+                )
             )
             gateway.url = f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
             yield gateway
@@ -133,7 +115,7 @@ class Watching:
 
 @asynccontextmanager
 async def watch(gateway: Broadcaster, *arguments: str) -> AsyncGenerator[Watching, None]:
-    program = "from plexwire_client.cli import watch; watch()"
+    program = "from plexwire_client.commands.watch import watch; watch()"
     source = ("--source-id", "robot-01")
     async with trio.open_nursery() as nursery:
         process = await nursery.start(
@@ -191,7 +173,9 @@ async def test_browserlike_clients_get_page_picture_and_stream() -> None:
     cameras = ["front", "rear/1"]
     with trio.fail_after(PATIENCE_S):
         async with (
-            serve_mjpeg(Place("127.0.0.1", 0), source_id="robot-01", cameras=cameras) as server,
+            serve_mjpeg(
+                ListenAddress("127.0.0.1", 0), source_id="robot-01", cameras=cameras
+            ) as server,
             trio.open_nursery() as nursery,
         ):
             with pytest.raises(HTTPError, match="503") as caught:
@@ -227,7 +211,9 @@ async def test_ffmpeg_plays_the_stream_until_the_server_ends() -> None:
         counted: list[int] = []
         async with (
             trio.open_nursery() as nursery,
-            serve_mjpeg(Place("127.0.0.1", 0), source_id="robot-01", cameras=["front"]) as server,
+            serve_mjpeg(
+                ListenAddress("127.0.0.1", 0), source_id="robot-01", cameras=["front"]
+            ) as server,
         ):
 
             async def count() -> None:
@@ -318,7 +304,7 @@ async def test_command_watch_ends_with_ffmpegs_own_words_where_it_can_not_record
 async def test_command_watch_ends_with_code_2_where_port_is_taken() -> None:
     async with (
         broadcaster() as gateway,
-        serve_mjpeg(Place("127.0.0.1", 0), source_id="robot-01", cameras=[]) as other,
+        serve_mjpeg(ListenAddress("127.0.0.1", 0), source_id="robot-01", cameras=[]) as other,
         watch(gateway, "--mjpeg", str(other.place)) as watching,
     ):
         assert await watching.ends() == 2

@@ -10,7 +10,7 @@ from typing import Final
 #: The releases that are tried: the first with binary frames, the guide's, and what came since.
 RELEASES: Final = ("0.5.2", "0.7.1", "0.9.1", "0.11.6", "0.12.1", "0.16.0")
 
-_ROOT: Final = Path(__file__).parents[3]
+_ROOT: Final = Path(__file__).parents[2]
 _PACKAGE: Final = "plexus-python"
 
 

@@ -16,7 +16,7 @@ from processes import ending
 _DRIVER: Final = Path(__file__).with_name("driver.py")
 
 
-class Device:
+class SdkDevice:
     """A process with the SDK in it, that does one thing after another."""
 
     def __init__(self, process: trio.Process, log: Path) -> None:
@@ -103,7 +103,7 @@ def children_of(process_id: int, name: str) -> list[int]:
 @asynccontextmanager
 async def open_driver(
     python: Path, folder: Path, keys: Mapping[str, str], log: Path
-) -> AsyncGenerator[Device, None]:
+) -> AsyncGenerator[SdkDevice, None]:
     """Run a device under *python* with a home in *folder*; its standard error goes to *log*."""
     home = folder / "home"
     home.mkdir(parents=True, exist_ok=True)
@@ -127,4 +127,4 @@ async def open_driver(
     assert process.stdin is not None
     assert process.stdout is not None
     async with ending(process), process.stdin, process.stdout:
-        yield Device(process, log)
+        yield SdkDevice(process, log)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import trio
 
-from device import Device
+from device import SdkDevice
 from judging import PATIENCE_S, Raised, Unlike, expect
 from pictures import Pictures
 from plexwire_client.pattern import read_counter
@@ -151,7 +151,9 @@ async def survive_restart(stage: Stage, pictures: Pictures) -> str:
     return YES
 
 
-async def _send_until_seen(device: Device, watch: Watch, pictures: Pictures, counter: int) -> None:
+async def _send_until_seen(
+    device: SdkDevice, watch: Watch, pictures: Pictures, counter: int
+) -> None:
     """Send a picture again and again, as a camera does, until the viewer has it."""
     with trio.move_on_after(PATIENCE_S):
         while True:
