@@ -17,7 +17,6 @@ from plexwire_trio._errors import Refused as Refused
 from plexwire_trio._errors import StreamEnded as StreamEnded
 from plexwire_trio._errors import TlsFailed as TlsFailed
 from plexwire_trio._helpers import helper_tasks as helper_tasks
-from plexwire_trio._http_response import write_response as write_response
 from plexwire_trio._linger import linger as linger
 from plexwire_trio._transport import HANDSHAKE_TIMEOUT_S as HANDSHAKE_TIMEOUT_S
 from plexwire_trio._transport import StreamOpener as StreamOpener

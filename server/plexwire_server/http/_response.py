@@ -6,7 +6,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from plexwire_server.http._request import Request, RequestRefused
-from plexwire_trio import write_response
+from plexwire_trio.http_response import write_response
 
 _TEXT: Final = "text/plain; charset=utf-8"
 
