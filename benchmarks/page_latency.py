@@ -20,6 +20,7 @@ from statistics import quantiles
 from typing import Any, Final
 from urllib.request import urlopen
 
+from plexwire_client.keys_file import read_keys_file
 from plexwire_client.pattern import make_pattern
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "server/tests/pages"))
@@ -131,7 +132,7 @@ def serving(keys_file: Path) -> Iterator[dict[str, str]]:
         try:
             if process.stdout is None or not process.stdout.readline():
                 sys.exit("The gateway did not start.")
-            yield dict(line.split("=", 1) for line in keys_file.read_text().splitlines())
+            yield read_keys_file(keys_file)
         finally:
             process.terminate()
 

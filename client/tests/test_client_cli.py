@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from plexwire_client import Refused
 from plexwire_client.commands._frame_sinks import file_name
-from plexwire_client.commands._keys import NoKey, find_key, read_keys
+from plexwire_client.commands._keys import NoKey, find_key
 from plexwire_client.commands._rates import WINDOW_S, Meter, in_bytes
 from plexwire_client.commands._running import stop_signals
 from plexwire_client.commands._status_display import (
@@ -27,6 +27,7 @@ from plexwire_client.commands._status_display import (
 from plexwire_client.commands._watching import WatchOptions, watch_stream
 from plexwire_client.commands.publish import publish
 from plexwire_client.commands.watch import watch
+from plexwire_client.keys_file import read_keys_file
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_client.pictures import frame_to_temps
 from plexwire_protocol import (
@@ -366,7 +367,7 @@ _URL = "ws://127.0.0.1:1"
         (("http://127.0.0.1", *_ID), "Write ws:// instead."),
         (("127.0.0.1:8700", *_ID), "must begin with ws:// or wss://"),
         ((_URL, "--source-id", "Robot"), "source_id"),
-        ((_URL, *_ID, "--keys-file", "no-such-file"), "no-such-file can't be read"),
+        ((_URL, *_ID, "--keys-file", "no-such-file"), "Can't read the keys file no-such-file"),
         ((_URL, *_ID, "--ca-file", "no-such-file"), "no-such-file can't be read"),
         ((_URL, *_ID, "--ca-file", __file__), "holds no certificate"),
     ],
@@ -447,7 +448,7 @@ def test_command_helps_with_examples_that_it_takes_itself(name: str) -> None:
 def test_key_comes_from_file_before_environment_and_from_first_name(tmp_path: Path) -> None:
     path = tmp_path / "keys.env"
     path.write_text("# keys\n\nexport A=plx_a\nB = 'plx_b'\n")
-    assert read_keys(path) == {"A": "plx_a", "B": "plx_b"}
+    assert read_keys_file(path) == {"A": "plx_a", "B": "plx_b"}
     assert find_key(("B", "A"), {"B": "plx_env"}, path) == "plx_b"
     assert find_key(("C", "B"), {"C": "plx_env"}, path) == "plx_b"
     assert find_key(("C",), {"C": " plx_env "}, path) == "plx_env"
@@ -459,8 +460,10 @@ def test_key_comes_from_file_before_environment_and_from_first_name(tmp_path: Pa
 def test_key_is_never_shown_where_its_file_is_of_another_form(tmp_path: Path, content: str) -> None:
     path = tmp_path / "keys.env"
     path.write_text(content)
-    with pytest.raises(NoKey, match="not of the form NAME=value") as caught:
-        read_keys(path)
+    with pytest.raises(
+        NoKey, match=r"^Line [12] of the keys file .* is not NAME=value\.$"
+    ) as caught:
+        find_key(("A",), {}, path)
     assert "plx_" not in str(caught.value)
 
 

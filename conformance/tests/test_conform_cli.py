@@ -134,6 +134,10 @@ def test_conform_gets_a_keys_file_that_is_not_there_or_unreadable_and_says_so(
     assert said.line == f"can't read the keys file {missing}: No such file or directory"
     missing.write_bytes(b"PLEXWIRE_API_KEY=\xff")
     assert "can't read the keys file" in conform("ws://x", "--keys-file", str(missing)).line
+    missing.write_text("PLEXWIRE_API_KEY plx_1\n")
+    assert conform("ws://x", "--keys-file", str(missing)).line == (
+        f"line 1 of the keys file {missing} is not NAME=value"
+    )
     missing.write_text("# PLEXWIRE_API_KEY=plx_1\n")
     assert "no key" in conform("ws://127.0.0.1:1", "--keys-file", str(missing)).line
 

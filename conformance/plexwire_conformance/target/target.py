@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import trio
 from attrs import field, frozen
 
+from plexwire_client.keys_file import KeysFileError, read_keys_file
 from plexwire_conformance.target.proxy import Proxy, dial_through
 from plexwire_conformance.target.streams import Dial, dial_tcp
 
@@ -67,19 +68,17 @@ VARIABLES: Final = {
 
 
 def read_keys(environment: Mapping[str, str], keys_file: Path | None) -> Keys:
-    """Return the keys in *keys_file* (lines `NAME=value`, `export` and `#` allowed), else those in *environment*.
+    """Return the keys in *keys_file*, or those in *environment* without one: keys of two gateways never mix.
 
     Raises:
-        BadTarget: the file can't be read, or there is no PLEXWIRE_API_KEY.
+        BadTarget: the file can't be used, or there is no PLEXWIRE_API_KEY.
     """
     values = dict(environment)
     if keys_file is not None:
         try:
-            text = keys_file.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadTarget(f"can't read the keys file {keys_file}: {_why(error)}") from None
-        lines = (line.strip().removeprefix("export ").partition("=") for line in text.splitlines())
-        values = {name.strip(): value.strip().strip("'\"") for name, _, value in lines}
+            values = read_keys_file(keys_file)
+        except KeysFileError as error:
+            raise BadTarget(str(error)) from None
     found = {field: values.get(variable, "") for field, variable in VARIABLES.items()}
     if not found["api_key"]:
         raise BadTarget(
@@ -229,7 +228,3 @@ class Target:
     def watched(self) -> Camera | None:
         """The live camera, where the run has no other to watch, since it publishes nothing."""
         return None if self.publishing else self.live
-
-
-def _why(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
