@@ -14,12 +14,12 @@ from plexwire_server._tcp import serve as serve
 from plexwire_server.edge._edge_gateway import EdgeGateway as EdgeGateway
 from plexwire_server.edge._edge_gateway import open_edge as open_edge
 from plexwire_server.edge._upstream import Upstream as Upstream
+from plexwire_server.keys._key_decision import KeyChecker as KeyChecker
+from plexwire_server.keys._key_decision import KeyDecision as KeyDecision
+from plexwire_server.keys._key_decision import KeyGranted as KeyGranted
+from plexwire_server.keys._key_decision import KeyRefused as KeyRefused
+from plexwire_server.keys._key_decision import Scope as Scope
 from plexwire_server.keys._key_file import KeyFileError as KeyFileError
-from plexwire_server.keys._key_store import KeyChecker as KeyChecker
-from plexwire_server.keys._key_store import KeyDecision as KeyDecision
-from plexwire_server.keys._key_store import KeyGranted as KeyGranted
 from plexwire_server.keys._key_store import KeyRecord as KeyRecord
-from plexwire_server.keys._key_store import KeyRefused as KeyRefused
 from plexwire_server.keys._key_store import KeyStore as KeyStore
-from plexwire_server.keys._key_store import Scope as Scope
 from plexwire_server.keys._key_store import ThrowAwayKeys as ThrowAwayKeys

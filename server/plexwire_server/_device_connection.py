@@ -15,7 +15,7 @@ from plexwire_protocol import (
     VideoFrame,
 )
 from plexwire_server._peer_connection import PeerConnection
-from plexwire_server.keys._key_store import KeyGranted, Scope
+from plexwire_server.keys._key_decision import KeyGranted, Scope
 
 
 class DeviceConnection(PeerConnection[GatewayDeviceSession]):

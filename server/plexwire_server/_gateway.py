@@ -34,7 +34,7 @@ from plexwire_server.http._request import Request, RequestRefused, read_request
 from plexwire_server.http._response import Response, refusal
 from plexwire_server.http._viewer_page import FOLDER, clock_response, page_responses
 from plexwire_server.http._websocket_handshake import Upgrade, read_upgrade
-from plexwire_server.keys._key_store import KeyChecker
+from plexwire_server.keys._key_decision import KeyChecker
 from plexwire_trio import accept_upgrade, linger
 
 _log: Final = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from plexwire_server._connection_report import ConnectionReport
 from plexwire_server._limits import Limits
 from plexwire_server._log import trace_without
 from plexwire_server._metrics import Metrics
-from plexwire_server.keys._key_store import KeyChecker, KeyDecision, KeyGranted, KeyRefused
+from plexwire_server.keys._key_decision import KeyChecker, KeyDecision, KeyGranted, KeyRefused
 
 _log: Final = logging.getLogger(__name__)
 

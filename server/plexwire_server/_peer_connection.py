@@ -21,7 +21,7 @@ from plexwire_protocol import (
 )
 from plexwire_server._connection_report import ConnectionReport
 from plexwire_server._gateway_state import GatewayState
-from plexwire_server.keys._key_store import KeyDecision, KeyGranted, KeyRefused, Scope
+from plexwire_server.keys._key_decision import KeyDecision, KeyGranted, KeyRefused, Scope
 from plexwire_trio import Connection
 
 S = TypeVar("S", GatewayViewerSession, GatewayDeviceSession)

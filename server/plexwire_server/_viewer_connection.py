@@ -18,7 +18,7 @@ from plexwire_server._connection_report import ConnectionReport
 from plexwire_server._gateway_state import GatewayState
 from plexwire_server._metrics import REPLACED
 from plexwire_server._peer_connection import PeerConnection
-from plexwire_server.keys._key_store import KeyGranted, Scope
+from plexwire_server.keys._key_decision import KeyGranted, Scope
 
 
 class ViewerConnection(PeerConnection[GatewayViewerSession]):

@@ -21,15 +21,9 @@ from plexwire_server._tls import TlsError, client_context, server_context
 from plexwire_server._until_signal import explain, serve_until_told
 from plexwire_server.edge._edge_gateway import open_edge
 from plexwire_server.edge._upstream import DELAY_S, MAX_ATTEMPTS, Upstream
+from plexwire_server.keys._key_decision import Scope
 from plexwire_server.keys._key_file import KeyFileError, append_table, write_environment
-from plexwire_server.keys._key_store import (
-    KeyRecord,
-    KeyStore,
-    Scope,
-    ThrowAwayKeys,
-    digest_of,
-    draw_key,
-)
+from plexwire_server.keys._key_store import KeyRecord, KeyStore, ThrowAwayKeys, digest_of, draw_key
 from plexwire_trio import BadUrl, GatewayUrl
 
 #: Where the gateway listens unless told otherwise.

@@ -21,7 +21,7 @@ from plexwire_server._gateway_state import GatewayState
 from plexwire_server._viewer_connection import ViewerConnection
 from plexwire_server.edge._feed import Feed
 from plexwire_server.edge._feeds import Feeds
-from plexwire_server.keys._key_store import KeyGranted, Scope
+from plexwire_server.keys._key_decision import KeyGranted, Scope
 
 
 class EdgeViewerConnection(ViewerConnection):

@@ -3,15 +3,15 @@
 import hmac
 import re
 import secrets
-from collections.abc import Awaitable, Iterable
-from enum import StrEnum
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Final
 
 from attrs import field, frozen
 
 from plexwire_protocol import CloseCode
+from plexwire_server.keys._key_decision import KeyDecision, KeyGranted, KeyRefused, Scope
 from plexwire_server.keys._key_file import KeyFileError, read_tables
 
 #: What every key begins with.
@@ -19,39 +19,6 @@ PREFIX: Final = "plx_"
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-
-
-class Scope(StrEnum):
-    """What a key allows: a viewer needs to read, a device to write.  [PW-DEV-12]"""
-
-    READ = "read"
-    WRITE = "write"
-
-
-@frozen
-class KeyGranted:
-    """The key is good: whose it is, and what it allows.  `key_name` tells keys apart without being one."""
-
-    organisation: str
-    scopes: frozenset[Scope] = frozenset(Scope)
-    key_name: str = ""
-
-
-@frozen
-class KeyRefused:
-    """The key is not good enough; `code` is what its bearer is closed with."""
-
-    code: CloseCode
-
-
-KeyDecision: TypeAlias = KeyGranted | KeyRefused
-
-
-class KeyChecker(Protocol):
-    """What a gateway asks about a key: a `KeyStore`, or a database of yours, which may take its time."""
-
-    def check(self, api_key: str, /) -> KeyDecision | Awaitable[KeyDecision]:
-        """Judge *api_key*."""
 
 
 @frozen(kw_only=True)

@@ -21,7 +21,8 @@ from plexwire_protocol import DEVICE_PATH, StreamAddress
 from plexwire_server._connection_report import ConnectionReport
 from plexwire_server._gateway import Gateway
 from plexwire_server._limits import Limits
-from plexwire_server.keys._key_store import KeyChecker, KeyStore, ThrowAwayKeys
+from plexwire_server.keys._key_decision import KeyChecker
+from plexwire_server.keys._key_store import KeyStore, ThrowAwayKeys
 from plexwire_trio import wrap_client_stream
 
 FarEnd: TypeAlias = trio.abc.HalfCloseableStream
