@@ -105,10 +105,10 @@ def test_fault_is_built_afresh_each_time_with_keys_of_its_own(one: Fault) -> Non
 
 @EVERY_FAULT
 def test_fault_differs_from_the_reference_gateway_in_its_parts_alone(one: Fault) -> None:
-    stock, gateway = FaultyGateway(), one.build()
+    reference, gateway = FaultyGateway(), one.build()
     if type(gateway) is FaultyGateway:
         parts = ("viewer_connection", "device_connection", "viewer_rules", "device_rules")
-        changed = [n for n in (*parts, "wire") if getattr(gateway, n) is not getattr(stock, n)]
+        changed = [n for n in (*parts, "wire") if getattr(gateway, n) is not getattr(reference, n)]
         assert len(changed) == 1
 
 
