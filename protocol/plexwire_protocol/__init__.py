@@ -65,8 +65,7 @@ from plexwire_protocol._session import Outgoing as Outgoing
 from plexwire_protocol._session import Session as Session
 from plexwire_protocol._states import DEVICE_CONVERSATION as DEVICE_CONVERSATION
 from plexwire_protocol._states import VIEWER_CONVERSATION as VIEWER_CONVERSATION
-from plexwire_protocol._states import Closing as Closing
-from plexwire_protocol._states import Conversation as Conversation
+from plexwire_protocol._states import ConversationTable as ConversationTable
 from plexwire_protocol._states import Deadline as Deadline
 from plexwire_protocol._states import Edge as Edge
 from plexwire_protocol._states import State as State

@@ -33,8 +33,8 @@ from plexwire_protocol import (
     AuthViolation,
     Close,
     CloseCode,
-    Conversation,
     ConversationClosed,
+    ConversationTable,
     Deadline,
     DeviceAuth,
     DeviceSession,
@@ -91,7 +91,7 @@ either = st.integers(0, 1)
 class JoinedEnds(RuleBasedStateMachine):
     """What holds for both conversations; a subclass connects the ends and lets them speak."""
 
-    conversation: ClassVar[Conversation]
+    conversation: ClassVar[ConversationTable]
     ends: tuple[End, End]
     timeout: float | None = None
     now = 0.0

@@ -382,6 +382,10 @@ def test_gateway_ignores_what_devices_send_beside_video(name: str) -> None:
     [
         (b"", Refusal.TRUNCATED),
         (b"\x02", Refusal.UNKNOWN_VERSION),
+        # The source is known from the auth; a frame whose own one is no text is malformed all the same.
+        (b"\x01\x01\xff" + encode_device_frame(FRAME)[10:], Refusal.NOT_UNICODE),
+        (encode(FRAME).replace('"drone-01"', "7"), Refusal.WRONG_TYPE),
+        (encode(FRAME).replace('"drone-01"', '"\\ud800"'), Refusal.NOT_UNICODE),
         ('{"type":"video_frame"}', Refusal.MISSING_MEMBER),
         ("{", Refusal.NOT_JSON),
         (bytes(MAX_MESSAGE_BYTES + 1), Refusal.TOO_LARGE),

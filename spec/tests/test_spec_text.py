@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from plexwire_protocol import (
     DEVICE_CONVERSATION,
     VIEWER_CONVERSATION,
-    Conversation,
+    ConversationTable,
     Role,
     Unknown,
     decode,
@@ -58,7 +58,7 @@ def test_text_names_no_clause_that_does_not_exist() -> None:
     "conversation", [VIEWER_CONVERSATION, DEVICE_CONVERSATION], ids=lambda c: str(c.name)
 )
 def test_text_shows_the_diagram_that_the_core_draws(
-    conversation: Conversation,
+    conversation: ConversationTable,
 ) -> None:
     assert render_mermaid(conversation) in specification_text()
 

@@ -19,7 +19,7 @@ from plexwire_protocol import (
     SOURCE_ID,
     VIEWER_CONVERSATION,
     CloseCode,
-    Conversation,
+    ConversationTable,
     Deadline,
     Refusal,
     render_mermaid,
@@ -363,7 +363,7 @@ def timer_table() -> str:
     return table(heads, rows)
 
 
-def diagram(conversation: Conversation) -> str:
+def diagram(conversation: ConversationTable) -> str:
     """Return the state diagram of *conversation* as a Mermaid block."""
     return f"```mermaid\n{render_mermaid(conversation)}```"
 
