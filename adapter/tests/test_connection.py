@@ -11,8 +11,6 @@ from attrs import define, field
 from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 
 from plexwire_protocol import (
-    AUTH_DEADLINE_S,
-    HEARTBEAT_INTERVAL_S,
     Auth,
     AuthReceived,
     Close,
@@ -31,6 +29,7 @@ from plexwire_protocol import (
     VideoFrame,
     ViewerSession,
 )
+from plexwire_protocol.limits import AUTH_DEADLINE_S, HEARTBEAT_INTERVAL_S
 from plexwire_trio import Connection, wrap_client_stream, wrap_server_stream
 
 GRACE_S = 2.0

@@ -16,9 +16,7 @@ from plexwire_client._images import DEFAULT_QUALITY, Jpeg, Picture, as_it_is, to
 from plexwire_client._mailbox import Mailbox
 from plexwire_client._thermal import Temperatures, render_thermal
 from plexwire_protocol import (
-    DEFAULT_CAMERA,
     DEVICE_PATH,
-    MAX_MESSAGE_BYTES,
     Authenticated,
     Close,
     CloseCode,
@@ -32,6 +30,7 @@ from plexwire_protocol import (
     __version__,
     encode,
 )
+from plexwire_protocol.limits import DEFAULT_CAMERA, MAX_MESSAGE_BYTES
 from plexwire_trio import Connection, GatewayUrl, StreamOpener, open_websocket
 
 #: Codes of an `error` that no second attempt with the same key will change.

@@ -11,7 +11,8 @@ from attrs import frozen
 
 from plexwire_client._errors import ImageError, ImagesMissing
 from plexwire_client._jpeg import jpeg_size
-from plexwire_protocol import JPEG_START, MAX_JPEG_BYTES
+from plexwire_protocol import JPEG_START
+from plexwire_protocol.limits import MAX_JPEG_BYTES
 
 if TYPE_CHECKING:
     import numpy as np

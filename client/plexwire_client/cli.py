@@ -14,7 +14,8 @@ from plexwire_client._publish import PublishOptions, find_source, publish_pictur
 from plexwire_client._reporter import reporter
 from plexwire_client._terminal import NotStarted, failed, run_command, trusting
 from plexwire_client._watch import WatchOptions, watch_stream
-from plexwire_protocol import DEFAULT_CAMERA, PlexwireError
+from plexwire_protocol import PlexwireError
+from plexwire_protocol.limits import DEFAULT_CAMERA
 
 _FILE = click.Path(path_type=Path)
 _PATTERN = (640, 360)

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from plexwire_client import _mjpeg, _multipart
 from plexwire_client._mjpeg import MAX_CLIENTS, MjpegServer, Place, serve_mjpeg
 from plexwire_client._outlet import OutletError
-from plexwire_protocol import MAX_ID_BYTES, VideoFrame
+from plexwire_protocol import VideoFrame
+from plexwire_protocol.limits import MAX_ID_BYTES
 
 BOUNDARY = "next-0123456789abcdef"
 LOOPBACK = Place("127.0.0.1", 8081)

@@ -27,7 +27,8 @@ from plexwire_client import (
 )
 from plexwire_client._decoding import _decode_to_array
 from plexwire_client._thermal import LARGEST_WITH_TEMPS, _palette, render_thermal
-from plexwire_protocol import MAX_MESSAGE_BYTES, JsonValue, Role, VideoFrame, decode, encode
+from plexwire_protocol import JsonValue, Role, VideoFrame, decode, encode
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 
 Celsius = npt.NDArray[np.float64]
 

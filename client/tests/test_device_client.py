@@ -19,9 +19,6 @@ from plexwire_client import (
 )
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_protocol import (
-    ANSWER_DEADLINE_S,
-    HEARTBEAT_INTERVAL_S,
-    MAX_MESSAGE_BYTES,
     AnswerMissing,
     AuthReceived,
     CloseCode,
@@ -37,6 +34,7 @@ from plexwire_protocol import (
     VideoFrame,
     encode,
 )
+from plexwire_protocol.limits import ANSWER_DEADLINE_S, HEARTBEAT_INTERVAL_S, MAX_MESSAGE_BYTES
 from plexwire_trio import Connection, wrap_server_stream
 
 KEY = "plx_test_key_of_the_device"

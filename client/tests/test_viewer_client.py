@@ -20,7 +20,6 @@ from plexwire_client import (
     open_viewer,
 )
 from plexwire_protocol import (
-    ANSWER_DEADLINE_S,
     AddressRefused,
     AnswerMissing,
     AuthReceived,
@@ -35,6 +34,7 @@ from plexwire_protocol import (
     VideoFrame,
     encode,
 )
+from plexwire_protocol.limits import ANSWER_DEADLINE_S
 from plexwire_trio import Connection, wrap_server_stream
 
 KEY = "plx_test_key_of_the_viewer"

@@ -18,7 +18,6 @@ from plexwire_conformance._pytest_line import PATIENCE_S, Line
 from plexwire_conformance._pytest_thread import TrioThread
 from plexwire_conformance._target import Target
 from plexwire_protocol import (
-    DEFAULT_CAMERA,
     DEVICE_PATH,
     Auth,
     DeviceAuth,
@@ -31,6 +30,7 @@ from plexwire_protocol import (
     ViewerSession,
     __version__,
 )
+from plexwire_protocol.limits import DEFAULT_CAMERA
 
 S = TypeVar("S", bound=Session)
 

@@ -12,8 +12,8 @@ from codecs import getincrementaldecoder
 from typing import Final
 
 from plexwire_protocol._errors import LocalProtocolError, MalformedMessage, Refusal
-from plexwire_protocol._limits import MAX_ID_BYTES
 from plexwire_protocol._messages import VideoFrame
+from plexwire_protocol.limits import MAX_ID_BYTES
 
 VERSION: Final = 1
 

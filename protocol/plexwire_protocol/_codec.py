@@ -14,7 +14,6 @@ from attrs import frozen
 
 from plexwire_protocol._binary import decode_device_frame
 from plexwire_protocol._errors import MalformedMessage, Refusal
-from plexwire_protocol._limits import MAX_MESSAGE_BYTES, MAX_NESTING
 from plexwire_protocol._messages import (
     Auth,
     Authenticated,
@@ -31,6 +30,7 @@ from plexwire_protocol._messages import (
     VideoFrame,
     fault_of_text,
 )
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES, MAX_NESTING
 
 
 @frozen(eq=False)

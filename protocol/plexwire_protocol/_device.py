@@ -12,7 +12,6 @@ from plexwire_protocol._errors import (
     UnexpectedMessage,
 )
 from plexwire_protocol._events import Event, MessageReceived, PeerViolated
-from plexwire_protocol._limits import MAX_MESSAGE_BYTES
 from plexwire_protocol._messages import (
     DeviceAuth,
     Heartbeat,
@@ -29,6 +28,7 @@ from plexwire_protocol._states import (
     State,
     Timer,
 )
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 
 
 class DeviceSession(Session):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 from attrs import Attribute, field, fields, frozen
 
 from plexwire_protocol._errors import MalformedMessage, Refusal
-from plexwire_protocol._limits import MAX_ID_BYTES, PIXELS, SOURCE_ID, TIMESTAMPS_MS
+from plexwire_protocol.limits import MAX_ID_BYTES, PIXELS, SOURCE_ID, TIMESTAMPS_MS
 
 JsonValue: TypeAlias = (
     "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"

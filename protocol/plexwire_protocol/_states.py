@@ -50,11 +50,6 @@ from typing import Final, TypeAlias
 from attrs import Factory, field, frozen
 
 from plexwire_protocol._closing import Close, CloseCode
-from plexwire_protocol._limits import (
-    ANSWER_DEADLINE_S,
-    AUTH_DEADLINE_S,
-    HEARTBEAT_INTERVAL_S,
-)
 from plexwire_protocol._messages import (
     Auth,
     Authenticated,
@@ -67,6 +62,7 @@ from plexwire_protocol._messages import (
     Role,
     VideoFrame,
 )
+from plexwire_protocol.limits import ANSWER_DEADLINE_S, AUTH_DEADLINE_S, HEARTBEAT_INTERVAL_S
 
 
 class State(Enum):

@@ -9,8 +9,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from plexwire_protocol import (
-    MAX_MESSAGE_BYTES,
-    MAX_NESTING,
     Auth,
     Authenticated,
     DeviceAuth,
@@ -31,6 +29,7 @@ from plexwire_protocol import (
     encode,
 )
 from plexwire_protocol import strategies as wire
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES, MAX_NESTING
 
 ROLES = st.sampled_from(Role)
 PICTURE = '"frame":"/9j/"'

@@ -24,8 +24,6 @@ from hypothesis.stateful import (
 )
 
 from plexwire_protocol import (
-    DEVICE_CONVERSATION,
-    VIEWER_CONVERSATION,
     AnswerMissing,
     Auth,
     Authenticated,
@@ -34,8 +32,6 @@ from plexwire_protocol import (
     Close,
     CloseCode,
     ConversationClosed,
-    ConversationTable,
-    Deadline,
     DeviceAuth,
     DeviceSession,
     EncodedFrame,
@@ -59,6 +55,12 @@ from plexwire_protocol import (
     VideoFrame,
     ViewerSession,
     decode,
+)
+from plexwire_protocol.tables import (
+    DEVICE_CONVERSATION,
+    VIEWER_CONVERSATION,
+    ConversationTable,
+    Deadline,
 )
 
 FRAME = VideoFrame(camera_id="front", jpeg=b"\xff\xd8", width=640, height=480, timestamp=0)

@@ -9,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plexwire_protocol import (
-    AUTH_DEADLINE_S,
-    MAX_MESSAGE_BYTES,
     Auth,
     Authenticated,
     AuthReceived,
@@ -46,6 +44,7 @@ from plexwire_protocol import (
     encode_device_frame,
 )
 from plexwire_protocol import strategies as wire
+from plexwire_protocol.limits import AUTH_DEADLINE_S, MAX_MESSAGE_BYTES
 
 ADDRESS = StreamAddress(source_id="drone-01", cameras=("front", "rear"))
 AUTH = Auth(api_key="plx_1")

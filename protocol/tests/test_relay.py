@@ -21,15 +21,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from plexwire_protocol import (
-    MAX_CAMERAS,
-    EncodedFrame,
-    OnlineSource,
-    Publisher,
-    Relay,
-    Subscriber,
-    VideoFrame,
-)
+from plexwire_protocol import EncodedFrame, OnlineSource, Publisher, Relay, Subscriber, VideoFrame
+from plexwire_protocol.limits import MAX_CAMERAS
 
 FRAME = VideoFrame(
     source_id="drone-01", camera_id="front", jpeg=b"\xff\xd8", width=640, height=480, timestamp=0

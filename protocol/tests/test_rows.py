@@ -12,8 +12,6 @@ import pytest
 from attrs import evolve, frozen
 
 from plexwire_protocol import (
-    DEVICE_CONVERSATION,
-    VIEWER_CONVERSATION,
     AnswerMissing,
     Auth,
     Authenticated,
@@ -22,11 +20,8 @@ from plexwire_protocol import (
     Close,
     CloseCode,
     ConversationClosed,
-    ConversationTable,
-    Deadline,
     DeviceAuth,
     DeviceSession,
-    Edge,
     ErrorReport,
     Event,
     GatewayDeviceSession,
@@ -42,9 +37,16 @@ from plexwire_protocol import (
     Session,
     State,
     StreamAddress,
-    Timer,
     VideoFrame,
     ViewerSession,
+)
+from plexwire_protocol.tables import (
+    DEVICE_CONVERSATION,
+    VIEWER_CONVERSATION,
+    ConversationTable,
+    Deadline,
+    Edge,
+    Timer,
 )
 
 AUTH = Auth(api_key="plx_1")

@@ -12,15 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plexwire_protocol import (
-    DEVICE_CONVERSATION,
-    VIEWER_CONVERSATION,
     Auth,
     Authenticated,
     AuthReceived,
     Close,
     CloseCode,
     ConversationClosed,
-    ConversationTable,
     DeviceAuth,
     DeviceSession,
     ErrorReport,
@@ -39,13 +36,18 @@ from plexwire_protocol import (
     Session,
     State,
     StreamAddress,
-    Timer,
     VideoFrame,
     ViewerSession,
     decode,
     encode,
 )
 from plexwire_protocol import strategies as wire
+from plexwire_protocol.tables import (
+    DEVICE_CONVERSATION,
+    VIEWER_CONVERSATION,
+    ConversationTable,
+    Timer,
+)
 
 #: When everything begins here, in seconds on the caller's clock.
 NOW = 1000.0

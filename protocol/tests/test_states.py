@@ -9,21 +9,17 @@ import pytest
 from attrs import evolve
 
 import plexwire_protocol
-from plexwire_protocol import (
+from plexwire_protocol import Auth, Close, Message, Role, State
+from plexwire_protocol.strategies import VOCABULARY
+from plexwire_protocol.tables import (
     DEVICE_CONVERSATION,
     VIEWER_CONVERSATION,
-    Auth,
-    Close,
     ConversationTable,
     Deadline,
     Edge,
-    Message,
-    Role,
-    State,
     Trigger,
     render_mermaid,
 )
-from plexwire_protocol.strategies import VOCABULARY
 from plexwire_spec import clauses
 
 BOTH = (VIEWER_CONVERSATION, DEVICE_CONVERSATION)

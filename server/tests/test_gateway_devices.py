@@ -8,17 +8,8 @@ import trio
 import trio.testing
 from attrs import evolve
 
-from plexwire_protocol import (
-    AUTH_DEADLINE_S,
-    DEVICE_PATH,
-    MAX_CAMERAS,
-    MAX_JPEG_BYTES,
-    MAX_MESSAGE_BYTES,
-    CloseCode,
-    VideoFrame,
-    encode,
-    encode_device_frame,
-)
+from plexwire_protocol import DEVICE_PATH, CloseCode, VideoFrame, encode, encode_device_frame
+from plexwire_protocol.limits import AUTH_DEADLINE_S, MAX_CAMERAS, MAX_JPEG_BYTES, MAX_MESSAGE_BYTES
 from plexwire_server import (
     ConnectionReport,
     DeviceConversation,

@@ -6,8 +6,6 @@ import trio.testing
 from trio_websocket import ConnectionClosed
 
 from plexwire_protocol import (
-    AUTH_DEADLINE_S,
-    MAX_MESSAGE_BYTES,
     CloseCode,
     EncodedFrame,
     StreamAddress,
@@ -15,6 +13,7 @@ from plexwire_protocol import (
     encode,
     encode_device_frame,
 )
+from plexwire_protocol.limits import AUTH_DEADLINE_S, MAX_MESSAGE_BYTES
 from plexwire_server import (
     Gateway,
     Granted,

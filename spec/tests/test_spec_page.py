@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 
-from plexwire_protocol import (
+from plexwire_protocol.tables import (
     DEVICE_CONVERSATION,
     VIEWER_CONVERSATION,
     ConversationTable,

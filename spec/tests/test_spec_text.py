@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from plexwire_protocol import (
+from plexwire_protocol import Role, Unknown, decode
+from plexwire_protocol.tables import (
     DEVICE_CONVERSATION,
     VIEWER_CONVERSATION,
     ConversationTable,
-    Role,
-    Unknown,
-    decode,
     render_mermaid,
 )
 from plexwire_spec import clauses, schemas, specification_text

@@ -8,15 +8,8 @@ from attrs import evolve
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._wire import PING, ClientFrame, FrameWire, Wire
-from plexwire_protocol import (
-    CloseCode,
-    Deadline,
-    Event,
-    GatewayViewerSession,
-    State,
-    StreamAddress,
-    Timer,
-)
+from plexwire_protocol import CloseCode, Event, GatewayViewerSession, State, StreamAddress
+from plexwire_protocol.tables import Deadline, Timer
 from plexwire_server import Answer, Opening, Request
 
 

@@ -12,14 +12,13 @@ from plexwire_protocol import (
     Close,
     CloseCode,
     ConversationClosed,
-    Deadline,
     EncodedFrame,
     Event,
     GatewayReconnecting,
     GatewayViewerSession,
-    Timer,
     VideoFrame,
 )
+from plexwire_protocol.tables import Deadline, Timer
 from plexwire_server import Answer, Opening, Request, ViewerConversation
 
 _BAN_S: Final = 3.0
