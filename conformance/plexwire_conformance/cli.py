@@ -13,27 +13,27 @@ except ModuleNotFoundError:  # pragma: no cover - the base install has the core 
 #: Where each command lives, what it needs, and what --help says of it.
 _COMMANDS: Final = {
     "conform": (
-        "plexwire_conformance._conform:conform",
+        "plexwire_conformance.commands.conform:conform",
         "conformance",
         "Judge a gateway, clause by clause.",
     ),
     "replay": (
-        "plexwire_conformance._replay:replay",
+        "plexwire_conformance.commands.replay:replay",
         "conformance",
         "Play again what failed, on any gateway.",
     ),
     "diff": (
-        "plexwire_conformance._diff:diff",
+        "plexwire_conformance.commands.diff:diff",
         "conformance",
         "Compare stored runs: what broke, what was fixed.",
     ),
     "judge": (
-        "plexwire_conformance._judge:judge",
+        "plexwire_conformance.commands.judge:judge",
         "conformance",
         "Judge stored conversations again, offline.",
     ),
     "selftest": (
-        "plexwire_conformance._selftest:selftest",
+        "plexwire_conformance.commands.selftest:selftest",
         "conformance",
         "Put the judge on trial: does it find what is broken?",
     ),

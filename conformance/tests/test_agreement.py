@@ -8,8 +8,8 @@ from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from plexwire_conformance._agreement import TELLING, Shown, disagreements, repeated, shown
-from plexwire_conformance._record import Recorder, Way
+from plexwire_conformance.recording.recorder import Recorder, Way
+from plexwire_conformance.run.agreement import TELLING, Shown, disagreements, repeated, shown
 
 View: TypeAlias = list[Shown]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from plexwire_conformance._case import InvalidCase, case
-from plexwire_conformance._trial import Trial
 from plexwire_conformance.cases import CASES, Case
+from plexwire_conformance.run.case import InvalidCase, case
+from plexwire_conformance.run.trial import Trial
 from plexwire_spec import Clause, Level, Party, clauses
 
 #: Every id that was ever published, one a line.  Lines are added here and never taken away.

@@ -7,12 +7,12 @@ import pytest
 from attrs import evolve
 from click.testing import CliRunner
 
-from plexwire_conformance._aim import Aim, looks_like_a_key
-from plexwire_conformance._config import find_config, resolve
-from plexwire_conformance._conform import conform
-from plexwire_conformance._lines import BadFile
-from plexwire_conformance._record import redact
-from plexwire_conformance._target import BadTarget, Keys
+from plexwire_conformance.commands.config_file import find_config, resolve
+from plexwire_conformance.commands.conform import conform
+from plexwire_conformance.recording.jsonlines import BadFile
+from plexwire_conformance.recording.recorder import redact
+from plexwire_conformance.target.description import Aim, looks_like_a_key
+from plexwire_conformance.target.target import BadTarget, Keys
 
 KEY: Final = "plx_0123456789abcdef"
 URL: Final = "wss://staging.example.com"

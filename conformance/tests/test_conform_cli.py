@@ -23,9 +23,9 @@ from click.testing import CliRunner
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Event, Request
 
-from plexwire_conformance._framing import Opcode, encode_frame
-from plexwire_conformance._stored import parse_run
 from plexwire_conformance.cli import main
+from plexwire_conformance.report.stored_runs import parse_run
+from plexwire_conformance.wire.framing import Opcode, encode_frame
 from plexwire_server import Gateway, KeyStore
 
 Handler: TypeAlias = Callable[[trio.SocketStream], Awaitable[None]]

@@ -22,7 +22,7 @@ from wsproto.events import (
     TextMessage,
 )
 
-from plexwire_conformance._framing import (
+from plexwire_conformance.wire.framing import (
     ACCEPT,
     Answer,
     BadFraming,

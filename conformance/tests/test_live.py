@@ -12,14 +12,14 @@ import trio.testing
 from attrs import evolve, frozen
 
 from plexwire_client import Device, open_device
-from plexwire_conformance._control import CouldNotJudge
-from plexwire_conformance._pictures import picture
-from plexwire_conformance._runner import CaseFinished, RunEvent, Runner, Settings
-from plexwire_conformance._stock import keys_of, memory_gateway
-from plexwire_conformance._target import Camera, Keys
-from plexwire_conformance._verdict import CaseResult, Verdict
 from plexwire_conformance.cases import CASES, Case, Need
 from plexwire_conformance.faults import FAULTS, FaultyGateway
+from plexwire_conformance.run.control import CouldNotJudge
+from plexwire_conformance.run.findings import CaseResult, Verdict
+from plexwire_conformance.run.runner import CaseFinished, RunEvent, Runner, Settings
+from plexwire_conformance.target.reference_gateway import keys_of, memory_gateway
+from plexwire_conformance.target.target import Camera, Keys
+from plexwire_conformance.wire.pictures import picture
 from plexwire_protocol import AddressRefused, Refusal, StreamAddress
 from plexwire_server import (
     DeviceConversation,

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plexwire_conformance import pytest_plugin
-from plexwire_conformance._aim import Aim
-from plexwire_conformance._config import resolve
-from plexwire_conformance._lines import BadFile
-from plexwire_conformance._target import BadTarget, Camera, Keys
 from plexwire_conformance.cli import main
+from plexwire_conformance.commands.config_file import resolve
+from plexwire_conformance.recording.jsonlines import BadFile
+from plexwire_conformance.target.description import Aim
+from plexwire_conformance.target.target import BadTarget, Camera, Keys
 
 URL: Final = "ws://127.0.0.1:1"
 MODULE: Final = (sys.executable, "-m", "plexwire_conformance.cli")

@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from plexwire_conformance._monitor import monitor
-from plexwire_conformance._record import Conversation, Kind, Recorder, Way
+from plexwire_conformance.recording.recorder import Conversation, Kind, Recorder, Way
+from plexwire_conformance.run.monitor import monitor
 from plexwire_protocol import (
     JPEG_START,
     AuthReceived,

@@ -11,8 +11,8 @@ from attrs import evolve, field, frozen
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from plexwire_conformance._monitor import monitor
-from plexwire_conformance._record import Conversation, Entry, Kind, Recorder, Way, digest
+from plexwire_conformance.recording.recorder import Conversation, Entry, Kind, Recorder, Way, digest
+from plexwire_conformance.run.monitor import monitor
 
 HOME, FOREIGN = "home", "foreign"
 #: Unix ms of the frame before the first.

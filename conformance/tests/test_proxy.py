@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plexwire_conformance._aim import Aim
-from plexwire_conformance._conform import conform
-from plexwire_conformance._proxy import BadProxy, Proxy, is_excepted, proxy_of
-from plexwire_conformance._pytest_thread import TrioThread
-from plexwire_conformance._target import BadTarget, Endpoint
+from plexwire_conformance.commands.conform import conform
+from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
+from plexwire_conformance.target.description import Aim
+from plexwire_conformance.target.proxy import BadProxy, Proxy, is_excepted, proxy_of
+from plexwire_conformance.target.target import BadTarget, Endpoint
 from plexwire_server import Gateway, KeyStore, serve
 
 KEY: Final = "plx_0123456789abcdef"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plexwire_conformance._pulse import Pulse
+from plexwire_conformance.run.latency import Pulse
 
 
 class Clock:

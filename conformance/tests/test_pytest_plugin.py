@@ -14,26 +14,21 @@ from xml.etree import ElementTree
 import pytest
 import trio
 
-# All that the plugin imports late, since pytester forgets whatever its sessions import.
-from plexwire_conformance import (
-    _case,
-    _pytest_items,
-    _pytest_peers,
-    _pytest_verdicts,
-    pytest_plugin,
-)
-from plexwire_conformance._pytest_thread import TrioThread
-from plexwire_conformance._stock import keys_of
-from plexwire_conformance._target import VARIABLES, Keys
-from plexwire_conformance._trial import Trial
+from plexwire_conformance import pytest_plugin
 from plexwire_conformance.faults import FAULTS, FaultyGateway
-from plexwire_conformance.pytest_plugin import ROOT
+from plexwire_conformance.pytest_plugin import ROOT, items, peers, verdicts
+from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
+from plexwire_conformance.run import case as case_register
+from plexwire_conformance.run.trial import Trial
+from plexwire_conformance.target.reference_gateway import keys_of
+from plexwire_conformance.target.target import VARIABLES, Keys
 from plexwire_server import serve
 
 pytest_plugins = ("pytester",)
 
 MODULE: Final = pytest_plugin.__name__
-LATE: Final = (_pytest_items, _pytest_peers, _pytest_verdicts)
+# All that the plugin imports late, since pytester forgets whatever its sessions import.
+LATE: Final = (items, peers, verdicts)
 INSTALLED: Final = any(entry.value == MODULE for entry in entry_points(group="pytest11"))
 
 Play: TypeAlias = Callable[..., pytest.RunResult]
@@ -126,7 +121,7 @@ def test_plugin_finds_a_breach_failure_tells_the_finding_without_a_traceback(
         ]
     )
     result.stdout.no_fnmatch_line("*Traceback*")
-    result.stdout.no_fnmatch_line("*_pytest_items*")
+    result.stdout.no_fnmatch_line("*pytest_plugin/items*")
     assert gateway[1].api_key not in result.stdout.str()
 
 
@@ -182,9 +177,9 @@ def test_plugin_meets_an_error_of_the_suite_item_is_an_error(
         await trio.lowlevel.checkpoint()
         raise RuntimeError("a slip")
 
-    monkeypatch.setattr(_case, "_cases", dict(_case.CASES))
-    _case.case("zz.slip", "PW-AUTH-2")(body)
-    monkeypatch.setitem(_case.CASES, "zz.slip", _case._cases["zz.slip"])
+    monkeypatch.setattr(case_register, "_cases", dict(case_register.CASES))
+    case_register.case("zz.slip", "PW-AUTH-2")(body)
+    monkeypatch.setitem(case_register.CASES, "zz.slip", case_register._cases["zz.slip"])
     result = play(stock, "-k", "zz.slip")
     assert result.parseoutcomes() == {"errors": 1, "deselected": ANY}
     result.stdout.fnmatch_lines(["*an error of the suite: RuntimeError: a slip"])

@@ -11,7 +11,7 @@ import trio
 
 from plexwire_client import open_viewer
 from plexwire_client.pattern import make_pattern, read_counter
-from plexwire_conformance._stock import stock_gateway
+from plexwire_conformance.target.reference_gateway import stock_gateway
 from plexwire_protocol import VideoFrame
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "sdk_device.py"

@@ -11,7 +11,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from plexwire_conformance._record import (
+from plexwire_conformance.recording.recorder import (
     Conversation,
     Entry,
     Kind,

@@ -15,25 +15,25 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from rich.console import Console
 
-from plexwire_conformance._control import CONTROL
-from plexwire_conformance._patience import Patience
-from plexwire_conformance._record import Kind, Recorder, Way
-from plexwire_conformance._runner import (
+from plexwire_conformance.cases import CASES
+from plexwire_conformance.recording.recorder import Kind, Recorder, Way
+from plexwire_conformance.report.html_report import HtmlReport
+from plexwire_conformance.report.junit import JunitReport
+from plexwire_conformance.report.markdown import MarkdownReport
+from plexwire_conformance.report.ndjson import NdjsonReport
+from plexwire_conformance.report.summary import Summary
+from plexwire_conformance.report.terminal import TerminalReport
+from plexwire_conformance.run.control import CONTROL
+from plexwire_conformance.run.findings import CaseResult, Finding, Verdict, worst
+from plexwire_conformance.run.runner import (
     CaseFinished,
     Listener,
     RunEvent,
     RunFinished,
     RunStarted,
 )
-from plexwire_conformance._target import Endpoint, Keys, Target
-from plexwire_conformance._verdict import CaseResult, Finding, Verdict, worst
-from plexwire_conformance.cases import CASES
-from plexwire_conformance.report._html import HtmlReport
-from plexwire_conformance.report._junit import JunitReport
-from plexwire_conformance.report._markdown import MarkdownReport
-from plexwire_conformance.report._ndjson import NdjsonReport
-from plexwire_conformance.report._summary import Summary
-from plexwire_conformance.report._terminal import TerminalReport
+from plexwire_conformance.run.tolerances import Patience
+from plexwire_conformance.target.target import Endpoint, Keys, Target
 from plexwire_spec import Level, Party, clauses
 
 KEY = "plx_0123456789abcdef0123"

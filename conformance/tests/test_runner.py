@@ -22,9 +22,11 @@ from wsproto.events import (
     TextMessage,
 )
 
-from plexwire_conformance._control import CONTROL, CouldNotJudge
-from plexwire_conformance._peer import HandshakeFailed
-from plexwire_conformance._runner import (
+from plexwire_conformance.cases import Case, Need
+from plexwire_conformance.commands.selftest import examine
+from plexwire_conformance.run.control import CONTROL, CouldNotJudge
+from plexwire_conformance.run.findings import CaseResult, Verdict
+from plexwire_conformance.run.runner import (
     CaseFinished,
     RunEvent,
     RunFinished,
@@ -32,12 +34,10 @@ from plexwire_conformance._runner import (
     RunStarted,
     Settings,
 )
-from plexwire_conformance._selftest import examine
-from plexwire_conformance._streams import memory_connection
-from plexwire_conformance._target import Endpoint, Keys, Target
-from plexwire_conformance._trial import Inconclusive, Trial
-from plexwire_conformance._verdict import CaseResult, Verdict
-from plexwire_conformance.cases import Case, Need
+from plexwire_conformance.run.trial import Inconclusive, Trial
+from plexwire_conformance.target.streams import memory_connection
+from plexwire_conformance.target.target import Endpoint, Keys, Target
+from plexwire_conformance.wire.peer import HandshakeFailed
 
 Handler: TypeAlias = Callable[[trio.abc.HalfCloseableStream], Awaitable[None]]
 

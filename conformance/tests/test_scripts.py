@@ -11,12 +11,11 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plexwire_conformance._patience import Patience
-from plexwire_conformance._stock import memory_gateway
-from plexwire_conformance._trial import Inconclusive, Trial
-from plexwire_conformance._verdict import Finding
 from plexwire_conformance.faults._parts import watchers
 from plexwire_conformance.faults._wire import CLOSE, ClientFrame, FrameWire
+from plexwire_conformance.run.findings import Finding
+from plexwire_conformance.run.tolerances import Patience
+from plexwire_conformance.run.trial import Inconclusive, Trial
 from plexwire_conformance.scripts import (
     PROPERTIES,
     RELAY,
@@ -26,9 +25,10 @@ from plexwire_conformance.scripts import (
     read_token,
     write_token,
 )
-from plexwire_conformance.scripts._explore import play_script
-from plexwire_conformance.scripts._property import Script, Step
-from plexwire_conformance.scripts._shrink import shrink
+from plexwire_conformance.scripts.exploring import play_script
+from plexwire_conformance.scripts.properties import Script, Step
+from plexwire_conformance.scripts.shrinking import shrink
+from plexwire_conformance.target.reference_gateway import memory_gateway
 from plexwire_protocol import CloseCode, EncodedFrame, Publisher, Relay, Subscriber, VideoFrame
 from plexwire_server import DeviceConversation, Gateway, Granted, KeyStore
 

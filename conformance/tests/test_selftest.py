@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from plexwire_conformance._selftest import (
+from plexwire_conformance.commands.selftest import (
     STOCK,
     Outcome,
     conclusion,

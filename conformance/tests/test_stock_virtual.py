@@ -8,12 +8,12 @@ import trio
 import trio.testing
 from attrs import define, evolve, field
 
-from plexwire_conformance._runner import CaseFinished, RunEvent, RunFinished, Runner, Settings
-from plexwire_conformance._stock import memory_gateway
-from plexwire_conformance._streams import MemoryStream
-from plexwire_conformance._target import Target
-from plexwire_conformance._verdict import Verdict
 from plexwire_conformance.cases import CASES, Case
+from plexwire_conformance.run.findings import Verdict
+from plexwire_conformance.run.runner import CaseFinished, RunEvent, RunFinished, Runner, Settings
+from plexwire_conformance.target.reference_gateway import memory_gateway
+from plexwire_conformance.target.streams import MemoryStream
+from plexwire_conformance.target.target import Target
 from plexwire_server import Gateway, KeyStore
 
 #: A thread can't think while virtual time stands still for it.

@@ -17,26 +17,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from plexwire_conformance._case import Case
-from plexwire_conformance._diff import Diff, compare
-from plexwire_conformance._judge import judge_transcripts
-from plexwire_conformance._lines import BadFile
-from plexwire_conformance._monitor import monitor
-from plexwire_conformance._runner import CaseFinished, RunEvent, RunFinished, Runner, Settings
-from plexwire_conformance._select import select
-from plexwire_conformance._stock import memory_gateway
-from plexwire_conformance._stored import StoredRun, parse_run
-from plexwire_conformance._transcript import Transcript, read_transcripts
-from plexwire_conformance._trial import Trial
-from plexwire_conformance._verdict import CaseResult, Finding, Verdict
+from plexwire_conformance.cases.selection import select
 from plexwire_conformance.cli import main
+from plexwire_conformance.commands.diff import Diff, compare
+from plexwire_conformance.commands.judge import judge_transcripts
 from plexwire_conformance.faults import FaultyGateway
 from plexwire_conformance.faults._auth_time import DeadlineTooShort
 from plexwire_conformance.faults._frames import WidthAndHeightSwapped
-from plexwire_conformance.report._matrix import render_matrix
-from plexwire_conformance.report._ndjson import NdjsonReport
-from plexwire_conformance.report._transcripts import TranscriptsReport
+from plexwire_conformance.recording.jsonlines import BadFile
+from plexwire_conformance.recording.transcript import Transcript, read_transcripts
+from plexwire_conformance.report.comparison import render_matrix
+from plexwire_conformance.report.ndjson import NdjsonReport
+from plexwire_conformance.report.stored_runs import StoredRun, parse_run
+from plexwire_conformance.report.transcripts import TranscriptsReport
+from plexwire_conformance.run.case import Case
+from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
+from plexwire_conformance.run.monitor import monitor
+from plexwire_conformance.run.runner import CaseFinished, RunEvent, RunFinished, Runner, Settings
+from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts import PROPERTIES, play_script
+from plexwire_conformance.target.reference_gateway import memory_gateway
 
 WORDS = ("auth.never", "auth.in-time", "frames.*", "iso.cameras", "addr.empty-camera")
 
