@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from plexwire_client._errors import ImageError, ImagesMissing
 from plexwire_client._jpeg import DEFAULT_QUALITY, Jpeg, Picture, as_it_is, encoded_bytes
-from plexwire_protocol import JPEG_START, MAX_JPEG_BYTES
+from plexwire_protocol import JPEG_START
+from plexwire_protocol.limits import MAX_JPEG_BYTES
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -19,7 +19,8 @@ from plexwire_client.commands._picture_sources import find_source
 from plexwire_client.commands._publishing import PublishOptions, publish_pictures
 from plexwire_client.commands._running import NotStarted, failed, run_command, trusting
 from plexwire_client.commands._status_display import status_display
-from plexwire_protocol import DEFAULT_CAMERA, PlexwireError
+from plexwire_protocol import PlexwireError
+from plexwire_protocol.limits import DEFAULT_CAMERA
 
 _PATTERN = (640, 360)
 
