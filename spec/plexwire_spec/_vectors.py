@@ -22,6 +22,8 @@ VECTOR_FILES: Final = (
     "text-from-viewer",
     "text-from-gateway",
     "text-from-device",
+    "frames-from-device",
+    "pictures-from-device",
     "binary",
 )
 
