@@ -303,11 +303,17 @@ def _from_base64(value: Any) -> bytes:
     if not isinstance(value, str):
         raise _wrong_type("must be a string", clause, "frame")
     try:
-        if len(value) % 4:  # the strict mode of some Python releases lets an `=` too many pass
-            raise ValueError
-        return a2b_base64(value, strict_mode=True)
+        jpeg = a2b_base64(value, strict_mode=True)
     except ValueError:
-        raise MalformedMessage("is not base64", clause, "frame", Refusal.NOT_BASE64) from None
+        raise _not_base64() from None
+    # The strict mode of some Python releases accepts more `=` than are due.
+    if len(value) % 4 or len(jpeg) != len(value) // 4 * 3 - value.count("="):
+        raise _not_base64()
+    return jpeg
+
+
+def _not_base64() -> MalformedMessage:
+    return MalformedMessage("is not base64", "PW-FRAME-11", "frame", Refusal.NOT_BASE64)
 
 
 def _read_reconnecting(members: _Members) -> GatewayReconnecting:
