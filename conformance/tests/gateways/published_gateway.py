@@ -12,6 +12,7 @@ import json
 import re
 import struct
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -156,7 +157,8 @@ class Gateway:
         # "Messages that the pages do not mention: … `set_throttle`."
         device = self.devices.get((me.organisation, me.source or ""))
         if device is not None:
-            await say(device.ws, type="set_throttle", max_fps=30)
+            with suppress(ConnectionClosed):
+                await say(device.ws, type="set_throttle", max_fps=30)
 
     def relay(self, device: Device, camera: str, text: str) -> None:
         """Hand one frame on."""
