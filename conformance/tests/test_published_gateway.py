@@ -159,7 +159,7 @@ def ending(ws: ClientConnection) -> int:
 
 
 def test_api_lists_nulls_and_objects_of_the_whole_organisation(system: System) -> None:
-    with system.connect(system.address("one")) as ws:
+    with system.connect(system.address("none")) as ws:
         ws.send(AUTH)
         assert heard(ws) == {"type": "init", "online_sources": None}
     with system.device("one") as one, system.device("two"), system.device("three", FOREIGN):
