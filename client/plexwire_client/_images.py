@@ -102,7 +102,7 @@ def _from_array(array: "npt.NDArray[np.uint8] | Image") -> "Image":
         from PIL import Image
     except ImportError:
         raise ImagesMissing("An array") from None
-    shape = tuple(getattr(array, "shape", ()))
+    shape = tuple(int(side) for side in getattr(array, "shape", ()))
     kind = str(getattr(array, "dtype", type(array).__name__))
     channels = shape[2] if len(shape) == 3 else 1
     if kind != "uint8" or len(shape) not in (2, 3) or channels not in _CHANNELS or 0 in shape:

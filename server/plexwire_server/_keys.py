@@ -52,6 +52,7 @@ class KeyChecker(Protocol):
 
     def check(self, api_key: str, /) -> Verdict | Awaitable[Verdict]:
         """Judge *api_key*."""
+        ...
 
 
 @frozen(kw_only=True)
