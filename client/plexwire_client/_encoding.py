@@ -167,7 +167,8 @@ def _high_bytes(image: "Image") -> "Image":
 def _save(image: "Image", quality: int) -> bytes:
     out = BytesIO()
     try:
-        image.save(out, "JPEG", quality=quality)
+        # Pillow would copy the source's comment, which takes room; before 13.0, a long one broke its buffer.
+        image.save(out, "JPEG", quality=quality, comment=b"")
     except (OSError, ValueError) as error:
         raise ImageError(f"The picture can't be written as JPEG: {error}") from None
     return out.getvalue()

@@ -346,8 +346,7 @@ def _read_error(members: _Members) -> ErrorReport:
     code = members.take("code", ErrorReport.clause)
     detail = members.take_or("detail", None) or members.take_or("message", None) or ""
     # Nothing says whether `code` is a word or a number; either serves.
-    is_number = isinstance(code, int) and not isinstance(code, bool)
-    return ErrorReport(code=str(code) if is_number else code, detail=detail)
+    return ErrorReport(code=str(code) if type(code) is int else code, detail=detail)
 
 
 def _read_heartbeat(members: _Members) -> Heartbeat:
