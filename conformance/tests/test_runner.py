@@ -354,9 +354,7 @@ async def test_control_finds_no_websocket_and_everything_else_is_untestable(
         assert run.results[name].reason.startswith("the control failed: ")
     assert run.seconds < 11
     assert run.dialled.total == 1 + ONLINE_CAMERA
-    started = run.events[0]
-    assert isinstance(started, RunStarted)
-    assert started.tolerances.round_trip >= 0
+    assert isinstance(run.events[0], RunStarted)
 
 
 @pytest.mark.parametrize("fault", ["init.twice", "init.by-source", "init.cameras-as-objects"])

@@ -26,7 +26,13 @@ from plexwire_conformance.target.description import (
     check_proxy,
     looks_like_a_key,
 )
-from plexwire_conformance.target.target import VARIABLES, BadTarget, Camera, split_url
+from plexwire_conformance.target.target import (
+    VARIABLES,
+    BadTarget,
+    Camera,
+    split_url,
+    without_login,
+)
 
 OWN_FILE: Final = "plexwire.toml"
 PROJECT_FILE: Final = "pyproject.toml"
@@ -61,7 +67,9 @@ class Config:
         """
         if name not in self.targets:
             known = ", ".join(self.targets) or "none"
-            raise BadFile(f"{self.name} has no target {name!r}; it has {known}{_url_hint(name)}")
+            raise BadFile(
+                f"{self.name} has no target {without_login(name)!r}; it has {known}{_url_hint(name)}"
+            )
         where = f"{self.name}, {self.table}targets.{name}"
         return _Reader(where, self.path.parent, self.targets[name]).description()
 
@@ -79,7 +87,7 @@ def resolve(place: str | None, given: TargetDescription, folder: Path) -> Target
     config = find_config(folder)
     if config is None:
         raise BadFile(
-            f"{place!r} is no URL, and no target: there is no {OWN_FILE} and no [tool.plexwire] in a "
+            f"{without_login(place)!r} is no URL, and no target: there is no {OWN_FILE} and no [tool.plexwire] in a "
             f"{PROJECT_FILE}, here or above{_url_hint(place)}"
         )
     return given.over(config.description(place))
@@ -158,7 +166,11 @@ def _texts(value: Any, member: str) -> Iterator[tuple[str, str]]:
 
 
 def _url_hint(name: str) -> str:
-    return f". A URL begins with ws:// or wss://: wss://{name}" if "." in name else ""
+    return (
+        f". A URL begins with ws:// or wss://: wss://{name.rpartition('@')[2]}"
+        if "." in name
+        else ""
+    )
 
 
 @frozen
