@@ -60,7 +60,7 @@ def _not_accepted(stage: Stage, trial: Trial, viewer: RawViewer, stimulus: str) 
     )
 
 
-@case("auth.pipelined", "PW-AUTH-17")
+@case("auth.pipelined", "PW-AUTH-19")
 async def auth_pipelined(stage: Stage, trial: Trial) -> None:
     """Whether an auth is read that arrives in one segment with the handshake, before the answer to it."""
     await _still_serves(stage)
@@ -72,7 +72,7 @@ async def auth_pipelined(stage: Stage, trial: Trial) -> None:
             continue
         read = read or await viewer.await_init(stage.tolerances.immediate) is not None
         await viewer.peer.close()
-    trial.chose("PW-AUTH-17/auth-with-handshake", outcome="read" if read else "not read")
+    trial.chose("PW-AUTH-19/auth-with-handshake", outcome="read" if read else "not read")
 
 
 @case("auth.json-spelling", "PW-AUTH-2", connections=3)
