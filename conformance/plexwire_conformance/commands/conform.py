@@ -41,11 +41,10 @@ from plexwire_conformance.report.transcripts import TranscriptsReport
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
 from plexwire_conformance.run.events import RunEvent, RunFinished
 from plexwire_conformance.run.known_failures import (
-    Expected,
-    read_expected,
+    KnownFailure,
+    read_known,
     reckon,
-    update,
-    write_expected,
+    updated,
 )
 from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.description import (
@@ -190,6 +189,8 @@ def conform(
             try:
                 run_trio(_run, target, cases, settings, reports)
             except KeyboardInterrupt:
+                reports.interrupted = True
+            if reports.interrupted:
                 reports.cut_short()
         finished = reports.finished
         if finished is None:
@@ -203,7 +204,7 @@ def conform(
     except OSError as error:
         # The disk is full, or went away, while a report was written.
         fail(f"can't write a report: {error.strerror or error}", COULD_NOT_JUDGE)
-    raise SystemExit(Summary.of(finished.results, finished.reckoning).exit_code)
+    raise SystemExit(Summary.of(finished).exit_code)
 
 
 class _Listens(Protocol):
@@ -250,13 +251,13 @@ class _KnownFailures:
     """The file of expected failures; with `renew`, this run says what is in it."""
 
     path: Path
-    entries: tuple[Expected, ...]
+    text: str
     today: date
     renew: bool
 
     def compare(self, event: RunFinished) -> RunFinished:
-        """Return the end of the run, held against what was expected."""
-        entries = self._entries(event)
+        """Return the end of the run, compared with the known failures."""
+        entries = _read(self._text(event), self.path)
         return evolve(event, reckoning=reckon(event.results, entries, self.today))
 
     def store(self, event: RunFinished) -> None:
@@ -265,15 +266,22 @@ class _KnownFailures:
         Raises:
             BadFile: it can't be written.
         """
-        entries = self._entries(event)
+        text = self._text(event)
         try:
-            self.path.write_text(write_expected(entries), encoding="utf-8")
+            self.path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise BadFile(f"can't write {self.path}: {error.strerror}") from None
-        click.echo(f"{self.path}: {plural(len(entries), 'known failure')}", err=True)
+        count = len(_read(text, self.path))
+        click.echo(f"{self.path}: {plural(count, 'known failure')}", err=True)
 
-    def _entries(self, event: RunFinished) -> tuple[Expected, ...]:
-        return update(event.results, self.entries, self.today) if self.renew else self.entries
+    def _text(self, event: RunFinished) -> str:
+        if not self.renew:
+            return self.text
+        return updated(self.text, self.path.name, event.results, self.today)
+
+
+def _read(text: str, path: Path) -> tuple[KnownFailure, ...]:
+    return read_known(text, path.name, (CONTROL.id, *CASES))
 
 
 def _known_failures(path: Path | None, renew: bool, settings: Settings) -> _KnownFailures | None:
@@ -281,8 +289,7 @@ def _known_failures(path: Path | None, renew: bool, settings: Settings) -> _Know
         if renew:
             raise BadTarget("--update-expected goes with --expected-failures FILE")
         return None
-    entries: tuple[Expected, ...] = ()
-    if path.exists() or not renew:
-        entries = read_expected(read_text(path), path.name, (CONTROL.id, *CASES))
+    text = read_text(path) if path.exists() or not renew else ""
+    _read(text, path)
     today = datetime.fromtimestamp(settings.unix_ms / 1000, UTC).date()
-    return _KnownFailures(path=path, entries=entries, today=today, renew=renew)
+    return _KnownFailures(path=path, text=text, today=today, renew=renew)

@@ -36,6 +36,7 @@ def _judge(transcript: Transcript) -> CaseResult:
         clauses=() if case is None else case.clauses,
         verdict=worst((finding.verdict for finding in findings), default=Verdict.PASS),
         findings=findings,
+        judged=tuple(dict.fromkeys(finding.clause for finding in findings)),
     )
 
 
@@ -60,14 +61,14 @@ def judge(file: Path) -> None:
         transcripts = read_transcripts(read_text(file), file.name)
     except BadFile as error:
         fail(str(error), COULD_NOT_JUDGE)
-    summary = Summary.of(judge_transcripts(transcripts))
+    summary = Summary(judge_transcripts(transcripts))
     console = Console()
     for accusation in summary.accusations:
         console.print(show_finding(accusation.finding, f"seen in {accusation.case.case}"))
         for line in seen_elsewhere(accusation):
             console.print(Text(f"  {line}", "dim"))
     conversations = sum(len(transcript.conversations) for transcript in transcripts)
-    broken = sum(each.finding.verdict is Verdict.FAIL for each in summary.accusations)
+    broken = summary.broken
     judged = f"{plural(len(transcripts), 'transcript')}, {plural(conversations, 'conversation')}"
     words = f"{plural(broken, 'documented promise')} broken" if broken else "nothing broken"
     console.print(

@@ -57,7 +57,7 @@ class Fate(StrEnum):
 
 @frozen(kw_only=True)
 class Item:
-    """Something to play again: a case, and the clauses that were broken in it; without any, every breach counts."""
+    """Something to play again: a case, and the checks that failed in it; without any, every breach counts."""
 
     case: Case
     broken: frozenset[str] = frozenset()
@@ -106,18 +106,18 @@ def items_of_run(run: StoredRun) -> list[Item]:
     """
     items: list[Item] = []
     for result in run.results:
-        if result.verdict not in (Verdict.FAIL, Verdict.ERROR):
+        if result.verdict not in (Verdict.FAIL, Verdict.ERROR) or result.is_observation:
             continue
         tokens: dict[str, set[str]] = {}
         for finding in result.findings:
             if finding.replay:
-                tokens.setdefault(finding.replay, set()).add(finding.clause)
+                tokens.setdefault(finding.replay, set()).add(finding.check)
         items += [
             Item(case=case_of_token(token), broken=frozenset(broken))
             for token, broken in tokens.items()
         ]
         unscripted = frozenset(
-            finding.clause
+            finding.check
             for finding in result.findings
             if finding.verdict is Verdict.FAIL and not finding.replay
         )
@@ -163,6 +163,7 @@ def case_of_token(token: str) -> Case:
         id=property_.id,
         title=property_.title,
         clauses=property_.clauses,
+        may_find=(),
         needs=property_.needs,
         takes=0.0,
         connections=_CONNECTIONS,
@@ -179,24 +180,24 @@ async def _play(trial: Trial, property_: Property, script: Script) -> None:
         Inconclusive: it broke nothing, and at least once it could not be played to its end.
     """
     found: list[tuple[Finding, ...]] = []
-    could_not: list[str] = []
+    could_not: list[Inconclusive] = []
 
     async def play() -> None:
         async with trial.branch(connections=property_.connections) as own:
             try:
                 await property_.play(own.stage, own, script)
             except Inconclusive as error:
-                could_not.append(str(error))
+                could_not.append(error)
         found.append(tuple(f for f in own.own_findings() if f.is_breach))
 
     async with trio.open_nursery() as nursery:
         for _ in range(_TIMES):
             nursery.start_soon(play)
-    first = {finding.clause: finding for findings in reversed(found) for finding in findings}
+    first = {finding.check: finding for findings in reversed(found) for finding in findings}
     for finding in first.values():
         report(trial, property_, script, finding, found)
     if not first and could_not:
-        raise Inconclusive(could_not[0])
+        raise could_not[0]
 
 
 # ── playing ──────────────────────────────────────────────────────────────────────────────────
@@ -228,11 +229,11 @@ def outcome_of(item: Item, result: CaseResult) -> Outcome:
     still = tuple(
         finding
         for finding in result.findings
-        if finding.verdict in counts or finding.clause in item.broken
+        if finding.verdict in counts or finding.check in item.broken
     )
     if still:
         return Outcome(item=item, fate=Fate.STILL_FAILS, findings=still)
-    if result.verdict in (Verdict.ERROR, Verdict.UNTESTABLE):
+    if not result.was_judged:
         return Outcome(item=item, fate=Fate.ERROR, reason=result.reason)
     return Outcome(item=item, fate=Fate.FIXED)
 
@@ -310,15 +311,15 @@ def _tell(outcomes: Sequence[Outcome], console: Console) -> None:
     shown: set[str] = set()
     for outcome in outcomes:
         for finding in outcome.findings:
-            if finding.clause not in shown:
-                shown.add(finding.clause)
+            if finding.check not in shown:
+                shown.add(finding.check)
                 console.print(show_finding(finding, f"found by {outcome.item.case.id}"))
     console.print()
     width = max(len(outcome.item.case.id) for outcome in outcomes)
     for outcome in outcomes:
         line = Text(f"{outcome.fate:12}", _STYLES[outcome.fate])
         line.append(f"{outcome.item.case.id:{width}}", "default")
-        broken = sorted({f.clause for f in outcome.findings} or outcome.item.broken)
+        broken = sorted({f.check for f in outcome.findings} or outcome.item.broken)
         line.append(f"  {' '.join(broken)}", "dim")
         if outcome.reason:
             line.append(f"  {outcome.reason}", "default")

@@ -20,7 +20,7 @@ from rich.text import Text
 from plexwire_conformance.cases import CASES as ALL_CASES
 from plexwire_conformance.faults import FAULTS, Fault, FaultyGateway
 from plexwire_conformance.run.control import CouldNotJudge
-from plexwire_conformance.run.findings import CaseResult, Verdict
+from plexwire_conformance.run.findings import CaseResult, Trouble, Verdict
 from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.reference_gateway import memory_gateway
 
@@ -82,7 +82,7 @@ def examine(fault_id: str) -> Outcome:
     clock = trio.testing.MockClock(autojump_threshold=0)
     results, problem = trio.run(_judge, gateway, clock=clock)
     problems = [problem] if problem else []
-    problems += [f"{r.case}: {r.reason}" for r in results if r.verdict is Verdict.ERROR]
+    problems += [f"{r.case}: {r.reason}" for r in results if r.trouble is Trouble.SUITE]
     if crashes := gateway.metrics.crashes:
         # What a broken fault does is not what its docstring says.
         problems.append(f"the gateway had {crashes} internal errors")

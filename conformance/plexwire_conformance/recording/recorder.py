@@ -58,6 +58,8 @@ class Entry:
     size: int = 0
     code: int | None = None
     body: Mapping[str, Any] | None = field(default=None, repr=False)
+    #: At which character a text stops being JSON; None if it is JSON, or not a text.
+    broken_at: int | None = None
 
     @property
     def type(self) -> Any:
@@ -102,7 +104,9 @@ class WireRecorder:
         except RecursionError:
             # It nests too deeply to be looked into.
             body, shown = None, self._redacted(text)
-        return self._add(at, way, Kind.TEXT, shown, len(text.encode("utf-8", "replace")), body)
+        broken_at = _broken_at(text) if body is None and way is Way.RECEIVED else None
+        size = len(text.encode("utf-8", "replace"))
+        return self._add(at, way, Kind.TEXT, shown, size, body, broken_at=broken_at)
 
     def binary(self, at: float, way: Way, data: bytes) -> Entry:
         """Record a binary message."""
@@ -134,6 +138,7 @@ class WireRecorder:
         size: int,
         body: Mapping[str, Any] | None,
         code: int | None = None,
+        broken_at: int | None = None,
     ) -> Entry:
         entry = Entry(
             at=at,
@@ -144,6 +149,7 @@ class WireRecorder:
             size=size,
             code=code,
             body=body,
+            broken_at=broken_at,
         )
         self.entries.append(entry)
         return entry
@@ -252,6 +258,17 @@ def strict_json(text: str) -> Any:
         return json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _broken_at(text: str) -> int | None:
+    try:
+        strict_json(text)
+    except json.JSONDecodeError as error:
+        return error.pos
+    except ValueError:
+        # A literal such as NaN, or too deep a nesting, whose place the parser does not tell.
+        return None
+    return None
 
 
 def _digest_text(text: str, *, strictly: bool) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import trio
 from attrs import define, field
@@ -15,7 +16,7 @@ from plexwire_conformance.run.events import (
     RunFinished,
     RunStarted,
 )
-from plexwire_conformance.run.findings import CaseResult, Verdict
+from plexwire_conformance.run.findings import CaseResult, Trouble, Verdict
 
 
 @define
@@ -31,11 +32,7 @@ class Reports:
     _began: float = field(factory=time.monotonic, init=False)
 
     def listen(self, event: RunEvent) -> None:
-        """Tell all of them, until the run is cut short."""
-        if not self.interrupted:
-            self._tell(event)
-
-    def _tell(self, event: RunEvent) -> None:
+        """Tell all of them."""
         match event:
             case RunStarted():
                 self._started = event
@@ -50,14 +47,13 @@ class Reports:
     def cut_short(self) -> None:
         """End the run where it is: what was not judged by now is an error, if anything was."""
         started = self._started
-        self.interrupted = True
         if started is None or self.finished is not None:
             return
         for case in started.cases:
             if case.id not in self._results:
-                self._tell(CaseFinished(result=_interrupted(case)))
+                self.listen(CaseFinished(result=_interrupted(case)))
         results = tuple(self._results[case.id] for case in started.cases)
-        self._tell(RunFinished(results=results, seconds=time.monotonic() - self._began))
+        self.listen(RunFinished(results=results, seconds=time.monotonic() - self._began))
 
 
 def _interrupted(case: Case) -> CaseResult:
@@ -66,19 +62,26 @@ def _interrupted(case: Case) -> CaseResult:
         title=case.title,
         clauses=case.clauses,
         verdict=Verdict.ERROR,
+        trouble=Trouble.INTERRUPTED,
         reason="the run was interrupted before it ended",
     )
+
+
+#: The signals that end a run: what was judged by then is kept, and every report is complete.
+_ENDS: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 async def heed_interrupt(
     reports: Reports, run: trio.CancelScope, *, task_status: trio.TaskStatus[None]
 ) -> None:
-    """Cut *reports* short and cancel *run* at the first Ctrl-C; a second one is for who can't wait.
+    """Cancel *run* at the first Ctrl-C, SIGTERM or SIGHUP; a second one is for those who can't wait.
 
     A KeyboardInterrupt would strike any task, the reference gateway's as well: what then is seen of it proves nothing.
     """
-    with trio.open_signal_receiver(signal.SIGINT) as signals:
+    with trio.open_signal_receiver(*_ENDS) as signals:
         task_status.started()
         await anext(signals)
-        reports.cut_short()
+        reports.interrupted = True
         run.cancel()

@@ -1,13 +1,15 @@
 """Several stored runs side by side, as one HTML page: clause against target."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from plexwire_conformance.report.html_page import badge, h, page, prose
 from plexwire_conformance.report.html_sections import section
+from plexwire_conformance.report.sentences import observed_sentence
 from plexwire_conformance.report.stored_runs import StoredRun
-from plexwire_conformance.run.findings import Finding, Verdict
-from plexwire_conformance.run.known_failures import gist
+from plexwire_conformance.run.checks import checks, clause_of
+from plexwire_conformance.run.findings import Finding, Verdict, choice
 from plexwire_spec import clauses
 
 #: Broken clauses of one run that the top names.
@@ -121,18 +123,21 @@ def _clause_row(
 def _cell(verdict: Verdict | None, finding: Finding | None) -> str:
     if verdict is None:
         return '<span class="badge">not judged</span>'
-    said = "" if finding is None else f"<small><bdi>{h(finding.actual)}</bdi></small>"
+    said = "" if finding is None else f"<small><bdi>{h(observed_sentence(finding))}</bdi></small>"
     return badge(verdict) + said
 
 
 def _dialect(runs: Sequence[StoredRun]) -> Iterator[str]:
-    chosen = [{finding.clause: finding.actual for finding in run.summary.dialect} for run in runs]
-    listed = [clause for clause in clauses() if any(clause in each for each in chosen)]
+    chosen = [{finding.check: finding for finding in run.summary.dialect} for run in runs]
+    listed = [check for check in checks() if any(check in each for each in chosen)]
     rows = []
-    for clause in listed:
-        said = [each.get(clause, "") for each in chosen]
-        differs = ' class="differs"' if len({gist(words) for words in said}) > 1 else ""
-        cells = "".join(f"<td><bdi>{h(words) or '–'}</bdi></td>" for words in said)
+    for check in listed:
+        clause = clause_of(check)
+        said = [each.get(check) for each in chosen]
+        choices = {json.dumps(choice(one), sort_keys=True) for one in said}
+        differs = ' class="differs"' if len(choices) > 1 else ""
+        words = ["–" if one is None else h(observed_sentence(one)) for one in said]
+        cells = "".join(f"<td><bdi>{word}</bdi></td>" for word in words)
         rows.append(
             f'<tr{differs}><th scope="row">{clause}<small>{prose(clauses()[clause].text)}</small></th>{cells}</tr>\n'
         )

@@ -3,8 +3,13 @@
 from typing import Final, Self, TextIO
 
 from plexwire_conformance.report.run_description import About
+from plexwire_conformance.report.sentences import (
+    actual_with_margin,
+    expected_sentence,
+    red_sentence,
+)
 from plexwire_conformance.report.summary import Accusation, Summary, unjudged
-from plexwire_conformance.report.wording import name_some, off_by, replay_command, seen_elsewhere
+from plexwire_conformance.report.wording import name_some, replay_command, seen_elsewhere
 from plexwire_conformance.run.events import RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import Verdict
 from plexwire_spec import clauses
@@ -59,13 +64,13 @@ def annotations(event: RunFinished, place: str) -> list[str]:
 
     *place* is the target as the command line names it.
     """
-    summary = Summary.of(event.results, event.reckoning)
+    summary = Summary.of(event)
     reckoning = event.reckoning
     level = "notice" if summary.exit_code == 0 else "error"
     said = " ".join(filter(None, (summary.conclusion, summary.advice)))
     lines = [command(level, f"plexwire conform {place}", said)]
     for red in () if reckoning is None else reckoning.red:
-        lines.append(command("error", f"{red.clause} {red.case}", red.sentence))
+        lines.append(command("error", red.check, red_sentence(red)))
     for accusation in summary.accusations:
         if accusation.finding.verdict is Verdict.WARN:
             lines.append(_accuse("warning", accusation, place))
@@ -81,12 +86,12 @@ def _accuse(level: str, accusation: Accusation, place: str) -> str:
     finding = accusation.finding
     lines = [
         clauses()[finding.clause].text,
-        f"expected: {finding.expected}",
-        f"actual: {finding.actual}{off_by(finding)}",
+        f"expected: {expected_sentence(finding)}",
+        f"observed: {actual_with_margin(finding)}",
         *seen_elsewhere(accusation),
         replay_command(finding, accusation.case.case, place),
     ]
-    return command(level, f"{finding.clause} {accusation.case.case}", "\n".join(lines))
+    return command(level, f"{finding.check} {accusation.case.case}", "\n".join(lines))
 
 
 def command(name: str, title: str, message: str) -> str:

@@ -22,6 +22,7 @@ SIGNS: Final = {
     Verdict.FAIL: "✕",
     Verdict.ERROR: "‼",
     Verdict.WARN: "!",
+    Verdict.BLOCKED: "⊘",
     Verdict.UNTESTABLE: "–",
     Verdict.INFO: "i",
     Verdict.PASS: "✓",

@@ -8,6 +8,7 @@ from attrs import define, field
 
 from plexwire_conformance.recording.recorder import Entry
 from plexwire_conformance.recording.transcript import Transcript
+from plexwire_conformance.report.causes import probable_causes
 from plexwire_conformance.report.html_page import badge, h, page, prose
 from plexwire_conformance.report.html_sections import (
     Said,
@@ -18,12 +19,17 @@ from plexwire_conformance.report.html_sections import (
     section,
 )
 from plexwire_conformance.report.run_description import About
+from plexwire_conformance.report.sentences import (
+    actual_with_margin,
+    expected_sentence,
+    red_sentence,
+)
 from plexwire_conformance.report.summary import Accusation, Summary, plural
 from plexwire_conformance.report.timeline import draw_timeline
-from plexwire_conformance.report.wording import off_by, replay_command, say_late
+from plexwire_conformance.report.wording import replay_command, say_late, say_used, seen_elsewhere
 from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished, RunStarted
-from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
-from plexwire_conformance.run.known_failures import Expected, Reckoning
+from plexwire_conformance.run.findings import UNJUDGED, CaseResult, Finding, Verdict
+from plexwire_conformance.run.known_failures import KnownFailure, Reckoning
 from plexwire_spec import AREAS, clauses
 
 #: Entries of devices, at most, that are shown beside what a viewer got.
@@ -55,7 +61,7 @@ class HtmlReport:
 
 def render(about: About, event: RunFinished, said: Said) -> str:
     """Return the page of a run that is over; *said* is what was said in its cases, where that is known."""
-    summary = Summary.of(event.results, event.reckoning)
+    summary = Summary.of(event)
     parts = [
         _head(about, summary, event),
         _filter(summary),
@@ -88,7 +94,8 @@ def _head(about: About, summary: Summary, event: RunFinished) -> str:
             "When",
             f'<time datetime="{about.began.isoformat(timespec="milliseconds")}">{h(about.when)}</time>, {event.seconds:.1f} s',
         ),
-        ("Judged", f"{len(summary.results)} cases, {len(summary.clauses)} clauses"),
+        ("Judged", f"{len(summary.judged_by)} cases, {len(summary.clauses)} clauses"),
+        ("Used", h(say_used(event))),
         ("Tolerances", h(about.tolerances)),
         *([("Judge", h(late))] if (late := say_late(event.late)) else []),
         ("Suite", f"plexwire {h(about.version)}"),
@@ -114,19 +121,18 @@ def _tile(verdict: Verdict, count: int) -> str:
 
 def _linked(summary: Summary) -> str:
     """Return the advice; what is named in it leads to where it is told at length."""
-    accused = {accusation.clause for accusation in summary.accusations}
-    links = {clause: f"finding-{clause}" for clause in accused}
+    links = {each.check: f"finding-{each.check}" for each in summary.accusations}
     links |= {result.case: f"case-{result.case}" for result in summary.results}
     words = [
         f'<a href="#{h(links[word])}">{h(word)}</a>' if word in links else h(word)
-        for word in re.split(r"(\bPW-[A-Z]+-\d+\b|(?<=by )[\w.-]+(?=:))", summary.advice)
+        for word in re.split(r"(\bPW-[A-Z]+-\d+/[a-z0-9-]+|(?<=by )[\w.-]+(?=:))", summary.advice)
     ]
     return "".join(words)
 
 
 def _contents(summary: Summary) -> str:
     links = [("findings", "Findings", len(summary.accusations)), ("clauses", "Clauses", None)]
-    silent = sum(summary.cases[v] for v in (Verdict.ERROR, Verdict.UNTESTABLE))
+    silent = sum(summary.cases[verdict] for verdict in UNJUDGED)
     if silent:
         links.insert(1, ("not-judged", "Not judged", silent))
     if summary.reckoning is not None:
@@ -179,14 +185,15 @@ def _reckoning(reckoning: Reckoning | None) -> Iterator[str]:
     if reckoning is None:
         return
     red = "".join(
-        f'<li><span class="badge fail">{one.colour}</span> <a href="#case-{h(one.case)}">{h(one.case)}</a> '
-        f'<a href="#{one.clause}">{one.clause}</a><br>{h(one.sentence)}</li>'
+        f'<li><span class="badge fail">{one.colour}</span> '
+        + " ".join(f'<a href="#case-{h(case)}">{h(case)}</a>' for case in one.cases)
+        + f"<br>{h(red_sentence(one))}</li>"
         for one in reckoning.red
     )
     known = "".join(
-        f'<li><a href="#case-{h(entry.case)}">{h(entry.case)}</a> <a href="#{entry.clause}">{entry.clause}</a>'
+        f'<li><a href="#finding-{h(entry.check)}">{h(entry.check)}</a>'
         f" until {entry.expires}<br>{h(entry.reason)} {_issue(entry)}</li>"
-        for entry in reckoning.accepted.values()
+        for entry in reckoning.accepted
     )
     body = (
         f'<ul class="plain">{red}</ul>' if red else "<p>Nothing differs from what is expected.</p>"
@@ -196,7 +203,7 @@ def _reckoning(reckoning: Reckoning | None) -> Iterator[str]:
     yield section("expected", "Expected failures", body)
 
 
-def _issue(entry: Expected) -> str:
+def _issue(entry: KnownFailure) -> str:
     if not re.fullmatch(r"https?://\S+", entry.issue):
         return h(entry.issue)
     return f'<a href="{h(entry.issue)}" rel="noreferrer">{h(entry.issue)}</a>'
@@ -211,14 +218,18 @@ def _findings(summary: Summary, place: str, said: Said) -> str:
         if summary.exit_code > 1:
             words = "Nothing was found, but not everything could be judged."
         return section("findings", "Findings", f'<p class="nothing">{words}</p>')
-    told = [_accuse(each, summary.reckoning, place, said) for each in summary.accusations]
+    told = [
+        f'<p class="cause"><b>{h(cause.sentence)}</b><br>{h(", ".join(cause.checks))}</p>'
+        for cause in probable_causes(summary.accusations)
+    ]
+    told += [_accuse(each, summary.reckoning, place, said) for each in summary.accusations]
     return section("findings", "Findings", "\n".join(told))
 
 
 def _accuse(accusation: Accusation, reckoning: Reckoning | None, place: str, said: Said) -> str:
     finding, case = accusation.finding, accusation.case
     clause = clauses()[finding.clause]
-    anchor = f"finding-{clause.id}"
+    anchor = f"finding-{finding.check}"
     known = reckoning is not None and reckoning.accepts(case.case, finding) is not None
     rows = [
         *_evidence(case, finding, reckoning),
@@ -229,7 +240,7 @@ def _accuse(accusation: Accusation, reckoning: Reckoning | None, place: str, sai
     return (
         f'<article class="finding {finding.verdict}{" known" * known}" id="{anchor}" data-verdict="{finding.verdict}" '
         f'data-area="{clause.area}">\n'
-        f'<h3>{badge(finding.verdict)} <a class="id" href="#{clause.id}">{clause.id}</a> '
+        f'<h3>{badge(finding.verdict)} <a class="id" href="#{clause.id}">{h(finding.check)}</a> '
         f'<span class="level">{clause.level}</span>'
         f'<a class="here" href="#{anchor}" title="Link to this finding">#</a></h3>\n'
         f'<p class="clause">{prose(clause.text)}</p>\n<dl class="rows">{facts}</dl>\n'
@@ -243,9 +254,9 @@ def _evidence(
     known = None if reckoning is None else reckoning.accepts(case.case, finding)
     if known is not None:
         yield "Known", f"{h(known.reason)} {_issue(known)} (until {known.expires})"
-    if finding.expected:
-        yield "Expected", h(finding.expected)
-    yield "Actual", f"<strong>{h(finding.actual)}</strong>{h(off_by(finding))}"
+    if expected := expected_sentence(finding):
+        yield "Expected", h(expected)
+    yield "Observed", f"<strong>{h(actual_with_margin(finding))}</strong>"
 
 
 def _command(finding: Finding, case: CaseResult, place: str) -> str:
@@ -278,8 +289,8 @@ def _elsewhere(accusation: Accusation, reckoning: Reckoning | None, place: str) 
         + "</li>"
         for case, finding in accusation.others
     )
-    words = plural(len(accusation.others), "other case")
-    return f'<details class="more"><summary>Also seen by {words}</summary><ul class="plain">{rows}</ul></details>'
+    words = "; ".join(seen_elsewhere(accusation)) or plural(len(accusation.others), "other case")
+    return f'<details class="more"><summary>{h(words)}</summary><ul class="plain">{rows}</ul></details>'
 
 
 def _case_link(case: CaseResult) -> str:

@@ -6,9 +6,13 @@ from typing import TypeAlias
 from plexwire_conformance.recording.recorder import merge
 from plexwire_conformance.recording.transcript import Transcript
 from plexwire_conformance.report.html_page import SIGNS, badge, h, prose
+from plexwire_conformance.report.sentences import (
+    actual_with_margin,
+    expected_sentence,
+    observed_sentence,
+)
 from plexwire_conformance.report.summary import Summary, unjudged
 from plexwire_conformance.report.timeline import draw_timeline
-from plexwire_conformance.report.wording import off_by
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 from plexwire_spec import AREAS, Clause, Level, Party, clauses
 
@@ -39,13 +43,15 @@ def clauses_section(summary: Summary) -> str:
     for result in summary.results:
         for cited in result.clauses:
             judges.setdefault(cited, []).append(result.case)
-    accused = {accusation.clause for accusation in summary.accusations}
+    accused: dict[str, str] = {}
+    for accusation in summary.accusations:
+        accused.setdefault(accusation.clause, accusation.check)
     chips = "\n".join(_map_row(area, listed, summary.clauses) for area, listed in by_area.items())
     tables = "\n".join(
         _area(
             area,
             [summary.clauses.get(clause.id) for clause in listed],
-            [_clause(c, summary.clauses.get(c.id), judges, c.id in accused) for c in listed],
+            [_clause(c, summary.clauses.get(c.id), judges, accused.get(c.id, "")) for c in listed],
         )
         for area, listed in by_area.items()
     )
@@ -93,7 +99,7 @@ def _clause(
     clause: Clause,
     verdict: Verdict | None,
     judges: Mapping[str, Sequence[str]],
-    accused: bool,
+    accused: str,
 ) -> str:
     by = ", ".join(f'<a href="#case-{h(case)}">{h(case)}</a>' for case in judges.get(clause.id, ()))
     if verdict is None:
@@ -102,7 +108,7 @@ def _clause(
     else:
         shown = badge(verdict)
     if accused:
-        by += f' · <a href="#finding-{clause.id}">what was found</a>'
+        by += f' · <a href="#finding-{accused}">what was found</a>'
     return (
         f'<tr id="{clause.id}" data-verdict="{verdict or ""}" data-area="{clause.area}">'
         f'<th scope="row"><a href="#{clause.id}">{clause.id}</a> <span class="level">{clause.level}</span></th>'
@@ -133,7 +139,7 @@ def dialect_section(summary: Summary) -> Iterator[str]:
     rows = "".join(
         f'<tr data-verdict="info" data-area="{area_words((finding.clause,))}">'
         f'<th scope="row"><a href="#{finding.clause}">{finding.clause}</a></th>'
-        f"<td><bdi>{h(finding.actual)}</bdi><small>{prose(clauses()[finding.clause].text)}</small></td></tr>\n"
+        f"<td><bdi>{h(observed_sentence(finding))}</bdi><small>{prose(clauses()[finding.clause].text)}</small></td></tr>\n"
         for finding in summary.dialect
     )
     yield section(
@@ -158,6 +164,10 @@ def cases_section(results: Iterable[CaseResult], said: Said) -> str:
 def _case(result: CaseResult, transcript: Transcript | None, name: str) -> str:
     cited = " ".join(f'<a href="#{clause}">{clause}</a>' for clause in result.clauses)
     body = [f'<p class="cites">{cited}</p>']
+    if result.blocked_by:
+        body.append(
+            f'<p>Blocked by <a href="#finding-{h(result.blocked_by)}">{h(result.blocked_by)}</a>.</p>'
+        )
     if result.reason:
         body.append(f"<p>{h(result.reason)}</p>")
     if result.findings:
@@ -177,9 +187,7 @@ def _case(result: CaseResult, transcript: Transcript | None, name: str) -> str:
 
 
 def _observation(finding: Finding) -> str:
-    expected = f"expected {h(finding.expected)}; " if finding.expected else ""
+    expected = expected_sentence(finding)
+    expected = f"Expected: {h(expected)} Observed: " if expected else ""
     word = "chose" if finding.level is Level.OPEN else finding.verdict.value
-    return (
-        f'<li><a href="#{finding.clause}">{finding.clause}</a> {word}: <bdi>{expected}{h(finding.actual)}</bdi>'
-        f"{h(off_by(finding))}</li>"
-    )
+    return f'<li><a href="#{finding.clause}">{finding.check}</a> {word}: <bdi>{expected}{h(actual_with_margin(finding))}</bdi></li>'

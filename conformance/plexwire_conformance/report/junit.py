@@ -5,6 +5,7 @@ from typing import Final, TextIO
 from xml.etree import ElementTree
 
 from plexwire_conformance.report.run_description import About
+from plexwire_conformance.report.sentences import red_sentence
 from plexwire_conformance.report.wording import replay_command, say, say_finding
 from plexwire_conformance.run.events import RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
@@ -78,17 +79,19 @@ def _case(
     story = "\n\n".join(_story(finding, result.case, place) for finding in breaches)
     match result.verdict:
         case _ if red:
-            text = "\n\n".join((*map(str, red), story))
-            _outcome(element, "failure", red[0].sentence, text, type=red[0].clause)
+            text = "\n\n".join((*map(red_sentence, red), story))
+            _outcome(element, "failure", red_sentence(red[0]), text, type=red[0].check)
         case Verdict.FAIL if reckoning is not None:
-            entries = [reckoning.accepted[result.case, finding.clause] for finding in breaches]
-            reasons = [f"{entry.clause}: {entry.reason} {entry.issue}".strip() for entry in entries]
+            entries = [reckoning.accepts(result.case, finding) for finding in breaches]
+            reasons = [f"{e.check}: {e.reason} {e.issue}".strip() for e in entries if e is not None]
             _outcome(element, "skipped", f"expected to fail: {'; '.join(reasons)}", story)
         case Verdict.FAIL:
             first = breaches[0]
-            _outcome(element, "failure", say_finding(first), story, type=first.clause)
+            _outcome(element, "failure", say_finding(first), story, type=first.check)
         case Verdict.ERROR:
             _outcome(element, "error", result.reason)
+        case Verdict.BLOCKED:
+            _outcome(element, "skipped", f"blocked by {result.blocked_by}: {result.reason}")
         case Verdict.UNTESTABLE:
             _outcome(element, "skipped", result.reason)
         case _:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from plexwire_conformance.run.checks import checks
 from plexwire_conformance.run.findings import Finding
+from plexwire_conformance.run.known_failures import Colour, Red
 
 #: Characters of what a peer said that a sentence has room for.
 _LONG: Final = 120
@@ -25,6 +26,36 @@ def observed_sentence(finding: Finding) -> str:
     return _filled(checks()[finding.check].observed, finding)
 
 
+def actual_with_margin(finding: Finding) -> str:
+    """Return `observed_sentence`, with what is known besides: by how much, how often, after which steps."""
+    words = observed_sentence(finding)
+    if finding.margin_ms is not None:
+        words += f" (off by {finding.margin_ms:.0f} ms)"
+    if finding.shown is not None and finding.shown[0] < finding.shown[1]:
+        k, n = finding.shown
+        words += f" It was seen in {k} of {n} plays of the same script: look for a race."
+    if finding.steps:
+        steps = "; ".join(f"{n}. {step}" for n, step in enumerate(finding.steps, 1))
+        words += f" Steps: {steps}."
+    return words
+
+
+def red_sentence(red: Red) -> str:
+    """Return why a check is not as expected, as one sentence."""
+    match red.colour:
+        case Colour.NEW if red.finding is not None:
+            why = (
+                f"a new failure: {observed_sentence(red.finding)} {expected_sentence(red.finding)}"
+            )
+        case Colour.EXPIRED if red.entry is not None:
+            why = (
+                f"it was accepted until {red.entry.expires}; fix it, or give the entry a new date."
+            )
+        case _:
+            why = "it no longer fails; remove it from the known failures."
+    return f"{red.check}: {why}"
+
+
 def _filled(template: str, finding: Finding) -> str:
     return _WORDS.vformat(template, (), {**finding.expected, **finding.observed, **_path(finding)})
 
@@ -35,6 +66,10 @@ def _path(finding: Finding) -> dict[str, str]:
 
 class _Words(Formatter):
     """Puts values into words; the part after the colon says which."""
+
+    def get_value(self, key: int | str, args: Any, kwargs: Mapping[str, Any]) -> Any:
+        # What a stored run lacks keeps no report from being written.
+        return kwargs.get(str(key), "?")
 
     def format_field(self, value: Any, format_spec: str) -> str:
         match format_spec:

@@ -12,20 +12,27 @@ from rich.table import Table
 from rich.text import Text
 
 from plexwire_conformance.recording.recorder import Entry, Way
+from plexwire_conformance.report.causes import probable_causes
 from plexwire_conformance.report.run_description import About
+from plexwire_conformance.report.sentences import (
+    actual_with_margin,
+    expected_sentence,
+    observed_sentence,
+    red_sentence,
+)
 from plexwire_conformance.report.summary import Accusation, Summary, plural, unjudged
 from plexwire_conformance.report.wording import (
     name_some,
-    off_by,
     replay_command,
     say,
     say_late,
+    say_used,
     seen_elsewhere,
     waited,
 )
 from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
-from plexwire_conformance.run.known_failures import Expected, Reckoning
+from plexwire_conformance.run.known_failures import KnownFailure, Reckoning
 from plexwire_spec import clauses
 
 _STYLES: Final = {
@@ -33,6 +40,7 @@ _STYLES: Final = {
     Verdict.FAIL: "bold red",
     Verdict.WARN: "yellow",
     Verdict.INFO: "cyan",
+    Verdict.BLOCKED: "magenta",
     Verdict.UNTESTABLE: "dim",
     Verdict.ERROR: "bold magenta",
 }
@@ -113,7 +121,11 @@ class TerminalReport:
             self._plain.print(text, markup=False, highlight=False)
 
     def _finish(self, event: RunFinished) -> None:
-        summary = Summary.of(event.results, event.reckoning)
+        summary = Summary.of(event)
+        for cause in probable_causes(summary.accusations):
+            self._out.print(
+                Text(f"\n{cause.sentence}\n", "bold").append(f"  {name_some(cause.checks)}", "dim")
+            )
         for accusation in summary.accusations:
             self._accuse(accusation, event.reckoning)
         if summary.dialect:
@@ -126,6 +138,7 @@ class TerminalReport:
             self._out.print(_reckoning(event.reckoning))
         if late := say_late(event.late):
             self._out.print(Text(late, "yellow"))
+        self._out.print(Text(f"\nused {say_used(event)}", "dim"))
         self._out.print(_conclusion(summary, event.seconds))
 
     def _accuse(self, accusation: Accusation, reckoning: Reckoning | None) -> None:
@@ -139,12 +152,12 @@ class TerminalReport:
         self._out.print(Text("  replay    ", "dim").append(command, "default"), soft_wrap=True)
 
 
-def show_finding(finding: Finding, by: str, accepted: Expected | None = None) -> RenderableType:
+def show_finding(finding: Finding, by: str, accepted: KnownFailure | None = None) -> RenderableType:
     """Return *finding* as the terminal shows it; *by* says what found it, *accepted* that it was expected."""
     clause = clauses()[finding.clause]
     style = _STYLES[finding.verdict if accepted is None else Verdict.INFO]
     head = Text(f"\n{finding.verdict.upper()} ", style)
-    head.append(f"{finding.clause} ", "bold")
+    head.append(f"{finding.check} ", "bold")
     head.append(f"{clause.level} · {by}", "dim")
     rows = Table.grid(padding=(0, 2, 0, 0))
     rows.add_column(style="dim", no_wrap=True)
@@ -152,9 +165,9 @@ def show_finding(finding: Finding, by: str, accepted: Expected | None = None) ->
     if accepted is not None:
         known = Text(f"{accepted.reason} {accepted.issue}".rstrip())
         rows.add_row("known", known.append(f" (until {accepted.expires})", "dim"))
-    if finding.expected:
-        rows.add_row("expected", Text(finding.expected))
-    rows.add_row("actual", Text(finding.actual, style).append(off_by(finding), "dim"))
+    if expected := expected_sentence(finding):
+        rows.add_row("expected", Text(expected))
+    rows.add_row("observed", Text(actual_with_margin(finding), style))
     indented = (Padding(part, (0, 0, 0, 2)) for part in (Text(clause.text), rows))
     return Group(head, *indented, _timeline(finding.timeline, finding.at))
 
@@ -194,7 +207,7 @@ def _dialect(findings: list[Finding]) -> RenderableType:
     table.add_column("clause", style="cyan", no_wrap=True)
     table.add_column("choice", overflow="fold")
     for finding in findings:
-        table.add_row(finding.clause, Text(finding.actual))
+        table.add_row(finding.clause, Text(observed_sentence(finding)))
     return Group("", table)
 
 
@@ -234,8 +247,9 @@ def _reckoning(reckoning: Reckoning) -> RenderableType:
     text.append(f"{plural(len(reckoning.accepted), 'known failure')}, as expected\n", "dim")
     for red in reckoning.red:
         text.append(f"{red.colour.upper()} ", "bold red")
-        text.append(f"{red.case} {red.clause} ", "bold")
-        text.append(f"{red.sentence}\n")
+        text.append(f"{red_sentence(red)}\n")
+        if red.cases:
+            text.append(f"  {name_some(red.cases)}\n", "dim")
     text.rstrip()
     return text
 
@@ -247,7 +261,7 @@ def _conclusion(summary: Summary, seconds: float) -> RenderableType:
         text.append(" · " if number else "")
         text.append(f"{count} {verdict}", _STYLES[verdict])
     text.append(
-        f"  {len(summary.results)} cases, {len(summary.clauses)} clauses, {seconds:.1f} s\n"
+        f"  {len(summary.judged_by)} cases, {len(summary.clauses)} clauses, {seconds:.1f} s\n"
     )
     style = {0: "bold green", 1: "bold red"}.get(summary.exit_code, "bold yellow")
     text.append(summary.conclusion, style)

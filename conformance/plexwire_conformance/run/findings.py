@@ -107,6 +107,11 @@ class Finding:
         return self.verdict in (Verdict.FAIL, Verdict.WARN)
 
 
+def choice(finding: Finding | None) -> dict[str, Any]:
+    """Return what a gateway chose, as a value that is the same whenever it chooses the same."""
+    return {} if finding is None else dict(finding.observed)
+
+
 #: What the ids of observations of the run begin with.
 OBSERVED: Final = "observed."
 

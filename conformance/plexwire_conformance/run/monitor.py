@@ -134,8 +134,8 @@ def _judge(
             case "gateway_reconnecting":
                 yield from _judge_reconnecting(entry)
             case None if entry.body is None:
-                observed = {"message": entry.text, "broken_at": entry.broken_at}
-                yield _Breach("PW-FRAME-1/not-json", entry, observed=observed)
+                broken = {"message": entry.text, "broken_at": entry.broken_at}
+                yield _Breach("PW-FRAME-1/not-json", entry, observed=broken)
             case _:
                 pass
     if inits == 0 and early and _asked(conversation, before=early[-1].at - _NO_INIT_ANY_MORE):
@@ -227,20 +227,19 @@ def _judge_scope(
             return
         if isinstance(named, str) and named != conversation.source_id:
             # Whoever sent it, in this case or another, the gateway itself says that it does not belong here.
-            observed = {"got": named}
-            yield _Breach("PW-ISO-2/other-source", entry, source, observed, "source_id")
+            yield _Breach("PW-ISO-2/other-source", entry, source, {"got": named}, "source_id")
         elif picture_of(entry) is not None:
-            observed = {"camera": body.get("camera_id"), "timestamp": body.get("timestamp")}
-            yield _Breach("PW-FRAME-2/unknown-picture", entry, observed=observed, path="frame")
+            which = {"camera": body.get("camera_id"), "timestamp": body.get("timestamp")}
+            yield _Breach("PW-FRAME-2/unknown-picture", entry, observed=which, path="frame")
         return
-    which = {"frame": origin.number, "camera": origin.camera_id}
+    frame = {"frame": origin.number, "camera": origin.camera_id}
     if origin.organisation != conversation.organisation:
-        yield _Breach("PW-ISO-3/other-organisation", entry, observed=which)
+        yield _Breach("PW-ISO-3/other-organisation", entry, observed=frame)
     elif origin.source_id != conversation.source_id:
         yield _Breach("PW-ISO-2/other-source", entry, source, {"got": origin.source_id})
     elif origin.camera_id not in conversation.cameras:
         asked = {"cameras": list(conversation.cameras)}
-        yield _Breach("PW-ISO-1/other-camera", entry, asked, which)
+        yield _Breach("PW-ISO-1/other-camera", entry, asked, frame)
 
 
 def _judge_contents(entry: Entry, origin: Origin, unaltered: bool) -> Iterator[_Breach]:

@@ -17,6 +17,8 @@ from plexwire_conformance.run.findings import (
     worst,
 )
 from plexwire_conformance.run.network import Network
+from plexwire_conformance.run.stage import Stage
+from plexwire_conformance.run.trial import Trial
 from plexwire_spec import clauses
 
 
@@ -71,6 +73,26 @@ def observations(findings: Iterable[Finding]) -> list[CaseResult]:
         for clause, text in clauses().items()
         if clause in by_clause
     ]
+
+
+def observation(clause: str) -> Case:
+    """Return what stands for the observations under *clause* in a list of cases; it can't be run."""
+
+    async def body(stage: Stage, trial: Trial) -> None:
+        raise NotImplementedError("an observation is made while cases run")
+
+    return Case(
+        id=f"{OBSERVED}{clause}",
+        title=clauses()[clause].text,
+        clauses=(clause,),
+        may_find=(),
+        needs=frozenset(),
+        takes=0.0,
+        connections=0,
+        least=0,
+        scripted=False,
+        body=body,
+    )
 
 
 def _without_unreliable(result: CaseResult, network: Network) -> CaseResult:

@@ -8,7 +8,7 @@ from attrs import define, field
 from hypothesis import strategies as st
 
 from plexwire_conformance.run.case import Need
-from plexwire_conformance.run.stage import LONG_TIMEOUT, VIEWER_OPENS, Inconclusive, Stage
+from plexwire_conformance.run.stage import VIEWER_OPENS, Inconclusive, Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts.properties import Property, Script, Step, register
 from plexwire_conformance.wire.peer import HandshakeFailed, RawPeer
@@ -193,7 +193,7 @@ class _Scene:
         known = read and self._must_know(device_number, cameras)
         try:
             viewer = await self.stage.connect_viewer(
-                self.source(device_number), cameras, name=f"viewer {number}", timeout=LONG_TIMEOUT
+                self.source(device_number), cameras, name=f"viewer {number}"
             )
         except HandshakeFailed:
             if known:
@@ -269,9 +269,9 @@ class _Scene:
             if await self.stage.see(viewer, device, camera, tries) is None:
                 if viewer.peer.ending is not None and number in self.orphaned:
                     return True
-                expected = {"connection": viewer.peer.name, "camera": camera, "tries": tries}
+                wanted = {"connection": viewer.peer.name, "camera": camera, "tries": tries}
                 observed = {"ending": viewer.peer.outcome()}
-                self.trial.find("PW-FRAME-9/not-sent", expected, observed)
+                self.trial.find("PW-FRAME-9/not-sent", wanted, observed)
                 return False
             self._note_sent(self._number_of(viewer), camera)
         return True

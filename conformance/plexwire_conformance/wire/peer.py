@@ -159,7 +159,7 @@ class RawPeer:
         began = self.opened_at if since is None else since
         ending = self.ending
         at = self._clock() if ending is None else ending.at
-        outcome = {
+        outcome: dict[str, Any] = {
             "how": "open" if ending is None else ending.kind.name.lower().replace("_", "-"),
             "connection": self.name,
             "after": round(max(0.0, at - began), 3),
@@ -235,10 +235,9 @@ class RawPeer:
         self.response = response
         self._note(Way.RECEIVED, Kind.HANDSHAKE, f"HTTP {response.status}")
         if response.status != 101:
-            problem = f"HTTP {response.status} {response.body}".strip()
-            raise HandshakeFailed(problem, response)
-        if (problem := response.problem()) is not None:
-            raise HandshakeFailed(problem, response)
+            raise HandshakeFailed(f"HTTP {response.status} {response.body}".strip(), response)
+        if (flaw := response.problem()) is not None:
+            raise HandshakeFailed(flaw, response)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
 

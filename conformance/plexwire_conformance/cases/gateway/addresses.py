@@ -179,7 +179,7 @@ async def addr_wrong_path(stage: Stage, trial: Trial) -> None:
                 observed = {"refusal": error.refusal}
                 trial.find("PW-ADDR-13/no-http-answer", expected, observed)
             elif error.status < 400:
-                observed = {"status": error.status}
-                trial.find("PW-ADDR-13/not-an-error-status", expected, observed)
+                status = {"status": error.status}
+                trial.find("PW-ADDR-13/not-an-error-status", expected, status)
         else:
             trial.find_and_stop("PW-ADDR-13/upgraded", {"address": wrong})

@@ -1,5 +1,7 @@
 """How frames travel: unaltered, exact, in order, once, live, to everybody who asked."""
 
+from typing import Any
+
 import trio
 
 from plexwire_conformance.recording.recorder import Entry, Kind, Way
@@ -63,7 +65,7 @@ async def frames_relayed(stage: Stage, trial: Trial) -> None:
 
 
 async def _must_cross(
-    stage: Stage, trial: Trial, viewer: RawViewer, device: RawDevice, what: str, **options: int
+    stage: Stage, trial: Trial, viewer: RawViewer, device: RawDevice, what: str, **options: Any
 ) -> None:
     """Judge that a frame which is odd in one thing crosses; single frames may be dropped."""
     for _ in range(TRIES):
