@@ -29,7 +29,13 @@ from plexwire_conformance.stimuli.request_heads import (
 )
 from plexwire_conformance.target.reference_gateway import memory_gateway
 from plexwire_conformance.target.target import Endpoint, Target
-from plexwire_conformance.wire.framing import Frame, FrameReader, Opcode, encode_frame, parse_answer
+from plexwire_conformance.wire.framing import (
+    FrameReader,
+    Opcode,
+    WireFrame,
+    encode_frame,
+    parse_response,
+)
 from plexwire_server import Gateway, KeyStore
 
 KEY = "plx_3fQk9sAzT0eYb7WmXcR5uHj2"
@@ -141,13 +147,13 @@ class Client:
 
     stream: trio.abc.Stream
     reader: FrameReader = field(factory=FrameReader)
-    frames: deque[Frame] = field(factory=deque[Frame])
+    frames: deque[WireFrame] = field(factory=deque[WireFrame])
 
     async def upgrade(self, head: bytes) -> int:
         """Send *head* and return the status of the answer."""
         data = b""
         await self.stream.send_all(head)
-        while (answer := parse_answer(data)) is None:
+        while (answer := parse_response(data)) is None:
             chunk = bytes(await self.stream.receive_some())
             assert chunk, "no answer"
             data += chunk
@@ -165,7 +171,7 @@ class Client:
             sent = encode_frame(frame.opcode, frame.payload, fin=frame.fin, rsv=frame.rsv)
             await self.stream.send_all(sent)
 
-    async def next(self) -> Frame | None:
+    async def next(self) -> WireFrame | None:
         """Return the next frame of the gateway, or None at the end of the connection."""
         while not self.frames:
             chunk = bytes(await self.stream.receive_some())

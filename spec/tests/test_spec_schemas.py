@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from plexwire_protocol import (
-    MAX_ID_BYTES,
-    SOURCE_ID,
     Auth,
     Authenticated,
     DeviceAuth,
@@ -28,6 +26,7 @@ from plexwire_protocol import (
     decode,
     encode,
 )
+from plexwire_protocol.limits import MAX_ID_BYTES, SOURCE_ID
 from plexwire_spec import SCHEMAS, Kind, Party, schemas, vectors
 
 READ: Mapping[str, type[Message]] = {
