@@ -405,7 +405,8 @@ def test_client_raises_bad_url_without_repeating_a_key(text: str) -> None:
 def test_client_reads_or_refuses_any_address(text: str) -> None:
     for candidate in (text, f"ws://{text}"):
         with suppress(BadUrl):
-            assert str(GatewayUrl.parse(candidate))
+            url = GatewayUrl.parse(candidate)
+            assert GatewayUrl.parse(str(url)) == url
 
 
 @pytest.mark.parametrize(

@@ -7,41 +7,49 @@ try:
     import click
 except ModuleNotFoundError:  # pragma: no cover - the base install has the core alone
     raise SystemExit(
-        "The command line needs an extra: pip install 'plexwire[conformance]' (or [server], [client])"
+        "The command line needs an extra: pip install 'plexwire[conformance]' (or [server], [tools])"
     ) from None
 
 #: Where each command lives, what it needs, and what --help says of it.
 _COMMANDS: Final = {
     "conform": (
-        "plexwire_conformance._conform:conform",
+        "plexwire_conformance.commands.conform:conform",
         "conformance",
         "Judge a gateway, clause by clause.",
     ),
     "replay": (
-        "plexwire_conformance._replay:replay",
+        "plexwire_conformance.commands.replay:replay",
         "conformance",
         "Play again what failed, on any gateway.",
     ),
     "diff": (
-        "plexwire_conformance._diff:diff",
+        "plexwire_conformance.commands.diff:diff",
         "conformance",
         "Compare stored runs: what broke, what was fixed.",
     ),
     "judge": (
-        "plexwire_conformance._judge:judge",
+        "plexwire_conformance.commands.judge:judge",
         "conformance",
         "Judge stored conversations again, offline.",
     ),
     "selftest": (
-        "plexwire_conformance._selftest:selftest",
+        "plexwire_conformance.commands.selftest:selftest",
         "conformance",
         "Put the judge on trial: does it find what is broken?",
     ),
     "serve": ("plexwire_server.cli:serve", "server", "Run the reference gateway."),
     "keys": ("plexwire_server.cli:keys", "server", "Make keys for the reference gateway."),
-    "watch": ("plexwire_client.cli:watch", "client", "Watch cameras from the terminal."),
-    "publish": ("plexwire_client.cli:publish", "client", "Publish pictures as a device."),
-    "spec": ("plexwire_spec.cli:spec", "client", "Read the specification."),
+    "watch": (
+        "plexwire_client.commands.watch:watch",
+        "tools",
+        "Watch cameras from the terminal.",
+    ),
+    "publish": (
+        "plexwire_client.commands.publish:publish",
+        "tools",
+        "Publish pictures as a device.",
+    ),
+    "spec": ("plexwire_spec.cli:spec", "tools", "Read the specification."),
 }
 
 
