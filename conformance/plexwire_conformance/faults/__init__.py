@@ -20,6 +20,7 @@ from plexwire_conformance.faults import (
     _time,
 )
 from plexwire_conformance.faults._fault import FAULTS as FAULTS
+from plexwire_conformance.faults._fault import RETIRED as RETIRED
 from plexwire_conformance.faults._fault import Fault as Fault
 from plexwire_conformance.faults._fault import FaultyGateway as FaultyGateway
 from plexwire_conformance.faults._fault import InvalidFault as InvalidFault

@@ -137,6 +137,8 @@ async def live_listed(stage: Stage, trial: Trial) -> None:
         said = viewer.listed(stage.live.source_id)
         if stage.live.camera_id in said:
             return
+        if not viewer.has_readable_init:
+            trial.inconclusive("what init lists can't be read", "PW-INIT-4")
         if await watching.next_frame(_WATCHED) is None:
             trial.untestable(f"{stage.live} stopped sending ({watching.peer.state})")
     expected = {"camera": stage.live.camera_id}
