@@ -110,15 +110,22 @@ class Trial:
             self.findings.append(finding)
 
     async def refuse(
-        self, check: str, expected: Mapping[str, Any], error: HandshakeFailed
+        self,
+        check: str,
+        expected: Mapping[str, Any],
+        error: HandshakeFailed,
+        *,
+        probed: str | None = None,
     ) -> NoReturn:
         """Say that a handshake failed that had to succeed, and end the case, if an ordinary viewer is still accepted.
+
+        That viewer watches the source *probed*, or the online camera if none is given.
 
         Raises:
             Stopped: always, unless
             Inconclusive, HandshakeFailed: no viewer is accepted any more, so the failure shows nothing.
         """
-        probe = await self.stage.open_viewer(name="probe")
+        probe = await self.stage.open_viewer(probed, name="probe")
         await probe.peer.close()
         self.find_and_stop(check, expected, {"refusal": error.refusal})
 
