@@ -19,6 +19,7 @@ from rich.text import Text
 
 from plexwire_conformance.cases import CASES as ALL_CASES
 from plexwire_conformance.faults import FAULTS, Fault, FaultyGateway
+from plexwire_conformance.report.sentences import lacking
 from plexwire_conformance.run.control import CouldNotJudge
 from plexwire_conformance.run.findings import CaseResult, Trouble, Verdict
 from plexwire_conformance.run.runner import Runner, Settings
@@ -83,6 +84,10 @@ def examine(fault_id: str) -> Outcome:
     results, problem = trio.run(_judge, gateway, clock=clock)
     problems = [problem] if problem else []
     problems += [f"{r.case}: {r.reason}" for r in results if r.trouble is Trouble.SUITE]
+    findings = [(r.case, finding) for r in results for finding in r.findings]
+    problems += [
+        f"{case}: {f.check} lacks {', '.join(lacking(f))}" for case, f in findings if lacking(f)
+    ]
     if crashes := gateway.metrics.crashes:
         # What a broken fault does is not what its docstring says.
         problems.append(f"the gateway had {crashes} internal errors")
