@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
+from click.testing import CliRunner
 
 import plexwire_conformance
 from plexwire_conformance.cases import CASES
@@ -15,6 +16,7 @@ from plexwire_conformance.run.checks import Check, checks
 from plexwire_conformance.run.control import CONTROL
 from plexwire_conformance.run.monitor import MONITORED
 from plexwire_spec import Level, Party, clauses
+from plexwire_spec.cli import spec
 
 #: Every id that was ever published, one a line.  Lines are added here and never taken away.
 PINNED = Path(__file__).with_name("check-ids.txt").read_text("utf-8").split()
@@ -31,6 +33,18 @@ def test_every_check_is_pinned() -> None:
     new = sorted(set(checks()) - set(PINNED))
     assert not new, f"add to {Path(__file__).with_name('check-ids.txt').name}: {' '.join(new)}"
     assert len(set(PINNED)) == len(PINNED)
+
+
+def test_specification_lists_every_check_with_its_sentences() -> None:
+    done = CliRunner(catch_exceptions=False).invoke(spec, ["--checks"])
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == list(checks())
+    at = lines.index("PW-INIT-5/online-camera-missing")
+    assert [line.strip() for line in lines[at + 1 : at + 3]] == [
+        "init lists <camera>, which sends and was asked for.",
+        "init lists <listed> for this source.",
+    ]
 
 
 @EVERY_CHECK
