@@ -111,7 +111,7 @@ class Ran:
     @property
     def accusations(self) -> list[tuple[str, str, str]]:
         return [
-            (result.case, finding.clause, finding.actual)
+            (result.case, finding.check, str(finding.observed))
             for result in self.results.values()
             for finding in result.findings
             if finding.verdict in (Verdict.FAIL, Verdict.WARN)
