@@ -64,18 +64,28 @@ async def open_stream(
         ) from None
     except OSError as error:
         raise _unreachable(url, error) from None
-    if not url.secure:
-        return tcp
+    return await start_tls(tcp, url, ssl_context) if url.secure else tcp
+
+
+async def start_tls(
+    stream: trio.abc.Stream, url: GatewayUrl, ssl_context: ssl.SSLContext | None
+) -> trio.abc.Stream:
+    """Return TLS with the gateway over *stream*, which leads there; if that fails, *stream* is closed.
+
+    Raises:
+        TlsFailed: either side refused.
+
+    """
     context = ssl.create_default_context() if ssl_context is None else ssl_context
-    stream = trio.SSLStream(tcp, context, server_hostname=url.host, https_compatible=True)
+    tls = trio.SSLStream(stream, context, server_hostname=url.server_name, https_compatible=True)
     try:
-        await stream.do_handshake()
+        await tls.do_handshake()
     except BaseException as error:
-        await trio.aclose_forcefully(stream)
+        await trio.aclose_forcefully(tls)
         if isinstance(error, trio.BrokenResourceError):
             raise _tls_failed(url, error.__cause__) from None
         raise
-    return stream
+    return tls
 
 
 @asynccontextmanager
