@@ -19,6 +19,12 @@ from plexwire_trio._errors import Refused as Refused
 from plexwire_trio._errors import StreamEnded as StreamEnded
 from plexwire_trio._errors import TlsFailed as TlsFailed
 from plexwire_trio._helpers import helper_tasks as helper_tasks
+from plexwire_trio._keys import API_KEY as API_KEY
+from plexwire_trio._keys import DEVICE_KEY as DEVICE_KEY
+from plexwire_trio._keys import BadKeys as BadKeys
+from plexwire_trio._keys import clean_key as clean_key
+from plexwire_trio._keys import find_key as find_key
+from plexwire_trio._keys import read_keys as read_keys
 from plexwire_trio._linger import linger as linger
 from plexwire_trio._proxy import Proxy as Proxy
 from plexwire_trio._proxy import choose_proxy as choose_proxy

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import trio
 import trustme
-from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connect_proxy import ConnectProxy
 from plexwire_trio import (
     BadProxy,
     GatewayUrl,
@@ -121,39 +121,6 @@ def test_proxy_never_shows_its_login() -> None:
 
 
 # ── the tunnel ───────────────────────────────────────────────────────────────────────────────
-
-
-@define(eq=False)
-class ConnectProxy:
-    """Answers CONNECT by `answer`, and joins the client with whoever it asked for."""
-
-    answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n"
-    asked: list[str] = field(factory=list[str])
-
-    async def handle(self, client: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> None:
-        with suppress(trio.BrokenResourceError):
-            head = b""
-            while not head.endswith(b"\r\n\r\n"):
-                chunk = bytes(await client.receive_some())
-                if not chunk:
-                    return
-                head += chunk
-            self.asked.append(head.decode())
-            await client.send_all(self.answer)
-            if self.answer != b"HTTP/1.1 200 OK\r\n\r\n":
-                return
-            host, _, port = head.split()[1].decode().rpartition(":")
-            server = await trio.open_tcp_stream(host, int(port))
-            async with server, trio.open_nursery() as nursery:
-                nursery.start_soon(pump, client, server, nursery)
-                nursery.start_soon(pump, server, client, nursery)
-
-
-async def pump(source: trio.abc.Stream, sink: trio.abc.Stream, nursery: trio.Nursery) -> None:
-    with suppress(trio.BrokenResourceError):
-        while data := await source.receive_some():
-            await sink.send_all(data)
-    nursery.cancel_scope.cancel()
 
 
 async def echo(stream: trio.abc.Stream) -> None:

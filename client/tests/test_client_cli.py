@@ -5,8 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from shutil import which
@@ -18,7 +16,6 @@ from click.testing import CliRunner
 
 from plexwire_client import Refused
 from plexwire_client.commands._frame_sinks import file_name
-from plexwire_client.commands._keys import NoKey, find_key, read_keys
 from plexwire_client.commands._rates import WINDOW_S, Meter, in_bytes
 from plexwire_client.commands._running import stop_signals
 from plexwire_client.commands._status_display import (
@@ -30,116 +27,11 @@ from plexwire_client.commands.watch import watch
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_client.pictures import frame_to_temps
 from plexwire_protocol import (
-    DEVICE_PATH,
-    AuthReceived,
     CloseCode,
-    Event,
-    GatewayDeviceSession,
     GatewayReconnecting,
-    GatewayViewerSession,
-    MessageReceived,
-    State,
-    StreamAddress,
     VideoFrame,
 )
-from plexwire_trio import Connection, wrap_server_stream
-
-KEY = "plx_test_key_of_the_command_line"
-#: Seconds that a program gets on a busy machine.
-PATIENCE_S = 20
-
-
-class RelayingGateway:
-    """Hands each device's frames to all viewers who asked for their camera."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.frames: list[VideoFrame] = []
-        self.viewer_came = trio.Event()
-        self.closes: list[int] = []
-        self.viewers: list[Connection[GatewayViewerSession]] = []
-
-    async def serve(self, stream: trio.SocketStream) -> None:
-        try:
-            async with trio.open_nursery() as nursery:
-                request = await wrap_server_stream(nursery, stream)
-                websocket = await request.accept()
-                now = trio.current_time()
-                if request.path == DEVICE_PATH:
-                    device = Connection(GatewayDeviceSession(now=now), websocket)
-                    close = await device.run(partial(self._device, device))
-                else:
-                    session = GatewayViewerSession(StreamAddress.parse(request.path), now=now)
-                    viewer = Connection(session, websocket)
-                    close = await viewer.run(partial(self._viewer, viewer))
-                self.closes.append(close.code)
-                nursery.cancel_scope.cancel()
-        except* trio.BrokenResourceError:
-            pass
-
-    def _device(self, connection: Connection[GatewayDeviceSession], event: Event) -> None:
-        now = trio.current_time()
-        match event:
-            case AuthReceived(message) if message.api_key == KEY:
-                connection.session.grant(server_time_ms=0, now=now)
-            case AuthReceived():
-                connection.session.refuse(now=now)
-            case MessageReceived(VideoFrame() as frame):
-                self.frames.append(frame)
-                for viewer in self.viewers:
-                    wanted = frame.camera_id in viewer.session.address.cameras
-                    if wanted and viewer.session.state is State.STREAMING:
-                        viewer.session.send(frame, now=now)
-                        viewer.flush_soon()
-            case _:
-                pass
-
-    def _viewer(self, connection: Connection[GatewayViewerSession], event: Event) -> None:
-        now = trio.current_time()
-        match event:
-            case AuthReceived(message) if message.api_key == KEY:
-                connection.session.grant((), now=now)
-                self.viewers.append(connection)
-                self.viewer_came.set()
-            case AuthReceived():
-                connection.session.refuse(CloseCode.NO_API_ACCESS, now=now)
-            case _:
-                pass
-
-
-@asynccontextmanager
-async def relaying_gateway() -> AsyncGenerator[RelayingGateway, None]:
-    gateway = RelayingGateway()
-    async with trio.open_nursery() as nursery:
-        with trio.fail_after(PATIENCE_S):
-            listeners = await nursery.start(
-                partial(trio.serve_tcp, gateway.serve, 0, host="127.0.0.1")
-            )
-            gateway.url = f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-            yield gateway
-        nursery.cancel_scope.cancel()
-
-
-def command(name: str, *arguments: str) -> list[str]:
-    program = f"from plexwire_client.commands.{name} import {name}; {name}()"
-    return [sys.executable, "-c", program, *arguments]
-
-
-def environment(**keys: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PLEXWIRE_")}
-    return {**kept, **keys}
-
-
-async def run(
-    name: str, *arguments: str, api_key: str = KEY
-) -> "subprocess.CompletedProcess[bytes]":
-    return await trio.run_process(
-        command(name, *arguments),
-        env=environment(PLEXWIRE_API_KEY=api_key),
-        capture_stdout=True,
-        capture_stderr=True,
-        check=False,
-    )
+from relaying_gateway import KEY, command, environment, relaying_gateway, run
 
 
 async def test_commands_watch_and_publish_show_and_save_what_is_sent(tmp_path: Path) -> None:
@@ -367,8 +259,11 @@ _URL = "ws://127.0.0.1:1"
         (("127.0.0.1:8700", *_ID), "must begin with ws:// or wss://"),
         ((_URL, "--source-id", "Robot"), "source_id"),
         ((_URL, *_ID, "--keys-file", "no-such-file"), "no-such-file can't be read"),
-        ((_URL, *_ID, "--ca-file", "no-such-file"), "no-such-file can't be read"),
-        ((_URL, *_ID, "--ca-file", __file__), "holds no certificate"),
+        ((_URL, *_ID, "--ca", "no-such-file"), "no-such-file can't be read"),
+        ((_URL, *_ID, "--ca", __file__), "holds no certificate"),
+        ((_URL, *_ID, "--proxy", "socks5://p:1080"), "begins with http:// or https://"),
+        ((_URL, *_ID, "--proxy", f"http://u:{KEY}@p"), "Put it into HTTPS_PROXY instead."),
+        ((_URL, *_ID, "--proxy", "http://127.0.0.1:1"), "The proxy 127.0.0.1:1 can't be reached"),
     ],
 )
 @pytest.mark.parametrize("name", ["watch", "publish"])
@@ -441,27 +336,7 @@ def test_command_helps_with_examples_that_it_takes_itself(name: str) -> None:
         command.make_context(name, list(arguments))
 
 
-# ── keys, rates, words ───────────────────────────────────────────────────────────────────────
-
-
-def test_key_comes_from_file_before_environment_and_from_first_name(tmp_path: Path) -> None:
-    path = tmp_path / "keys.env"
-    path.write_text("# keys\n\nexport A=plx_a\nB = 'plx_b'\n")
-    assert read_keys(path) == {"A": "plx_a", "B": "plx_b"}
-    assert find_key(("B", "A"), {"B": "plx_env"}, path) == "plx_b"
-    assert find_key(("C", "B"), {"C": "plx_env"}, path) == "plx_b"
-    assert find_key(("C",), {"C": " plx_env "}, path) == "plx_env"
-    with pytest.raises(NoKey):
-        find_key(("C",), {"C": " "}, path)
-
-
-@pytest.mark.parametrize("content", ["plx_just_a_key\n", "A=plx_a\nnot a name=plx_b\n"])
-def test_key_is_never_shown_where_its_file_is_of_another_form(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "keys.env"
-    path.write_text(content)
-    with pytest.raises(NoKey, match="not of the form NAME=value") as caught:
-        read_keys(path)
-    assert "plx_" not in str(caught.value)
+# ── rates, words ──────────────────────────────────────────────────────────────────────────────
 
 
 def test_meter_tells_rates_of_the_last_seconds() -> None:

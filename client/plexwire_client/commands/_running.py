@@ -4,13 +4,20 @@ import signal
 import ssl
 import sys
 from collections.abc import Awaitable, Callable
+from errno import EPIPE
+from functools import partial
 from pathlib import Path
 
 import click
 import trio
 
 from plexwire_client._errors import StreamEnded
-from plexwire_client.commands._status_display import StatusDisplay, printable
+from plexwire_client.commands._status_display import (
+    OutputFailed,
+    StatusDisplay,
+    printable,
+    status_display,
+)
 from plexwire_protocol import MalformedMessage, PlexwireError, RemoteProtocolError
 from plexwire_trio import helper_tasks
 
@@ -30,19 +37,29 @@ class NotStarted(CommandFailed):
     exit_code = 2
 
 
-def run_command(body: Callable[[], Awaitable[None]], to: StatusDisplay) -> None:
-    """Run *body* in Trio until it ends or the user stops it, which is no error.
+def run_command(body: Callable[[StatusDisplay], Awaitable[None]]) -> None:
+    """Run *body* in Trio with the display that suits, until it ends or the user stops it, which is not an error.
 
     Raises:
-        CommandFailed: *body* raised one of our errors.
+        CommandFailed: *body* raised one of our errors, or standard output can't be written to.
 
     """
     try:
-        stopped = trio.run(_until_stopped, body)
+        with status_display() as to:
+            if trio.run(_until_stopped, partial(body, to)):
+                to.say("Stopped.")
     except PlexwireError as error:
         raise failed(error) from None
-    if stopped:
-        to.say("Stopped.")
+    except ExceptionGroup as group:
+        # The task that shows the table and the body at its end write to the same standard output.
+        if group.subgroup(BrokenPipeError) is not None:
+            raise BrokenPipeError(EPIPE, "the reader of standard output has gone") from None
+        lost: Exception | None = group.subgroup(OutputFailed)
+        while isinstance(lost, ExceptionGroup):
+            lost = lost.exceptions[0]
+        if not isinstance(lost, OutputFailed):
+            raise
+        raise failed(lost) from None
 
 
 def stop_signals() -> list[signal.Signals]:

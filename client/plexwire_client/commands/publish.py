@@ -7,19 +7,20 @@ from pathlib import Path
 import click
 
 from plexwire_client._jpeg import DEFAULT_QUALITY
-from plexwire_client.commands._keys import API_KEY, DEVICE_KEY
 from plexwire_client.commands._options import (
     ca_option,
+    choose_key,
     keys_file_option,
-    read_key,
+    make_opener,
+    proxy_option,
     reconnect_option,
     source_id_option,
 )
 from plexwire_client.commands._picture_sources import find_source
 from plexwire_client.commands._publishing import PublishOptions, publish_pictures
-from plexwire_client.commands._running import NotStarted, failed, run_command, trusting
-from plexwire_client.commands._status_display import status_display
+from plexwire_client.commands._running import NotStarted, failed, run_command
 from plexwire_protocol import DEFAULT_CAMERA, PlexwireError
+from plexwire_trio import API_KEY, DEVICE_KEY
 
 _PATTERN = (640, 360)
 
@@ -80,6 +81,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
 @reconnect_option
 @keys_file_option
 @ca_option
+@proxy_option
 def publish(
     url: str,
     source: str | None,
@@ -93,6 +95,7 @@ def publish(
     reconnect: bool,
     keys_file: Path | None,
     ca_file: Path | None,
+    proxy: str | None,
 ) -> None:
     """Be a device at the gateway URL: publish pictures, a video, a moving test pattern or a thermal scene.
 
@@ -128,7 +131,7 @@ def publish(
         raise NotStarted("A video is published as one camera: give --camera once.")
     options = PublishOptions(
         url=url,
-        api_key=read_key((DEVICE_KEY, API_KEY), keys_file),
+        api_key=choose_key((DEVICE_KEY, API_KEY), keys_file),
         source_id=source_id,
         cameras=tuple(dict.fromkeys(cameras)),
         source=pictures,
@@ -136,7 +139,6 @@ def publish(
         quality=quality,
         reconnect=reconnect,
         frames=frames,
-        ssl_context=trusting(ca_file),
+        opener=make_opener(url, proxy=proxy, ca_file=ca_file),
     )
-    with status_display() as to:
-        run_command(partial(publish_pictures, options, to), to)
+    run_command(partial(publish_pictures, options))

@@ -5,19 +5,20 @@ from pathlib import Path
 
 import click
 
-from plexwire_client.commands._keys import API_KEY
 from plexwire_client.commands._mjpeg_server import ListenAddress
 from plexwire_client.commands._options import (
     ca_option,
+    choose_key,
     keys_file_option,
-    read_key,
+    make_opener,
+    proxy_option,
     reconnect_option,
     source_id_option,
 )
-from plexwire_client.commands._running import run_command, trusting
-from plexwire_client.commands._status_display import status_display
+from plexwire_client.commands._running import run_command
 from plexwire_client.commands._watching import WatchOptions, watch_stream
 from plexwire_protocol import DEFAULT_CAMERA
+from plexwire_trio import API_KEY
 
 
 def _place(ctx: click.Context, param: click.Parameter, value: str | None) -> ListenAddress | None:
@@ -74,6 +75,7 @@ def _place(ctx: click.Context, param: click.Parameter, value: str | None) -> Lis
 @reconnect_option
 @keys_file_option
 @ca_option
+@proxy_option
 def watch(
     url: str,
     source_id: str,
@@ -87,6 +89,7 @@ def watch(
     reconnect: bool,
     keys_file: Path | None,
     ca_file: Path | None,
+    proxy: str | None,
 ) -> None:
     """Watch cameras of a source at the gateway URL: pictures a second, latency, bytes, what was skipped.
 
@@ -118,7 +121,7 @@ def watch(
     """
     options = WatchOptions(
         url=url,
-        api_key=read_key((API_KEY,), keys_file),
+        api_key=choose_key((API_KEY,), keys_file),
         source_id=source_id,
         cameras=cameras,
         timeout=timeout,
@@ -128,7 +131,6 @@ def watch(
         record=record,
         overwrite=overwrite,
         frames=frames,
-        ssl_context=trusting(ca_file),
+        opener=make_opener(url, proxy=proxy, ca_file=ca_file),
     )
-    with status_display() as to:
-        run_command(partial(watch_stream, options, to), to)
+    run_command(partial(watch_stream, options))
