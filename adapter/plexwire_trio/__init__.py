@@ -28,7 +28,11 @@ from plexwire_trio._keys import read_keys as read_keys
 from plexwire_trio._linger import linger as linger
 from plexwire_trio._proxy import Proxy as Proxy
 from plexwire_trio._proxy import choose_proxy as choose_proxy
+from plexwire_trio._proxy import open_tunnel as open_tunnel
 from plexwire_trio._proxy import opener_through as opener_through
+from plexwire_trio._proxy import read_proxy as read_proxy
+from plexwire_trio._proxy import refused_tls_of_proxy as refused_tls_of_proxy
+from plexwire_trio._proxy import unreachable_proxy as unreachable_proxy
 from plexwire_trio._transport import HANDSHAKE_TIMEOUT_S as HANDSHAKE_TIMEOUT_S
 from plexwire_trio._transport import StreamOpener as StreamOpener
 from plexwire_trio._transport import open_stream as open_stream

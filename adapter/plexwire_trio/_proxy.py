@@ -84,16 +84,26 @@ class Proxy:
 
 
 def choose_proxy(
-    given: str | None, environment: Mapping[str, str], url: GatewayUrl
+    given: str | None, environment: Mapping[str, str], scheme: str, host: str, port: int
 ) -> Proxy | None:
-    """Return the proxy that leads to *url*: the *given* one, none if that is `none`, else that of *environment*.
+    """Return the proxy that leads to a gateway: the *given* one, none if that is `none`, else that of *environment*.
 
     Raises:
-        BadProxy: the proxy can't be used, or a login was *given*, which others see on a command line.
+        BadProxy: the proxy can't be used, or a login was *given*.
 
     """
     if given is None:
-        return proxy_of(environment, "wss" if url.secure else "ws", url.host, url.port)
+        return proxy_of(environment, scheme, host, port)
+    return read_proxy(given)
+
+
+def read_proxy(given: str) -> Proxy | None:
+    """Return the proxy that a person has *given* by option or in a file; None for `none`.
+
+    Raises:
+        BadProxy: it can't be used, or has a login, which others could read there.
+
+    """
     if given == NO_PROXY:
         return None
     proxy = Proxy.parse(given)

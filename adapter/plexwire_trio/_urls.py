@@ -70,15 +70,16 @@ class GatewayUrl:
     def __str__(self) -> str:
         address, percent, zone = self.host.partition("%")
         host = _bracketed(f"{address}%25{quote(zone, safe='~')}" if percent else address)
-        return f"{self._scheme}://{host}{self._port}{self.prefix}"
+        return f"{self.scheme}://{host}{self._port}{self.prefix}"
 
     @property
-    def _scheme(self) -> str:
+    def scheme(self) -> str:
+        """`wss` or `ws`."""
         return "wss" if self.secure else "ws"
 
     @property
     def _port(self) -> str:
-        return "" if self.port == _PORTS[self._scheme] else f":{self.port}"
+        return "" if self.port == _PORTS[self.scheme] else f":{self.port}"
 
 
 def _check(parts: SplitResult) -> None:

@@ -29,6 +29,7 @@ from plexwire_trio._proxy import is_excepted
 
 PATIENCE_S = 5.0
 GATEWAY = GatewayUrl.parse("wss://gateway.example")
+PLACE = ("wss", "gateway.example", 443)
 
 
 # ── which proxy ──────────────────────────────────────────────────────────────────────────────
@@ -55,16 +56,17 @@ GATEWAY = GatewayUrl.parse("wss://gateway.example")
 def test_client_takes_proxy_of_environment_where_it_is_for_that_gateway(
     environment: dict[str, str], url: str, proxy: str | None
 ) -> None:
-    found = choose_proxy(None, environment, GatewayUrl.parse(url))
+    gateway = GatewayUrl.parse(url)
+    found = choose_proxy(None, environment, gateway.scheme, gateway.host, gateway.port)
     assert (None if found is None else str(found)) == proxy
 
 
 def test_client_takes_given_proxy_before_that_of_environment() -> None:
     environment = {"HTTPS_PROXY": "http://env.example"}
-    assert str(choose_proxy("given.example:1", environment, GATEWAY)) == "given.example:1"
-    assert choose_proxy("none", environment, GATEWAY) is None
+    assert str(choose_proxy("given.example:1", environment, *PLACE)) == "given.example:1"
+    assert choose_proxy("none", environment, *PLACE) is None
     with pytest.raises(BadProxy, match="HTTPS_PROXY") as caught:
-        choose_proxy("http://u:secret@given.example", environment, GATEWAY)
+        choose_proxy("http://u:secret@given.example", environment, *PLACE)
     assert "secret" not in str(caught.value)
 
 
@@ -110,7 +112,7 @@ def test_client_raises_bad_proxy_without_repeating_its_password(url: str) -> Non
         Proxy.parse(url)
     assert "secret" not in f"{caught.value} {caught.value!r}"
     with pytest.raises(BadProxy, match=r"^HTTPS_PROXY: ") as caught:
-        choose_proxy(None, {"HTTPS_PROXY": url}, GATEWAY)
+        choose_proxy(None, {"HTTPS_PROXY": url}, *PLACE)
     assert "secret" not in f"{caught.value} {caught.value!r}"
 
 

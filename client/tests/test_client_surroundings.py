@@ -1,6 +1,5 @@
 """The commands where users have them: behind proxies, with keys from files of others, on outputs of any kind."""
 
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,7 @@ from relaying_gateway import KEY, command, environment, relaying_gateway, run
 async def test_commands_reach_gateway_through_proxy(by: str) -> None:
     proxy = ConnectProxy()
     async with relaying_gateway() as gateway, trio.open_nursery() as nursery:
-        [listener] = await nursery.start(partial(trio.serve_tcp, proxy.handle, 0, host="127.0.0.1"))
-        way = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+        way = f"http://{await proxy.start(nursery)}"
         # A name that is not the loopback's, or the environment's proxy would not count.
         url = gateway.url.replace("127.0.0.1", "gateway.test")
         proxy.hosts["gateway.test"] = "127.0.0.1"

@@ -131,9 +131,9 @@ def test_conform_gets_a_keys_file_that_is_not_there_or_unreadable_and_says_so(
     missing = tmp_path / "keys"
     said = conform("ws://127.0.0.1:1", "--keys-file", str(missing))
     assert said.exit_code == COULD_NOT_JUDGE
-    assert said.line == f"can't read the keys file {missing}: No such file or directory"
+    assert said.line == f"The keys file {missing} can't be read: No such file or directory."
     missing.write_bytes(b"PLEXWIRE_API_KEY=\xff")
-    assert "can't read the keys file" in conform("ws://x", "--keys-file", str(missing)).line
+    assert "is not a text file in UTF-8" in conform("ws://x", "--keys-file", str(missing)).line
     missing.write_text("# PLEXWIRE_API_KEY=plx_1\n")
     assert "no key" in conform("ws://127.0.0.1:1", "--keys-file", str(missing)).line
 

@@ -54,7 +54,8 @@ def make_opener(url: str, *, proxy: str | None, ca_file: Path | None) -> StreamO
     """
     try:
         context = trusting(ca_file)
-        chosen = choose_proxy(proxy, os.environ, GatewayUrl.parse(url))
+        parsed = GatewayUrl.parse(url)
+        chosen = choose_proxy(proxy, os.environ, parsed.scheme, parsed.host, parsed.port)
     except PlexwireError as error:
         raise failed(error) from None
     if chosen is not None:

@@ -1,6 +1,7 @@
 """The gateway under judgement: where it is, how to reach it, which keys we were given."""
 
 import ssl
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -9,8 +10,10 @@ from urllib.parse import urlsplit
 import trio
 from attrs import field, frozen
 
-from plexwire_conformance.target.proxy import Proxy, dial_through
+import plexwire_trio
+from plexwire_conformance.target.proxy import dial_through
 from plexwire_conformance.target.streams import Dial, dial_tcp
+from plexwire_trio import Proxy
 
 
 class BadTarget(Exception):
@@ -67,19 +70,15 @@ VARIABLES: Final = {
 
 
 def read_keys(environment: Mapping[str, str], keys_file: Path | None) -> Keys:
-    """Return the keys in *keys_file* (lines `NAME=value`, `export` and `#` allowed), else those in *environment*.
+    """Return the keys in *keys_file* if there is one, else those in *environment*.
 
     Raises:
         BadTarget: the file can't be read, or there is no PLEXWIRE_API_KEY.
     """
-    values = dict(environment)
-    if keys_file is not None:
-        try:
-            text = keys_file.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadTarget(f"can't read the keys file {keys_file}: {_why(error)}") from None
-        lines = (line.strip().removeprefix("export ").partition("=") for line in text.splitlines())
-        values = {name.strip(): value.strip().strip("'\"") for name, _, value in lines}
+    try:
+        values = plexwire_trio.read_keys(VARIABLES.values(), environment, keys_file, hint=_hint)
+    except plexwire_trio.BadKeys as error:
+        raise BadTarget(str(error)) from None
     found = {field: values.get(variable, "") for field, variable in VARIABLES.items()}
     if not found["api_key"]:
         raise BadTarget(
@@ -87,6 +86,10 @@ def read_keys(environment: Mapping[str, str], keys_file: Path | None) -> Keys:
             f"{VARIABLES['api_key']}=plx_…"
         )
     return Keys.of(found)
+
+
+def _hint(sentence: str) -> None:
+    print(f"Hint: {sentence}", file=sys.stderr)
 
 
 @frozen(kw_only=True)
@@ -229,7 +232,3 @@ class Target:
     def watched(self) -> Camera | None:
         """The live camera, where the run has no other to watch, since it publishes nothing."""
         return None if self.publishing else self.live
-
-
-def _why(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
