@@ -25,6 +25,7 @@ from plexwire_trio._keys import BadKeys as BadKeys
 from plexwire_trio._keys import clean_key as clean_key
 from plexwire_trio._keys import find_key as find_key
 from plexwire_trio._keys import read_keys as read_keys
+from plexwire_trio._keys import read_keys_file as read_keys_file
 from plexwire_trio._linger import linger as linger
 from plexwire_trio._proxy import Proxy as Proxy
 from plexwire_trio._proxy import choose_proxy as choose_proxy
@@ -38,5 +39,6 @@ from plexwire_trio._transport import StreamOpener as StreamOpener
 from plexwire_trio._transport import open_stream as open_stream
 from plexwire_trio._transport import open_websocket as open_websocket
 from plexwire_trio._urls import GatewayUrl as GatewayUrl
+from plexwire_trio._websocket import accept_upgrade as accept_upgrade
 from plexwire_trio._websocket import wrap_client_stream as wrap_client_stream
 from plexwire_trio._websocket import wrap_server_stream as wrap_server_stream

@@ -21,16 +21,8 @@ from plexwire_conformance.target.reference_gateway import keys_of, memory_gatewa
 from plexwire_conformance.target.target import Camera, Keys
 from plexwire_conformance.wire.pictures import picture
 from plexwire_protocol import AddressRefused, Refusal, StreamAddress
-from plexwire_server import (
-    DeviceConversation,
-    Gateway,
-    Granted,
-    KeyRecord,
-    KeyStore,
-    Scope,
-    ThrowAwayKeys,
-    ViewerConversation,
-)
+from plexwire_server import Gateway, KeyGranted, KeyRecord, KeyStore, Scope, ThrowAwayKeys
+from plexwire_server.extending import DeviceConnection, ViewerConnection
 
 Sends: TypeAlias = Callable[[DeviceClient], Awaitable[None]]
 
@@ -178,10 +170,10 @@ class Witness(Gateway):
     def __init__(self, store: KeyStore) -> None:
         super().__init__(store)
         self.device_keys: list[str] = []
-        self.device_conversation = Witnessed
+        self.device_connection = Witnessed
 
 
-class Witnessed(DeviceConversation):
+class Witnessed(DeviceConnection):
     async def answer(self, api_key: str) -> None:
         assert isinstance(self.gateway, Witness)
         self.gateway.device_keys.append(api_key)
@@ -263,10 +255,10 @@ def test_camera_is_odd_and_the_gateway_is_not_blamed_for_it(how: str) -> None:
 # ── gateways that let nobody watch ───────────────────────────────────────────────────────────
 
 
-class TurnsAway(ViewerConversation):
+class TurnsAway(ViewerConnection):
     """Closes viewers of what is not there with a code of its own."""
 
-    def admit(self, granted: Granted) -> None:
+    def admit(self, granted: KeyGranted) -> None:
         self.session.close(4004, "no such source", now=trio.current_time())
 
 
@@ -277,7 +269,7 @@ class KnowsNoAddress(Gateway):
 
 def turns_away() -> Gateway:
     gateway = Gateway(STORE)
-    gateway.viewer_conversation = TurnsAway
+    gateway.viewer_connection = TurnsAway
     return gateway
 
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import trio
 from attrs import define, field
-from trio_websocket import WebSocketConnection
 
 from judging import PATIENCE_S, SOURCE, expect
 from plexwire_protocol import CloseCode, Event, GatewayDeviceSession, MessageRefused, Role
-from plexwire_server import ConnectionReport, DeviceConversation, Gateway, Granted, KeyStore
-from plexwire_trio import Connection
+from plexwire_server import ConnectionReport, Gateway, KeyGranted, KeyStore
+from plexwire_server.extending import DeviceConnection
 
 
 @define(eq=False)
@@ -98,16 +97,10 @@ class _NotingSession(GatewayDeviceSession):
         return events
 
 
-class _NotingConversation(DeviceConversation):
+class _NotingDevice(DeviceConnection):
     """A device that the gateway may say more to than a video gateway has to say."""
 
-    ws: WebSocketConnection
-
-    def connect(self, ws: WebSocketConnection) -> Connection[GatewayDeviceSession]:
-        self.ws = ws
-        return super().connect(ws)
-
-    def admit(self, granted: Granted) -> None:
+    def admit(self, granted: KeyGranted) -> None:
         super().admit(granted)
         assert isinstance(self.gateway, NotingGateway)
         self.gateway.devices[self.session.source_id] = self
@@ -116,11 +109,11 @@ class _NotingConversation(DeviceConversation):
 class NotingGateway(Gateway):
     """The reference gateway; in `notes` stands what its devices did."""
 
-    device_conversation = _NotingConversation
+    device_connection = _NotingDevice
 
     def __init__(self, keys: KeyStore) -> None:
         self.notes = Notes()
-        self.devices: dict[str, _NotingConversation] = {}
+        self.devices: dict[str, _NotingDevice] = {}
         super().__init__(keys, on_end=self.notes.note_end)
 
     def device_session(self) -> GatewayDeviceSession:

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 from plexwire_protocol import VideoFrame
+from plexwire_trio.http_response import write_response
 
 #: Pictures that move on the page at once: a browser opens six connections to a host, and one is for the rest.
 LIVE_ON_PAGE: Final = 5
@@ -25,28 +26,30 @@ figcaption { display: flex; gap: 1rem; padding: .4rem 0 } figcaption b { flex: 1
 """
 
 
-def head(status: HTTPStatus, content_type: str, length: int | None, **headers: str) -> bytes:
-    """Return the head of an answer; one without *length* goes on until the connection is closed."""
+def response(
+    status: HTTPStatus,
+    content_type: str,
+    body: bytes | None,
+    *,
+    head_only: bool = False,
+    **headers: str,
+) -> bytes:
+    """Return a response; without *body* it goes on until the connection is closed."""
     fields = {
         "Content-Type": content_type,
         "Cache-Control": _NO_CACHE,
-        "Connection": "close",
         "X-Content-Type-Options": "nosniff",
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }
-    if length is not None:
-        fields["Content-Length"] = str(length)
-    lines = [f"HTTP/1.1 {status.value} {status.phrase}"]
-    lines += [f"{name}: {value}" for name, value in fields.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    return write_response(status, fields.items(), body, head_only=head_only)
 
 
 def stream_head(boundary: str) -> bytes:
-    """Return the head of an endless answer.
+    """Return the head of an endless response.
 
     *boundary* must be a new one that no device can guess: in a picture it would begin a part of the device's own.
     """
-    return head(HTTPStatus.OK, f"multipart/x-mixed-replace; boundary={boundary}", None)
+    return response(HTTPStatus.OK, f"multipart/x-mixed-replace; boundary={boundary}", None)
 
 
 def stream_begin(boundary: str) -> bytes:
@@ -97,10 +100,10 @@ def page(source_id: str, cameras: Iterable[str]) -> bytes:
     ).encode()
 
 
-def page_head(length: int) -> bytes:
-    """Return the head of `page`, which may load its own pictures and nothing else."""
+def page_response(page: bytes, *, head_only: bool) -> bytes:
+    """Return the response with *page*, which may load its own pictures and nothing else."""
     html = "text/html; charset=utf-8"
-    return head(HTTPStatus.OK, html, length, Content_Security_Policy=_POLICY)
+    return response(HTTPStatus.OK, html, page, head_only=head_only, Content_Security_Policy=_POLICY)
 
 
 def _figure(camera_id: str, shown: str) -> str:

@@ -166,7 +166,8 @@ class MjpegServer(FrameSink):
     async def _show(self, stream: trio.abc.Stream, target: str, head_only: bool) -> None:
         if target.partition("?")[0] == "/":
             page = _mjpeg_http.page(self._source_id, self._camera_streams)
-            return await _send(stream, _mjpeg_http.page_head(len(page)), page, head_only)
+            await _send_in_time(stream, _mjpeg_http.page_response(page, head_only=head_only))
+            return None
         camera, ending = _mjpeg_http.camera_of(target) or ("", "")
         camera_stream = self._camera_streams.get(camera)
         if camera_stream is None or not ending:
@@ -183,8 +184,11 @@ class MjpegServer(FrameSink):
                 Retry_After="1",
             )
         jpeg = camera_stream.newest.jpeg
-        head = _mjpeg_http.head(HTTPStatus.OK, "image/jpeg", len(jpeg))
-        return await _send(stream, head, jpeg, head_only)
+        await _send_in_time(
+            stream,
+            _mjpeg_http.response(HTTPStatus.OK, "image/jpeg", jpeg, head_only=head_only),
+        )
+        return None
 
 
 @asynccontextmanager
@@ -242,11 +246,9 @@ def _is_this_machine(request: h11.Request) -> bool:
 
 
 async def _stream(stream: trio.abc.Stream, camera_stream: _CameraStream, head_only: bool) -> None:
-    head, begin = (
-        _mjpeg_http.stream_head(camera_stream.boundary),
-        _mjpeg_http.stream_begin(camera_stream.boundary),
-    )
-    await _send(stream, head, begin, head_only)
+    boundary = camera_stream.boundary
+    begin = b"" if head_only else _mjpeg_http.stream_begin(boundary)
+    await _send_in_time(stream, _mjpeg_http.stream_head(boundary) + begin)
     if head_only:
         return
     async with helper_tasks() as nursery:
@@ -268,10 +270,6 @@ async def _until_gone(stream: trio.abc.Stream, then: Callable[[], None]) -> None
     then()
 
 
-async def _send(stream: trio.abc.Stream, head: bytes, body: bytes, head_only: bool) -> None:
-    await _send_in_time(stream, head if head_only else head + body)
-
-
 async def _send_in_time(stream: trio.abc.Stream, data: bytes) -> bool:
     with trio.move_on_after(PICTURE_TIMEOUT_S):
         await stream.send_all(data)
@@ -287,4 +285,6 @@ async def _refuse(
     **headers: str,
 ) -> None:
     body = f"{problem}\n".encode()
-    await _send(stream, _mjpeg_http.head(status, _TEXT, len(body), **headers), body, head_only)
+    await _send_in_time(
+        stream, _mjpeg_http.response(status, _TEXT, body, head_only=head_only, **headers)
+    )

@@ -17,7 +17,7 @@ from plexwire_protocol import (
     StreamAddress,
     Timer,
 )
-from plexwire_server import Answer, Opening, Request
+from plexwire_server.extending import Request, Response, Upgrade
 
 
 class _Deadline(GatewayViewerSession):
@@ -68,7 +68,7 @@ class LateRefused(GatewayViewerSession):
 class PipelinedLost(FaultyGateway):
     """Loses what comes behind the handshake in the same segment."""
 
-    def route(self, request: Request) -> Answer | Opening:
+    def route(self, request: Request) -> Response | Upgrade:
         return super().route(evolve(request, rest=b""))
 
 

@@ -1,5 +1,6 @@
 """The gateway under judgement: where it is, how to reach it, which keys we were given."""
 
+import re
 import ssl
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,9 @@ import plexwire_trio
 from plexwire_conformance.target.proxy import dial_through
 from plexwire_conformance.target.streams import Dial, dial_tcp
 from plexwire_trio import Proxy
+
+#: A user and a password in a URL, however badly the rest of it is written.
+_LOGIN: Final = re.compile(r"\A(\w+://)?.*@", re.DOTALL)
 
 
 class BadTarget(Exception):
@@ -73,7 +77,7 @@ def read_keys(environment: Mapping[str, str], keys_file: Path | None) -> Keys:
     """Return the keys in *keys_file* if there is one, else those in *environment*.
 
     Raises:
-        BadTarget: the file can't be read, or there is no PLEXWIRE_API_KEY.
+        BadTarget: the file can't be used, or there is no PLEXWIRE_API_KEY.
     """
     try:
         values = plexwire_trio.read_keys(VARIABLES.values(), environment, keys_file, hint=_hint)
@@ -152,11 +156,13 @@ def split_url(url: str) -> UrlParts:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise BadTarget(f"{url!r} is no URL: {error}") from None
+        raise BadTarget(f"{without_login(url)!r} is no URL: {error}") from None
     if parts.scheme not in ("ws", "wss"):
-        raise BadTarget(f"{url!r} must begin with ws:// or wss://")
+        raise BadTarget(f"{without_login(url)!r} must begin with ws:// or wss://")
     if not host:
-        raise BadTarget(f"{url!r} names no host; write it as wss://gateway.example.com")
+        raise BadTarget(
+            f"{without_login(url)!r} names no host; write it as wss://gateway.example.com"
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise BadTarget(f"give the base URL alone, wss://{host}: no user, no query, no fragment")
     return UrlParts(
@@ -166,6 +172,11 @@ def split_url(url: str) -> UrlParts:
         port=port or (443 if parts.scheme == "wss" else 80),
         path=parts.path.rstrip("/"),
     )
+
+
+def without_login(url: str) -> str:
+    """Return what was given for a URL, right or wrong, as an error may quote it."""
+    return _LOGIN.sub(r"\1•••@", url)
 
 
 @frozen

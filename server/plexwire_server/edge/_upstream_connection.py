@@ -1,65 +1,33 @@
 """One connection of an edge to its upstream: a viewer's stream there, from dialling to the close."""
 
-import ssl
 from collections.abc import Callable
 from math import inf
 from typing import Final
 
 import trio
-from attrs import field, frozen
 
 from plexwire_protocol import (
     Auth,
     Close,
     CloseCode,
     Event,
-    GatewayReconnecting,
     Init,
     MessageReceived,
     StreamAddress,
     ViewerSession,
 )
 from plexwire_server._limits import Limits
+from plexwire_server.edge._upstream import Upstream
 from plexwire_trio import (
     ConnectError,
     Connection,
     ConnectionLost,
-    GatewayUrl,
-    StreamOpener,
     open_websocket,
 )
 
 #: Seconds between two pings to the upstream, and until one without an answer means that it is gone.
 _PING_INTERVAL_S: Final = 10.0
 _PONG_TIMEOUT_S: Final = 10.0
-
-#: Attempts to get the upstream back, and seconds before each.
-MAX_ATTEMPTS: Final = 5
-DELAY_S: Final = 2.0
-
-
-def _whole_where_it_is(seconds: float) -> float:
-    # The wire says 2 as the documents do, and not 2.0.
-    return int(seconds) if float(seconds).is_integer() else seconds
-
-
-@frozen(kw_only=True)
-class Upstream:
-    """The gateway that an edge gets its frames from, and how long it is waited for when it is away.
-
-    `delay_s` is seconds before each of `max_attempts` attempts.  `ssl_context` stands in for the system's certificates,
-    `opener` for TCP and TLS altogether.
-    """
-
-    url: GatewayUrl
-    max_attempts: int = MAX_ATTEMPTS
-    delay_s: float = field(default=DELAY_S, converter=_whole_where_it_is)
-    ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
-    opener: StreamOpener | None = field(default=None, repr=False)
-
-    def word(self, attempt: int, *, delay_s: float) -> GatewayReconnecting:
-        """Return what viewers are told before *attempt*.  [PW-RECON-1]"""
-        return GatewayReconnecting(attempt=attempt, max_attempts=self.max_attempts, delay_s=delay_s)
 
 
 class _VerbatimSession(ViewerSession):
@@ -72,8 +40,8 @@ class _VerbatimSession(ViewerSession):
         return super().receive(data, now=now)
 
 
-class Link:
-    """A connection to *upstream*, for the cameras of *address*; `play` is its whole life.
+class UpstreamConnection:
+    """A connection to *upstream*, for the cameras of *address*; `run` is its whole life.
 
     *handle* is called with each event and the text that it came in; it must not wait.  `welcomed` is whether the
     upstream sent its `init`, `problem` what kept it from coming, for operators.
@@ -94,17 +62,17 @@ class Link:
         self._address = address
         self._auth = auth
         self._handle = handle
-        self._patience = trio.CancelScope()
+        self._answer_deadline = trio.CancelScope()
         self._connection: Connection[_VerbatimSession] | None = None
 
-    async def play(self) -> Close:
+    async def run(self) -> Close:
         """Dial, authenticate, receive, and return how it ended: code 1006 where there was no `init` in time, or no way.
 
         Raises nothing for what the upstream does.
         """
         close = Close(CloseCode.ABNORMAL)
         within = self._limits.key_check_s
-        with trio.CancelScope(deadline=trio.current_time() + within) as self._patience:
+        with trio.CancelScope(deadline=trio.current_time() + within) as self._answer_deadline:
             try:
                 async with open_websocket(
                     self._upstream.url,
@@ -127,7 +95,7 @@ class Link:
                 self.problem = str(error)
             except ConnectionLost:
                 pass  # told by the code 1006
-        if self._patience.cancelled_caught:
+        if self._answer_deadline.cancelled_caught:
             step = "auth" if self._connection is not None else "handshake"
             self.problem = f"No answer to the {step} within {within:g} s."
         elif close.code == CloseCode.ABNORMAL and not (self.welcomed or self.problem):
@@ -135,7 +103,7 @@ class Link:
         return close
 
     def close(self) -> None:
-        """End the stream properly; `play` returns soon."""
+        """End the stream properly; `run` returns soon."""
         if self._connection is not None:
             self._connection.session.close(now=trio.current_time())
             self._connection.flush_soon()
@@ -143,6 +111,6 @@ class Link:
     def _received(self, event: Event) -> None:
         if isinstance(event, MessageReceived) and isinstance(event.message, Init):
             self.welcomed = True
-            self._patience.deadline = inf
+            self._answer_deadline.deadline = inf
         if self._connection is not None:
             self._handle(event, self._connection.session.text)

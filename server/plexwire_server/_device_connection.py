@@ -1,6 +1,6 @@
 """The gateway's side of one device: its frames go to the relay under the source that it authenticated as."""
 
-from typing import ClassVar
+from typing import ClassVar, final
 
 import trio
 
@@ -14,11 +14,11 @@ from plexwire_protocol import (
     Role,
     VideoFrame,
 )
-from plexwire_server._conversation import Conversation
-from plexwire_server._keys import Granted, Scope
+from plexwire_server._peer_connection import PeerConnection
+from plexwire_server.keys._key_decision import KeyGranted, Scope
 
 
-class DeviceConversation(Conversation[GatewayDeviceSession]):
+class DeviceConnection(PeerConnection[GatewayDeviceSession]):
     """One connection of one device; another of the same device stands beside it.  [PW-DEV-10]"""
 
     role: ClassVar[Role] = Role.DEVICE
@@ -26,7 +26,7 @@ class DeviceConversation(Conversation[GatewayDeviceSession]):
 
     _publisher: Publisher | None = None
 
-    def admit(self, granted: Granted) -> None:
+    def admit(self, granted: KeyGranted) -> None:
         """Send `authenticated` with the gateway's time, and put the source online.  [PW-DEV-2, PW-DEV-3]"""
         self.session.grant(server_time_ms=self.gateway.unix_ms(), now=trio.current_time())
         self._publisher = self.gateway.relay.join(granted.organisation, self.session.source_id)
@@ -52,20 +52,24 @@ class DeviceConversation(Conversation[GatewayDeviceSession]):
         super().handle(event)
 
     def publish(self, frame: VideoFrame) -> None:
-        """Hand *frame* to the relay and wake its viewers.  [PW-BIN-2, PW-FRAME-10]"""
-        if self._publisher is None:
-            return
+        """Publish *frame* under the device's own source.  [PW-BIN-2]"""
+        if self._publisher is not None:
+            self.publish_as(self._publisher, frame)
+
+    @final
+    def publish_as(self, publisher: Publisher, frame: VideoFrame) -> None:
+        """Count *frame* as this device's and publish it as *publisher*."""
         metrics = self.gateway.metrics
         metrics.frames_in += 1
         metrics.bytes_in += len(frame.jpeg)
         self.report.frames += 1
         self.report.frame_bytes += len(frame.jpeg)
-        refused = self._publisher.refused
-        for subscriber in self.gateway.relay.publish(self._publisher, frame):
-            self.gateway.viewers[subscriber].expect(frame.camera_id)
-        if self._publisher.refused > refused:
+        refused = publisher.refused
+        self.gateway.publish(publisher, frame)
+        if publisher.refused > refused:
             self._drop("too_many_cameras")
 
+    @final
     def _drop(self, reason: str) -> None:
         self.report.dropped += 1
         self.gateway.metrics.dropped[reason] += 1

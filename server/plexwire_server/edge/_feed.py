@@ -1,7 +1,8 @@
 """One stream of the upstream, shared by the viewers of an edge that asked for the same with the same key."""
 
+import logging
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import trio
 from attrs import define, field, frozen
@@ -21,12 +22,13 @@ from plexwire_protocol import (
     StreamAddress,
     VideoFrame,
 )
-from plexwire_server._lines import Told
-from plexwire_server._upstream import Link
+from plexwire_server._gateway_state import GatewayState
+from plexwire_server._log import LogValue
+from plexwire_server.edge._upstream import Upstream
+from plexwire_server.edge._upstream_connection import UpstreamConnection
+from plexwire_server.edge._upstream_status import UpstreamStatus
 
-if TYPE_CHECKING:
-    from plexwire_server._edge import EdgeGateway
-    from plexwire_server._edge_viewer import EdgeViewer
+_log: Final = logging.getLogger(__name__)
 
 #: Why a frame of the upstream goes nowhere: nobody asked for its source or camera.
 FOREIGN: Final = "foreign"
@@ -36,7 +38,7 @@ _PERSONAL: Final = (CloseReason.POLICY_VIOLATION, CloseReason.TRY_AGAIN_LATER)
 
 
 @frozen
-class Share:
+class FeedIdentity:
     """What viewers have in common that share a feed; the key is there as a digest alone."""
 
     key_digest: bytes = field(repr=False)
@@ -47,6 +49,22 @@ class Share:
     def key_name(self) -> str:
         """What tells keys apart in a log, for as long as the edge runs."""
         return self.key_digest.hex()[:12]
+
+
+class FeedViewer(Protocol):
+    """What a feed needs of a viewer."""
+
+    def welcome(self, feed: "Feed", init: Init, /) -> None:
+        """Accept the viewer, with the *init* of the upstream, to watch *feed*."""
+
+    def cut_off(self, close: Close, /) -> None:
+        """End the stream because of the upstream, or before it began."""
+
+    def send_reconnecting(self, message: GatewayReconnecting, /) -> None:
+        """Send *message* once the frames that wait are out."""
+
+    def withdraw_reconnecting(self) -> None:
+        """Forget a message that was not sent yet, as the upstream is back."""
 
 
 @define(eq=False)
@@ -63,38 +81,47 @@ class _Outage:
 class Feed:
     """Asks the upstream whether *first* may enter, and then feeds it and whoever joins, until the last one leaves.
 
-    `run` is its whole life.  Where the edge has a feed of the same `share` already, this one only asks: *first* gets the
-    fresh `init` that it fetched, and joins the other.  `answered` is set once that is decided, `over` at the very end.
+    `run` is its whole life.  *shared* are the edge's feeds that viewers may join, this one among them once the upstream
+    has accepted *first*.  If it holds a feed of the same `identity` already, this one only asks: *first* gets the fresh
+    `init` that it fetched, and joins the other.  `answered` is set once that is decided, `over` at the very end.
     """
 
     def __init__(
         self,
-        edge: "EdgeGateway",
+        gateway: GatewayState,
+        status: UpstreamStatus,
+        shared: "dict[FeedIdentity, Feed]",
         name: str,
-        share: Share,
+        identity: FeedIdentity,
         address: StreamAddress,
         auth: Auth,
-        first: "EdgeViewer",
+        first: FeedViewer,
     ) -> None:
         #: What the relay knows it as.
         self.name = name
-        self.share = share
-        self.viewers: dict[EdgeViewer, None] = {}
+        self.identity = identity
+        self.viewers: dict[FeedViewer, None] = {}
         self.answered = trio.Event()
         self.over = trio.Event()
-        self._edge = edge
+        self._gateway = gateway
+        self._status = status
+        self._shared = shared
         self._address = address
         self._auth = auth
-        self._asking: EdgeViewer | None = first
+        self._asking: FeedViewer | None = first
         self._publisher: Publisher | None = None
         self._outage: _Outage | None = None
         self._scope = trio.CancelScope()
         self._welcomed_at = 0.0
         self._hurried_at = -inf
-        self._link = self._new_link()
+        self._connection = self._new_connection()
 
     def __repr__(self) -> str:
-        return f"<Feed of {self.share.source_id} for {len(self.viewers)} viewers>"
+        return f"<Feed of {self.identity.source_id} for {len(self.viewers)} viewers>"
+
+    @property
+    def _upstream(self) -> Upstream:
+        return self._status.upstream
 
     @property
     def away(self) -> bool:
@@ -108,12 +135,13 @@ class Feed:
             with self._scope:
                 end = await self._feed()
         except Exception as error:
-            self._edge.note_feed_crash(error)
+            self._gateway.metrics.crashes += 1
+            _log.error("A feed crashed.", exc_info=error)
         finally:
             self._release(end)
 
     async def _feed(self) -> Close:
-        close = await self._play()
+        close = await self._connect()
         if self._asking is not None:
             return _passed_on(close)
         while self.viewers and close.may_retry:
@@ -124,11 +152,11 @@ class Feed:
 
     # ── viewers ──────────────────────────────────────────────────────────────────────────────
 
-    def join(self, viewer: "EdgeViewer") -> None:
+    def join(self, viewer: FeedViewer) -> None:
         """Take in *viewer*, which was let in."""
         self.viewers[viewer] = None
 
-    def leave(self, viewer: "EdgeViewer") -> None:
+    def leave(self, viewer: FeedViewer) -> None:
         """Let *viewer* go; with the last one the feed ends."""
         self.viewers.pop(viewer, None)
         if not self.viewers:
@@ -147,71 +175,77 @@ class Feed:
         wake each other for ever.
         """
         now = trio.current_time()
-        rested = now - self._hurried_at >= self._edge.upstream.delay_s
+        rested = now - self._hurried_at >= self._upstream.delay_s
         if self._outage is not None and not self._outage.hurried and rested:
             self._outage.hurried = True
             self._hurried_at = now
             self._outage.pause.cancel()
 
     def _stop(self) -> None:
-        self._edge.forget(self)
-        if self._link.welcomed and not self.away:
-            self._link.close()
+        self._unshare()
+        if self._connection.welcomed and not self.away:
+            self._connection.close()
         else:
             self._scope.cancel()
 
+    def _unshare(self) -> None:
+        """Let no more viewers join."""
+        if self._shared.get(self.identity) is self:
+            del self._shared[self.identity]
+
     def _release(self, end: Close) -> None:
-        self._edge.forget(self)
+        self._unshare()
         if self._asking is not None:
             self._asking.cut_off(end)
         for viewer in self.viewers:
             viewer.cut_off(end)
         if self._publisher is not None:
-            self._edge.relay.leave(self._publisher)
-            self._tell("feed_closed")
-        self._edge.ended(self)
+            self._gateway.relay.leave(self._publisher)
+            self._log_event("feed_closed")
         self.answered.set()
         self.over.set()
 
     # ── the upstream ─────────────────────────────────────────────────────────────────────────
 
-    def _new_link(self) -> Link:
-        return Link(self._edge.upstream, self._edge.limits, self._address, self._auth, self._handle)
+    def _new_connection(self) -> UpstreamConnection:
+        return UpstreamConnection(
+            self._upstream, self._gateway.limits, self._address, self._auth, self._handle
+        )
 
-    async def _play(self) -> Close:
-        close = await self._link.play()
-        if not self._link.welcomed:
-            self._edge.note_refusal(self._link, close)
+    async def _connect(self) -> Close:
+        close = await self._connection.run()
+        if not self._connection.welcomed:
+            self._status.note_not_accepted(close, self._connection.problem)
         return close
 
     async def _reconnect(self, lost: Close) -> tuple[Close, bool]:
         """Get the upstream back; return how its stream ended the next time, or how viewers end, as it is given up."""
-        upstream = self._edge.upstream
+        upstream = self._upstream
         self._outage = outage = _Outage(lost, trio.current_time())
-        self._edge.upstream_metrics.note_loss(lost)
-        self._tell("feed_lost", viewers=len(self.viewers), **_as_told(lost))
+        self._status.note_loss(lost)
+        self._log_event("feed_lost", viewers=len(self.viewers), **_log_members(lost))
         for outage.attempt in range(1, upstream.max_attempts + 1):
             await self._wait(outage)
-            self._link = self._new_link()
-            close = await self._play()
-            if self._link.welcomed:
+            self._connection = self._new_connection()
+            close = await self._connect()
+            if self._connection.welcomed:
                 return close, False
-            told = _as_told(close, self._link.problem)
-            self._tell("feed_attempt_failed", attempt=outage.attempt, **told)
+            told = _log_members(close, self._connection.problem)
+            self._log_event("feed_attempt_failed", attempt=outage.attempt, **told)
             if not close.may_retry:
                 return close, True
-        self._edge.upstream_metrics.gave_up += 1
-        self._tell("feed_gave_up", seconds=_since(outage))
+        self._status.note_given_up()
+        self._log_event("feed_gave_up", seconds=_since(outage))
         return Close(CloseCode.INTERNAL_ERROR, "the upstream gateway did not come back"), True
 
     async def _wait(self, outage: _Outage) -> None:
         """Tell the viewers of the next attempt, and wait until it is due.  [PW-RECON-1]"""
-        delay = self._edge.upstream.delay_s
+        delay = self._upstream.delay_s
         lasted = outage.since - self._welcomed_at
         if outage.attempt == 1 and outage.lost.code == CloseCode.TIMEOUT and lasted >= delay:
             delay = 0  # a regular end: whoever wants to go on connects again at once  [PW-TIME-3]
-        self._pass_on(self._edge.upstream.word(outage.attempt, delay_s=delay))
-        self._edge.upstream_metrics.attempts += 1
+        self._pass_on(self._upstream.reconnecting(outage.attempt, delay_s=delay))
+        self._status.note_attempt()
         with trio.move_on_after(delay) as outage.pause:
             await trio.sleep_forever()
 
@@ -223,10 +257,10 @@ class Feed:
                 self._welcome(init)
             case MessageReceived(message=VideoFrame() as frame):
                 self._publish(frame, text)
-            case MessageReceived(message=GatewayReconnecting() as word):
-                self._pass_on(word)
+            case MessageReceived(message=GatewayReconnecting() as message):
+                self._pass_on(message)
             case MessageRefused(error):
-                self._edge.metrics.dropped[error.refusal.value] += 1
+                self._gateway.metrics.dropped[error.refusal.value] += 1
             case _:
                 pass
 
@@ -236,40 +270,45 @@ class Feed:
         if self._outage is not None:
             # The viewers have had their init, and get no other one.  [PW-INIT-1]
             outage, self._outage = self._outage, None
-            self._tell("feed_back", attempt=outage.attempt, seconds=_since(outage))
+            self._log_event("feed_back", attempt=outage.attempt, seconds=_since(outage))
             for viewer in self.viewers:
-                viewer.withdraw_word()
+                viewer.withdraw_reconnecting()
         elif self._asking is not None:
-            feed = self._edge.feed_for(self)
+            feed = self._shared.setdefault(self.identity, self)
             if feed is self:
-                self._publisher = self._edge.relay.join(self.name, self.share.source_id)
-                self._tell("feed_opened")
+                self._publisher = self._gateway.relay.join(self.name, self.identity.source_id)
+                self._log_event("feed_opened")
             else:
-                self._link.close()
+                self._connection.close()
             self._asking.welcome(feed, init)
             self._asking = None
             self.answered.set()
             if not feed.viewers:
                 feed._stop()
-        self._edge.note_welcome()
+        self._status.note_accepted()
+        # Feeds that wait for the upstream may try immediately.
+        for waiting in self._shared.values():
+            waiting.hurry()
 
     def _publish(self, frame: VideoFrame, text: str) -> None:
-        metrics = self._edge.metrics
-        share = self.share
-        if frame.source_id != share.source_id or frame.camera_id not in share.cameras:
+        metrics = self._gateway.metrics
+        identity = self.identity
+        if frame.source_id != identity.source_id or frame.camera_id not in identity.cameras:
             metrics.dropped[FOREIGN] += 1
         elif self._publisher is not None:
             metrics.frames_in += 1
             metrics.bytes_in += len(frame.jpeg)
-            self._edge.hand_out(self._publisher, EncodedFrame(frame, text))
+            self._gateway.publish(self._publisher, EncodedFrame(frame, text))
 
-    def _pass_on(self, word: GatewayReconnecting) -> None:
+    def _pass_on(self, message: GatewayReconnecting) -> None:
         for viewer in self.viewers:
-            viewer.tell(word)
+            viewer.send_reconnecting(message)
 
-    def _tell(self, name: str, **members: Told) -> None:
-        share = self.share
-        self._edge.tell(name, source=share.source_id, cameras=sorted(share.cameras), **members)
+    def _log_event(self, name: str, **members: LogValue) -> None:
+        identity = self.identity
+        self._status.log_event(
+            name, source=identity.source_id, cameras=sorted(identity.cameras), **members
+        )
 
 
 def _passed_on(close: Close) -> Close:
@@ -280,8 +319,8 @@ def _passed_on(close: Close) -> Close:
     return Close(CloseCode.INTERNAL_ERROR, "the upstream gateway can't be reached")
 
 
-def _as_told(close: Close, problem: str = "") -> dict[str, Told]:
-    told: dict[str, Told] = {"code": int(close.code), "reason": close.reason}
+def _log_members(close: Close, problem: str = "") -> dict[str, LogValue]:
+    told: dict[str, LogValue] = {"code": int(close.code), "reason": close.reason}
     return {**told, "problem": problem} if problem else told
 
 

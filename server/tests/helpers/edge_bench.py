@@ -12,14 +12,14 @@ from contextlib import asynccontextmanager
 import trio
 import trio.testing
 from attrs import define, field, frozen
+from gateway_bench import Bench, FarEnd
 from trio_websocket import WebSocketConnection
 
 from plexwire_protocol import Role
-from plexwire_server._edge import EdgeGateway, open_edge
 from plexwire_server._limits import Limits
-from plexwire_server._lines import LogEvent, Told
-from plexwire_server._upstream import Upstream
-from plexwire_server.testing import Bench, FarEnd
+from plexwire_server._log import LogEvent, LogValue
+from plexwire_server.edge._edge_gateway import EdgeGateway, open_edge
+from plexwire_server.edge._upstream import Upstream
 from plexwire_trio import GatewayUrl, NothingListens, wrap_server_stream
 
 
@@ -106,9 +106,9 @@ class EdgeBench(Bench):
     @property
     def streams_upstream(self) -> int:
         """How many viewers the upstream has."""
-        return self.upstream.gateway._open[Role.VIEWER]
+        return self.upstream.gateway.open_streams(Role.VIEWER)
 
-    def told(self, name: str) -> list[dict[str, Told]]:
+    def told(self, name: str) -> list[dict[str, LogValue]]:
         """Return the members of each event of this name."""
         return [dict(event.members) for event in self.events if event.name == name]
 

@@ -12,8 +12,8 @@ from functools import partial
 import trio
 
 from plexwire_server._gateway import Gateway
-from plexwire_server._lines import LogEvent
-from plexwire_server._serve import Address, serve
+from plexwire_server._log import LogEvent
+from plexwire_server._tcp import Address, serve
 
 
 async def serve_until_told(

@@ -1,7 +1,7 @@
 """The gateway's side of one viewer: newest frame wins, and nobody else notices how fast it reads."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, final
 
 import trio
 from trio_websocket import WebSocketConnection
@@ -14,16 +14,14 @@ from plexwire_protocol import (
     State,
     Subscriber,
 )
-from plexwire_server._conversation import Conversation
-from plexwire_server._keys import Granted, Scope
+from plexwire_server._connection_report import ConnectionReport
+from plexwire_server._gateway_state import GatewayState
 from plexwire_server._metrics import REPLACED
-from plexwire_server._report import ConnectionReport
-
-if TYPE_CHECKING:
-    from plexwire_server._gateway import Gateway
+from plexwire_server._peer_connection import PeerConnection
+from plexwire_server.keys._key_decision import KeyGranted, Scope
 
 
-class ViewerConversation(Conversation[GatewayViewerSession]):
+class ViewerConnection(PeerConnection[GatewayViewerSession]):
     """One viewer.  Frames wait for it in the relay, at most one a camera; its own task takes and writes them.
 
     A writer that rests is handed its frame: one that comes in the same segment must not take its place.
@@ -38,7 +36,7 @@ class ViewerConversation(Conversation[GatewayViewerSession]):
 
     def __init__(
         self,
-        gateway: "Gateway",
+        gateway: GatewayState,
         session: GatewayViewerSession,
         ws: WebSocketConnection,
         report: ConnectionReport,
@@ -47,12 +45,15 @@ class ViewerConversation(Conversation[GatewayViewerSession]):
         #: When the frame came that waits, by camera.
         self._came: dict[str, float] = {}
 
+    @final
     @property
     def waiting(self) -> int:
         """How many frames wait for this viewer."""
         return 0 if self._subscriber is None else self._subscriber.waiting
 
-    def admit(self, granted: Granted) -> None:
+    # ── what a subclass may do differently ───────────────────────────────────────────────────
+
+    def admit(self, granted: KeyGranted) -> None:
         """Send the `init` and subscribe: what is published from here on follows it.  [PW-INIT-3, PW-FRAME-7]"""
         self.session.grant(self.online(granted), now=trio.current_time())
         self._subscriber = self.subscribe(granted)
@@ -67,11 +68,11 @@ class ViewerConversation(Conversation[GatewayViewerSession]):
             # At once, as the page of metrics counts those of the viewers that are here: no counter may go back.
             self.gateway.metrics.dropped[REPLACED] += self._subscriber.dropped
 
-    def online(self, granted: Granted) -> Iterable[OnlineSource]:
+    def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
         """Return what the `init` says.  [PW-INIT-5, PW-INIT-6]"""
         return self.gateway.relay.online(granted.organisation, self.session.address.source_id)
 
-    def subscribe(self, granted: Granted) -> Subscriber:
+    def subscribe(self, granted: KeyGranted) -> Subscriber:
         """Ask the relay for the cameras of the address.  [PW-ISO-1, PW-ISO-2, PW-ISO-3]"""
         address = self.session.address
         return self.gateway.relay.subscribe(
@@ -111,7 +112,7 @@ class ViewerConversation(Conversation[GatewayViewerSession]):
         """Write one frame; waits while the viewer does not read."""
         came = self._came.pop(frame.frame.camera_id, None)
         self.session.send(frame, now=trio.current_time())
-        await self.connection.flush()
+        await self.flush()
         metrics = self.gateway.metrics
         if came is not None:
             metrics.frame_delay.observe(trio.current_time() - came)

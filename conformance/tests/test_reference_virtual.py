@@ -19,7 +19,7 @@ from plexwire_server import Gateway, KeyStore
 #: A thread can't think while virtual time stands still for it.
 PLAIN = [case for case in CASES.values() if not case.scripted]
 
-SETTINGS = Settings(nonce="stock", unix_ms=1_750_000_000_000)
+SETTINGS = Settings(nonce="reference", unix_ms=1_750_000_000_000)
 
 
 @define(eq=False)
@@ -46,14 +46,14 @@ class Meter:
 
 
 def judged(cases: list[Case]) -> tuple[RunFinished, Meter]:
-    """Judge the reference gateway; the meter counts what the cases open beside the anchor, and not the control."""
+    """Judge the reference gateway; the meter counts what the cases open beside the online camera, and not the control."""
     meter = Meter()
-    anchor = 0
+    online_camera = 0
 
     def listen(event: RunEvent) -> None:
-        nonlocal anchor
+        nonlocal online_camera
         if isinstance(event, CaseFinished) and event.result.case == "control":
-            anchor = meter.most = meter.open
+            online_camera = meter.most = meter.open
 
     async def main() -> RunFinished:
         store, given = KeyStore.throw_away()
@@ -63,8 +63,8 @@ def judged(cases: list[Case]) -> tuple[RunFinished, Meter]:
             return finished
 
     finished = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
-    assert anchor == 1
-    meter.most -= anchor
+    assert online_camera == 1
+    meter.most -= online_camera
     return finished, meter
 
 

@@ -1,7 +1,7 @@
 """What `plexwire serve` says when it is ready."""
 
 from plexwire_protocol import DEVICE_PATH, StreamAddress
-from plexwire_server._keys import ThrowAwayKeys
+from plexwire_server.keys._key_store import ThrowAwayKeys
 
 _EXAMPLE = StreamAddress(source_id="robot-01", cameras=("front",))
 

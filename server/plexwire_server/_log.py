@@ -13,7 +13,7 @@ from typing import Final, TextIO, TypeAlias
 
 from attrs import frozen
 
-Told: TypeAlias = str | int | float | list[str]
+LogValue: TypeAlias = str | int | float | list[str]
 
 # A key can turn up wherever a peer may choose a word: as a camera, a source, a close reason.
 _KEY: Final = re.compile(r"plx_[\w.~+/=%-]*", re.IGNORECASE | re.ASCII)
@@ -32,7 +32,7 @@ class LogEvent:
     """Something that an operator wants to know: what happened, and what there is to tell of it."""
 
     name: str
-    members: Mapping[str, Told]
+    members: Mapping[str, LogValue]
 
 
 def redact(text: str) -> str:
@@ -66,7 +66,7 @@ def write_line(event: LogEvent, form: LogFormat, file: TextIO | None = None) -> 
         print(line, file=file or sys.stderr, flush=True)
 
 
-class LineFormatter(logging.Formatter):
+class LogFormatter(logging.Formatter):
     """Brings what libraries and crashes say through `logging` into the same form; a traceback stays many lines of text."""
 
     def __init__(self, form: LogFormat) -> None:
@@ -75,7 +75,7 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return *record* as a line, its traceback behind it, or in it where the form is JSON."""
-        told: dict[str, Told] = {
+        told: dict[str, LogValue] = {
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -90,7 +90,7 @@ class LineFormatter(logging.Formatter):
         return f"{line}\n{redact(trace)}" if trace else line
 
 
-def _safe(value: Told) -> Told:
+def _safe(value: LogValue) -> LogValue:
     match value:
         case str():
             return redact(value)
@@ -100,7 +100,7 @@ def _safe(value: Told) -> Told:
             return value
 
 
-def _word(value: Told) -> str:
+def _word(value: LogValue) -> str:
     text = json.dumps(value)
     plain = text.strip('"')
     return plain if isinstance(value, str) and plain == value and " " not in value else text

@@ -19,7 +19,7 @@ from plexwire_protocol import (
     CloseCode,
     describe_close,
 )
-from plexwire_server._http import Answer
+from plexwire_server.http._response import Response
 
 #: Where everything of the page is but the page itself.
 FOLDER: Final = "/page/"
@@ -55,7 +55,7 @@ _NO_CODE: Final = 4999
 
 
 @cache
-def page_answers() -> Mapping[str, Callable[[], Answer]]:
+def page_responses() -> Mapping[str, Callable[[], Response]]:
     """Return what answers each path of the page.
 
     A browser may keep all of it, and asks each time whether it is still the same.
@@ -65,21 +65,21 @@ def page_answers() -> Mapping[str, Callable[[], Answer]]:
         for entry in files("plexwire_server").joinpath("page").iterdir()
     }
     contents["protocol.js"] = _protocol_module().encode()
-    answers = {name: _answer(name, content) for name, content in contents.items()}
-    index = answers.pop(_INDEX)
+    responses = {name: _response(name, content) for name, content in contents.items()}
+    index = responses.pop(_INDEX)
     return {"/": lambda: index} | {
-        FOLDER + name: lambda answer=answer: answer for name, answer in answers.items()
+        FOLDER + name: lambda response=response: response for name, response in responses.items()
     }
 
 
-def clock_answer(unix_ms: int) -> Answer:
+def clock_response(unix_ms: int) -> Response:
     """Return the gateway's time, by which the page tells how old a picture is."""
     body = json.dumps({"unix_ms": unix_ms}) + "\n"
-    return Answer(HTTPStatus.OK, body, "application/json", headers=_SAFETY)
+    return Response(HTTPStatus.OK, body, "application/json", headers=_SAFETY)
 
 
-def _answer(name: str, content: bytes) -> Answer:
-    return Answer(
+def _response(name: str, content: bytes) -> Response:
+    return Response(
         HTTPStatus.OK,
         content,
         _TYPES[name[name.rindex(".") :]],

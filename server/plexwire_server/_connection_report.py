@@ -4,7 +4,7 @@ import trio
 from attrs import define
 
 from plexwire_protocol import Close, CloseCode, Role
-from plexwire_server._lines import LogEvent, Told
+from plexwire_server._log import LogEvent, LogValue
 
 
 @define(eq=False, kw_only=True)
@@ -48,9 +48,9 @@ class ConnectionReport:
         """Whether an operator wants to read of it: not of health checks, nor of ports that were only touched."""
         return bool(self.role or self.error) or (self.status is not None and self.status >= 400)
 
-    def members(self) -> dict[str, Told]:
+    def members(self) -> dict[str, LogValue]:
         """Return what there is to tell, under stable names."""
-        told: dict[str, Told] = {"peer": self.peer}
+        told: dict[str, LogValue] = {"peer": self.peer}
         told["role"] = "http" if self.role is None else self.role.value
         if self.status is not None:
             told["status"] = self.status

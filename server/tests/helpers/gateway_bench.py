@@ -18,10 +18,11 @@ from attrs import define, frozen
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from plexwire_protocol import DEVICE_PATH, StreamAddress
+from plexwire_server._connection_report import ConnectionReport
 from plexwire_server._gateway import Gateway
-from plexwire_server._keys import KeyChecker, KeyStore, ThrowAwayKeys
 from plexwire_server._limits import Limits
-from plexwire_server._report import ConnectionReport
+from plexwire_server.keys._key_decision import KeyChecker
+from plexwire_server.keys._key_store import KeyStore, ThrowAwayKeys
 from plexwire_trio import wrap_client_stream
 
 FarEnd: TypeAlias = trio.abc.HalfCloseableStream
@@ -32,7 +33,7 @@ ADDRESS = StreamAddress(source_id="robot-01", cameras=("front",))
 
 
 @define(eq=False)
-class Peer:
+class WebSocketPeer:
     """One WebSocket to the gateway; `stream` is the byte stream under it."""
 
     ws: WebSocketConnection
@@ -85,10 +86,12 @@ class Bench:
 
     async def open(
         self, target: str, *, pair: StreamPairs = trio.testing.memory_stream_pair
-    ) -> Peer:
+    ) -> WebSocketPeer:
         """Open a WebSocket at *target*."""
         stream = self.connect(pair)
-        return Peer(await wrap_client_stream(self.nursery, stream, "bench", target), stream)
+        return WebSocketPeer(
+            await wrap_client_stream(self.nursery, stream, "bench", target), stream
+        )
 
     async def knock_as_viewer(
         self,
@@ -96,13 +99,15 @@ class Bench:
         *,
         address: StreamAddress = ADDRESS,
         pair: StreamPairs = trio.testing.memory_stream_pair,
-    ) -> Peer:
+    ) -> WebSocketPeer:
         """Open a viewer and send its auth; the answer is yours to hear."""
         peer = await self.open(address.target(), pair=pair)
         await peer.say({"type": "auth", "api_key": api_key})
         return peer
 
-    async def knock_as_device(self, api_key: str, *, source_id: str = ADDRESS.source_id) -> Peer:
+    async def knock_as_device(
+        self, api_key: str, *, source_id: str = ADDRESS.source_id
+    ) -> WebSocketPeer:
         """Open a device and send its auth; the answer is yours to hear."""
         peer = await self.open(DEVICE_PATH)
         await peer.say({"type": "device_auth", "api_key": api_key, "source_id": source_id})
@@ -113,13 +118,15 @@ class Bench:
         *,
         address: StreamAddress = ADDRESS,
         pair: StreamPairs = trio.testing.memory_stream_pair,
-    ) -> Peer:
+    ) -> WebSocketPeer:
         """Return a viewer that has heard its `init`."""
         peer = await self.knock_as_viewer(self.keys.api_key, address=address, pair=pair)
         await peer.hear()
         return peer
 
-    async def device(self, *, source_id: str = ADDRESS.source_id, api_key: str = "") -> Peer:
+    async def device(
+        self, *, source_id: str = ADDRESS.source_id, api_key: str = ""
+    ) -> WebSocketPeer:
         """Return a device that has heard that it is in."""
         peer = await self.knock_as_device(api_key or self.keys.device_key, source_id=source_id)
         await peer.hear()

@@ -3,55 +3,22 @@
 import hmac
 import re
 import secrets
-from collections.abc import Awaitable, Iterable
-from enum import StrEnum
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Final
 
 from attrs import field, frozen
 
 from plexwire_protocol import CloseCode
-from plexwire_server._keyfile import KeyFileError, read_tables
+from plexwire_server.keys._key_decision import KeyDecision, KeyGranted, KeyRefused, Scope
+from plexwire_server.keys._key_file import KeyFileError, read_tables
 
 #: What every key begins with.
 PREFIX: Final = "plx_"
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-
-
-class Scope(StrEnum):
-    """What a key allows: a viewer needs to read, a device to write.  [PW-DEV-12]"""
-
-    READ = "read"
-    WRITE = "write"
-
-
-@frozen
-class Granted:
-    """The key is good: whose it is, and what it allows.  `key_name` tells keys apart without being one."""
-
-    organisation: str
-    scopes: frozenset[Scope] = frozenset(Scope)
-    key_name: str = ""
-
-
-@frozen
-class Refused:
-    """The key is not good enough; `code` is what its bearer is closed with."""
-
-    code: CloseCode
-
-
-Verdict: TypeAlias = Granted | Refused
-
-
-class KeyChecker(Protocol):
-    """What a gateway asks about a key: a `KeyStore`, or a database of yours, which may take its time."""
-
-    def check(self, api_key: str, /) -> Verdict | Awaitable[Verdict]:
-        """Judge *api_key*."""
 
 
 @frozen(kw_only=True)
@@ -127,7 +94,7 @@ class KeyStore:
         """What is kept of each key."""
         return self._records
 
-    def check(self, api_key: str) -> Verdict:
+    def check(self, api_key: str) -> KeyDecision:
         """Judge *api_key*: 4001 for an unknown or revoked one, 4002 for one without API access.  [PW-AUTH-7, PW-AUTH-9]
 
         Takes the same time wherever in the store the key is, and whether it is there at all.
@@ -138,10 +105,10 @@ class KeyStore:
             if hmac.compare_digest(record.digest, digest):
                 found = record
         if found is None or found.revoked:
-            return Refused(CloseCode.UNAUTHORIZED)
+            return KeyRefused(CloseCode.UNAUTHORIZED)
         if not found.api_access:
-            return Refused(CloseCode.NO_API_ACCESS)
-        return Granted(found.organisation, found.scopes, found.name)
+            return KeyRefused(CloseCode.NO_API_ACCESS)
+        return KeyGranted(found.organisation, found.scopes, found.name)
 
     @classmethod
     def read(cls, path: Path | str) -> "KeyStore":
