@@ -13,7 +13,8 @@ from typing import Final, TypeAlias
 import trio
 from trio_websocket import WebSocketConnection
 
-from plexwire_protocol import MAX_MESSAGE_BYTES, Close, CloseCode, __version__
+from plexwire_protocol import Close, CloseCode, __version__
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 from plexwire_trio._errors import (
     ConnectionLost,
     HandshakeTimedOut,

@@ -18,7 +18,8 @@ from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Event, Pong, Request
 from wsproto.frame_protocol import CloseReason
 
-from plexwire_protocol import MAX_MESSAGE_BYTES, Close
+from plexwire_protocol import Close
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 from plexwire_trio._lent import LentStream
 
 #: The library reads 4 KiB at a time unless told otherwise: 256 reads for one large frame.

@@ -15,9 +15,7 @@ from plexwire_client._errors import ConnectionLost, ImageError, Refused
 from plexwire_client._jpeg import DEFAULT_QUALITY, Jpeg, Picture, as_it_is
 from plexwire_client._newest_per_key import NewestPerKey
 from plexwire_protocol import (
-    DEFAULT_CAMERA,
     DEVICE_PATH,
-    MAX_MESSAGE_BYTES,
     Authenticated,
     Close,
     CloseCode,
@@ -31,6 +29,7 @@ from plexwire_protocol import (
     __version__,
     encode,
 )
+from plexwire_protocol.limits import DEFAULT_CAMERA, MAX_MESSAGE_BYTES
 from plexwire_trio import Connection, GatewayUrl, StreamOpener, open_websocket
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from plexwire_client._errors import ImageError, ImagesMissing
 from plexwire_client._jpeg import DEFAULT_QUALITY, Jpeg, Picture, as_it_is, encoded_bytes
-from plexwire_protocol import JPEG_START, MAX_JPEG_BYTES
+from plexwire_protocol import JPEG_START
+from plexwire_protocol.limits import MAX_JPEG_BYTES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -70,9 +71,7 @@ def _decode(data: bytes, what: str) -> "Image":
     try:
         image = Image.open(BytesIO(data), formats=_FORMATS)
         # Once encoded again the picture has no EXIF left that could say which side is up.
-        upright = ImageOps.exif_transpose(image)
-        # Older releases of Pillow read a PNG of 16 bits as one of 32.
-        return _high_bytes(upright) if image.mode == "I" else upright
+        return ImageOps.exif_transpose(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         known = ", ".join(_FORMATS)
         raise ImageError(f"The picture can't be read as any of {known}: {error}") from None
@@ -166,7 +165,8 @@ def _high_bytes(image: "Image") -> "Image":
 def _save(image: "Image", quality: int) -> bytes:
     out = BytesIO()
     try:
-        image.save(out, "JPEG", quality=quality)
+        # Pillow would copy the source's comment, which takes room; before 13.0, a long one broke its buffer.
+        image.save(out, "JPEG", quality=quality, comment=b"")
     except (OSError, ValueError) as error:
         raise ImageError(f"The picture can't be written as JPEG: {error}") from None
     return out.getvalue()

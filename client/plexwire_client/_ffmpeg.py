@@ -12,7 +12,7 @@ from attrs import frozen
 
 from plexwire_client._errors import FfmpegError
 from plexwire_client._jpeg_splitter import JpegSplitter
-from plexwire_protocol import MAX_MESSAGE_BYTES
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 from plexwire_trio import helper_tasks
 
 #: A picture larger than this is none: ffmpeg's JPEGs are cut out of an endless stream.

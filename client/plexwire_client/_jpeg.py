@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from attrs import frozen
 
-from plexwire_protocol import JPEG_START, MAX_JPEG_BYTES
+from plexwire_protocol import JPEG_START
+from plexwire_protocol.limits import MAX_JPEG_BYTES
 
 if TYPE_CHECKING:
     import numpy as np

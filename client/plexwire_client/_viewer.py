@@ -11,7 +11,6 @@ import trio
 from plexwire_client._client import Client, Dial, Reconnecting
 from plexwire_client._newest_per_key import NewestPerKey
 from plexwire_protocol import (
-    DEFAULT_CAMERA,
     Auth,
     GatewayReconnecting,
     Init,
@@ -20,6 +19,7 @@ from plexwire_protocol import (
     VideoFrame,
     ViewerSession,
 )
+from plexwire_protocol.limits import DEFAULT_CAMERA
 from plexwire_trio import GatewayUrl, StreamOpener, open_websocket
 
 #: What `ViewerClient.events` tells of: `Init` after each reconnecting, `GatewayReconnecting` while the gateway's upstream is

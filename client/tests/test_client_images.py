@@ -13,7 +13,7 @@ from plexwire_client import ImageError, ImagesMissing, jpeg_size
 from plexwire_client._encoding import to_jpeg
 from plexwire_client._jpeg import as_it_is
 from plexwire_client.pattern import LARGEST, SMALLEST, make_pattern, read_counter
-from plexwire_protocol import MAX_JPEG_BYTES
+from plexwire_protocol.limits import MAX_JPEG_BYTES
 
 RED = (200, 10, 20)
 

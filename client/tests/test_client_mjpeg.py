@@ -24,7 +24,8 @@ from plexwire_client.commands._mjpeg_server import (
     MjpegServer,
     serve_mjpeg,
 )
-from plexwire_protocol import MAX_ID_BYTES, VideoFrame
+from plexwire_protocol import VideoFrame
+from plexwire_protocol.limits import MAX_ID_BYTES
 
 BOUNDARY = "next-0123456789abcdef"
 LOOPBACK = ListenAddress("127.0.0.1", 8081)

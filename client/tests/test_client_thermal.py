@@ -29,7 +29,8 @@ from plexwire_client.pictures import (
     frame_to_temps,
     make_thermal_scene,
 )
-from plexwire_protocol import MAX_MESSAGE_BYTES, JsonValue, Role, VideoFrame, decode, encode
+from plexwire_protocol import JsonValue, Role, VideoFrame, decode, encode
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 
 Celsius = npt.NDArray[np.float64]
 

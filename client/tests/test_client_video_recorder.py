@@ -26,7 +26,8 @@ from plexwire_client.commands._video_recorder import (
     record_paths,
 )
 from plexwire_client.pattern import make_pattern
-from plexwire_protocol import MAX_ID_BYTES, VideoFrame
+from plexwire_protocol import VideoFrame
+from plexwire_protocol.limits import MAX_ID_BYTES
 
 PATIENCE_S = 30
 NOW_MS = 1_746_969_660_000

@@ -17,9 +17,6 @@ from plexwire_client import (
 )
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_protocol import (
-    ANSWER_DEADLINE_S,
-    HEARTBEAT_INTERVAL_S,
-    MAX_MESSAGE_BYTES,
     AnswerMissing,
     CloseCode,
     ErrorReport,
@@ -30,6 +27,7 @@ from plexwire_protocol import (
     VideoFrame,
     encode,
 )
+from plexwire_protocol.limits import ANSWER_DEADLINE_S, HEARTBEAT_INTERVAL_S, MAX_MESSAGE_BYTES
 from plexwire_trio import Connection
 from scripted_gateway import DeviceGateway
 

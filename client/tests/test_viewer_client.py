@@ -18,7 +18,6 @@ from plexwire_client import (
     open_viewer,
 )
 from plexwire_protocol import (
-    ANSWER_DEADLINE_S,
     AddressRefused,
     AnswerMissing,
     CloseCode,
@@ -30,6 +29,7 @@ from plexwire_protocol import (
     VideoFrame,
     encode,
 )
+from plexwire_protocol.limits import ANSWER_DEADLINE_S
 from plexwire_trio import Connection
 from scripted_gateway import ViewerGateway, ViewerScript
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib.resources import files
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,7 @@ COUNTS = footer(RUN)["cases"]
         (changed(RUN, 1, seconds=float("nan")), "it, line 2: 'seconds' must be a number"),
         (changed(RUN, 1, seconds=10**400), "it, line 2: 'seconds' must be a number"),
     ],
+    ids=count(),  # the texts hold moments, which differ from process to process
 )
 def test_file_that_is_no_whole_run_is_refused_with_one_sentence(text: str, sentence: str) -> None:
     with pytest.raises(BadFile) as caught:

@@ -11,8 +11,8 @@ from typing import TypeAlias
 from attrs import define, field
 
 from plexwire_protocol._codec import EncodedFrame
-from plexwire_protocol._limits import MAX_CAMERAS
 from plexwire_protocol._messages import OnlineSource, VideoFrame
+from plexwire_protocol.limits import MAX_CAMERAS
 
 _Source: TypeAlias = tuple[str, str]  # organisation, source_id
 _Channel: TypeAlias = tuple[str, str, str]  # organisation, source_id, camera_id

@@ -9,17 +9,8 @@ import trio.testing
 from attrs import evolve
 from gateway_bench import Bench, WebSocketPeer, open_bench
 
-from plexwire_protocol import (
-    AUTH_DEADLINE_S,
-    DEVICE_PATH,
-    MAX_CAMERAS,
-    MAX_JPEG_BYTES,
-    MAX_MESSAGE_BYTES,
-    CloseCode,
-    VideoFrame,
-    encode,
-    encode_device_frame,
-)
+from plexwire_protocol import DEVICE_PATH, CloseCode, VideoFrame, encode, encode_device_frame
+from plexwire_protocol.limits import AUTH_DEADLINE_S, MAX_CAMERAS, MAX_JPEG_BYTES, MAX_MESSAGE_BYTES
 from plexwire_server import ConnectionReport, Gateway, KeyGranted, KeyStore, Limits, Scope
 from plexwire_server.extending import DeviceConnection
 

@@ -7,8 +7,6 @@ from gateway_bench import ADDRESS, open_bench
 from trio_websocket import ConnectionClosed
 
 from plexwire_protocol import (
-    AUTH_DEADLINE_S,
-    MAX_MESSAGE_BYTES,
     CloseCode,
     EncodedFrame,
     StreamAddress,
@@ -16,6 +14,7 @@ from plexwire_protocol import (
     encode,
     encode_device_frame,
 )
+from plexwire_protocol.limits import AUTH_DEADLINE_S, MAX_MESSAGE_BYTES
 from plexwire_server import Gateway, KeyDecision, KeyGranted, Limits
 from plexwire_server.extending import ViewerConnection
 

@@ -10,7 +10,8 @@ from PIL import Image, ImageChops, ImageStat
 from judging import PATIENCE_S, expect
 from pictures import SIZE, Pictures
 from plexwire_client.pattern import read_counter
-from plexwire_protocol import MAX_JPEG_BYTES, MAX_MESSAGE_BYTES, CloseCode, VideoFrame
+from plexwire_protocol import CloseCode, VideoFrame
+from plexwire_protocol.limits import MAX_JPEG_BYTES, MAX_MESSAGE_BYTES
 from stage import Stage, Watch
 from trials import NONE, YES, trial
 

@@ -19,7 +19,8 @@ from plexwire_client.commands._options import (
 from plexwire_client.commands._picture_sources import find_source
 from plexwire_client.commands._publishing import PublishOptions, publish_pictures
 from plexwire_client.commands._running import NotStarted, failed, run_command
-from plexwire_protocol import DEFAULT_CAMERA, PlexwireError
+from plexwire_protocol import PlexwireError
+from plexwire_protocol.limits import DEFAULT_CAMERA
 from plexwire_trio import API_KEY, DEVICE_KEY
 
 _PATTERN = (640, 360)

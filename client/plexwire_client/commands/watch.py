@@ -17,7 +17,7 @@ from plexwire_client.commands._options import (
 )
 from plexwire_client.commands._running import run_command
 from plexwire_client.commands._watching import WatchOptions, watch_stream
-from plexwire_protocol import DEFAULT_CAMERA
+from plexwire_protocol.limits import DEFAULT_CAMERA
 from plexwire_trio import API_KEY
 
 

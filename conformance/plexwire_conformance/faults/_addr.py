@@ -9,13 +9,8 @@ from attrs import evolve
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._parts import Leaking, is_of
 from plexwire_conformance.faults._wire import Wire
-from plexwire_protocol import (
-    DEFAULT_CAMERA,
-    DEVICE_PATH,
-    AddressRefused,
-    StreamAddress,
-    VideoFrame,
-)
+from plexwire_protocol import DEVICE_PATH, AddressRefused, StreamAddress, VideoFrame
+from plexwire_protocol.limits import DEFAULT_CAMERA
 from plexwire_server.extending import Request, Response, Upgrade, ViewerConnection
 
 # ── which cameras ────────────────────────────────────────────────────────────────────────────

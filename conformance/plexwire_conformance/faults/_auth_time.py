@@ -8,15 +8,8 @@ from attrs import evolve
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._wire import PING, ClientFrame, FrameWire, Wire
-from plexwire_protocol import (
-    CloseCode,
-    Deadline,
-    Event,
-    GatewayViewerSession,
-    State,
-    StreamAddress,
-    Timer,
-)
+from plexwire_protocol import CloseCode, Event, GatewayViewerSession, State, StreamAddress
+from plexwire_protocol.tables import Deadline, Timer
 from plexwire_server.extending import Request, Response, Upgrade
 
 
@@ -25,8 +18,8 @@ class _Deadline(GatewayViewerSession):
 
     wait: ClassVar[float | None]
 
-    def _seconds(self, timer: Timer) -> float | None:
-        return self.wait if timer.deadline is Deadline.AUTH else super()._seconds(timer)
+    def _timer_seconds(self, timer: Timer) -> float | None:
+        return self.wait if timer.deadline is Deadline.AUTH else super()._timer_seconds(timer)
 
 
 @fault("auth.no-deadline", "PW-AUTH-3")
@@ -98,7 +91,7 @@ class _PutOff(GatewayViewerSession):
     def put_off(self) -> None:
         """Begin to count anew."""
         if self.state is State.AWAITING_AUTH:
-            self._enter(State.AWAITING_AUTH, trio.current_time())
+            self._restart_timers(trio.current_time())
 
 
 #: The wire of the connection that a task serves.

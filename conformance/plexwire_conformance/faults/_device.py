@@ -45,7 +45,7 @@ class WelcomedFirst(GatewayDeviceSession):
     """Says welcome before it says authenticated."""
 
     def grant(self, *, server_time_ms: int, now: float) -> None:
-        self._outbox.append('{"type":"welcome"}')
+        self._put('{"type":"welcome"}')
         super().grant(server_time_ms=server_time_ms, now=now)
 
 

@@ -91,7 +91,7 @@ class _HoldingBack(GatewayViewerSession):
 
     def let_go(self) -> None:
         """Send what was held back."""
-        self._outbox += self._held or ()
+        self._put(*self._held or ())
         self._held = None
 
 

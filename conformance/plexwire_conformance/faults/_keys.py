@@ -1,6 +1,7 @@
 """Faults in which keys are good, and in how a bad one is refused."""
 
 import trio
+from attrs import evolve
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._wire import CLOSE, Wire
@@ -102,8 +103,8 @@ class NoAccessAsBadKey(_Lenient):
 class PrivateCode(GatewayViewerSession):
     """Closes with 4401 where 4001 is due."""
 
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "", *, now: float) -> list[Event]:
-        return super().close(4401 if code == CloseCode.UNAUTHORIZED else code, reason, now=now)
+    def _closing(self, close: Close) -> Close:
+        return evolve(close, code=4401) if close.code == CloseCode.UNAUTHORIZED else close
 
 
 @fault("auth.policy-violation", "PW-AUTH-6")

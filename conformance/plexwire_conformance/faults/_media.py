@@ -6,7 +6,6 @@ from attrs import evolve
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_protocol import (
-    MAX_MESSAGE_BYTES,
     Event,
     GatewayDeviceSession,
     MessageReceived,
@@ -14,6 +13,7 @@ from plexwire_protocol import (
     VideoFrame,
     decode_device_frame,
 )
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 from plexwire_server import Limits
 from plexwire_server.extending import DeviceConnection
 

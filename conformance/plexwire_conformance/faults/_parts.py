@@ -107,7 +107,7 @@ class Talkative(GatewayViewerSession):
 
     def say(self, text: str) -> None:
         """Send *text* whatever the state is."""
-        self._outbox.append(text)
+        self._put(text)
 
 
 # ── keeping frames otherwise ─────────────────────────────────────────────────────────────────

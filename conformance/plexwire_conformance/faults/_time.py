@@ -5,20 +5,20 @@ from http import HTTPStatus
 from typing import Final
 
 import trio
+from attrs import evolve
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_protocol import (
+    Close,
     CloseCode,
     ConversationClosed,
-    Deadline,
     EncodedFrame,
     Event,
     GatewayReconnecting,
     GatewayViewerSession,
-    State,
-    Timer,
     VideoFrame,
 )
+from plexwire_protocol.tables import Deadline, Timer
 from plexwire_server.extending import Request, Response, Upgrade, ViewerConnection
 
 _BAN_S: Final = 3.0
@@ -31,8 +31,8 @@ class _Timing(GatewayViewerSession):
         """Return after how many seconds it closes; None for never."""
         raise NotImplementedError
 
-    def _seconds(self, timer: Timer) -> float | None:
-        seconds = super()._seconds(timer)
+    def _timer_seconds(self, timer: Timer) -> float | None:
+        seconds = super()._timer_seconds(timer)
         return self.meant(seconds) if timer.deadline is Deadline.TIMEOUT and seconds else seconds
 
 
@@ -82,15 +82,15 @@ class RestartedByFrames(GatewayViewerSession):
 
     def send(self, message: VideoFrame | EncodedFrame | GatewayReconnecting, *, now: float) -> None:
         super().send(message, now=now)
-        self._enter(State.STREAMING, now)
+        self._restart_timers(now)
 
 
 @fault("time.normal-close", "PW-TIME-1")
 class NormalClose(GatewayViewerSession):
     """Closes with 1000 when the timeout has passed."""
 
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "", *, now: float) -> list[Event]:
-        return super().close(1000 if code == CloseCode.TIMEOUT else code, reason, now=now)
+    def _closing(self, close: Close) -> Close:
+        return evolve(close, code=1000) if close.code == CloseCode.TIMEOUT else close
 
 
 # ── afterwards ───────────────────────────────────────────────────────────────────────────────

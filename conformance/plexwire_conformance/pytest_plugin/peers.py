@@ -18,7 +18,6 @@ from plexwire_conformance.run.case import Need
 from plexwire_conformance.target.target import Target
 from plexwire_conformance.wire.pictures import picture
 from plexwire_protocol import (
-    DEFAULT_CAMERA,
     DEVICE_PATH,
     Auth,
     DeviceAuth,
@@ -31,6 +30,7 @@ from plexwire_protocol import (
     ViewerSession,
     __version__,
 )
+from plexwire_protocol.limits import DEFAULT_CAMERA
 
 S = TypeVar("S", bound=Session)
 

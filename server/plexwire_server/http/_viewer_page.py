@@ -8,16 +8,14 @@ from http import HTTPStatus
 from importlib.resources import files
 from typing import Final
 
-from plexwire_protocol import (
+from plexwire_protocol import Close, CloseCode, describe_close
+from plexwire_protocol.limits import (
     ANSWER_DEADLINE_S,
     DEFAULT_CAMERA,
     MAX_CAMERAS,
     MAX_ID_BYTES,
     MAX_TIMEOUT_S,
     SOURCE_ID,
-    Close,
-    CloseCode,
-    describe_close,
 )
 from plexwire_server.http._response import Response
 

@@ -40,3 +40,4 @@ class KeyChecker(Protocol):
 
     def check(self, api_key: str, /) -> KeyDecision | Awaitable[KeyDecision]:
         """Judge *api_key*."""
+        ...

@@ -182,3 +182,45 @@ async def dialect_device_refusals(stage: Stage, trial: Trial) -> None:
         await device.peer.close()
     trial.chose("PW-DEV-22", said[0])
     trial.chose("PW-DEV-17", "; ".join(said[1:]))
+
+
+@case("dialect.json-extensions", "PW-AUTH-17", connections=3)
+async def dialect_json_extensions(stage: Stage, trial: Trial) -> None:
+    """Whether an auth is read that only an extension of JSON makes readable."""
+    await stage.open_viewer()
+    text = auth_text(stage.target.keys.api_key)
+    said = []
+    for what, payload in (
+        ("NaN", f'{text[:-1]}, "x": NaN}}'),
+        ("a trailing comma", f"{text[:-1]},}}"),
+        ("a comment", f"{text[:-1]}/**/}}"),
+        ("a byte order mark", f"\ufeff{text}"),
+    ):
+        said.append(f"{what}: {await _first_message(stage, payload)}")
+    trial.chose("PW-AUTH-17", "; ".join(said))
+
+
+@case("dialect.member-capitals", "PW-AUTH-18")
+async def dialect_member_capitals(stage: Stage, trial: Trial) -> None:
+    """Whether the names of members are compared without regard to capitals."""
+    await stage.open_viewer()
+    payload = json.dumps({"type": "auth", "API_KEY": stage.target.keys.api_key})
+    trial.chose("PW-AUTH-18", f"API_KEY: {await _first_message(stage, payload)}")
+
+
+@case("dialect.unreadable-values", "PW-LIM-10", connections=3)
+async def dialect_unreadable_values(stage: Stage, trial: Trial) -> None:
+    """Whether an auth is read with a value that no parser can hold, in a member that nobody reads."""
+    await stage.open_viewer()
+    text = auth_text(stage.target.keys.api_key)
+    said = []
+    for what, value in (("a number beyond a double", "1e999"), ("a lone surrogate", '"\\ud800"')):
+        payload = f'{text[:-1]}, "x": {value}}}'
+        said.append(f"{what}: {await _first_message(stage, payload)}")
+    trial.chose("PW-LIM-10", "; ".join(said))
+
+
+async def _first_message(stage: Stage, payload: str) -> str:
+    viewer = await stage.connect_viewer()
+    await viewer.peer.send(payload)
+    return await _accepted(stage, viewer)

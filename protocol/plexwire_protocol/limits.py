@@ -1,4 +1,4 @@
-"""Every number of the protocol, once."""
+"""Every number of the protocol, each in one place, with its clause."""
 
 import re
 from typing import Final
