@@ -103,6 +103,8 @@ def test_conform_lifts_the_stop_of_commands_by_a_word_that_no_gateway_ever_saw(
         ("ws://", "names no host"),
         ("wss:///v1", "names no host"),
         ("ws://gateway:port", "is no URL"),
+        ("ws://[fe80::1%25]", "The zone in the gateway's address is not a valid name."),
+        ("ws://gateway.example/ws/device", "already names an endpoint"),
         ("ws://gateway:99999", "is no URL"),
         ("ws://[::1", "is no URL"),
         ("ws://user:secret@gateway", "no user, no query, no fragment"),
