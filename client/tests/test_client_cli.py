@@ -283,6 +283,7 @@ def test_command_ends_with_one_line_and_code_2_where_input_is_bad(
     ("arguments", "said"),
     [
         (("nope.jpg",), "There is no file or folder nope.jpg."),
+        (("x" * 5000,), "can't be read: File name too long."),
         ((__file__.replace(os.path.basename(__file__), ""),), "There is no picture"),
         (("--pattern", "1x1"), "64 x 48"),
         (("picture.jpg", "--pattern", "640x360"), "not both"),

@@ -69,6 +69,22 @@ async def test_command_ends_with_one_line_where_its_output_can_not_be_written(
     assert said in line
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no file that is always full")
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
+async def test_command_keeps_its_exit_code_where_its_error_can_not_be_written(
+    redirection: str,
+) -> None:
+    arguments = command("watch", "ws://127.0.0.1:1", "--source-id", "robot-01")
+    done = await trio.run_process(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", *arguments],
+        env=environment(PLEXWIRE_API_KEY=KEY),
+        capture_stdout=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stdout
+
+
 async def test_command_shows_names_that_its_encoding_lacks() -> None:
     async with relaying_gateway() as gateway:
         arguments = ("--source-id", "robot-01", "--camera", "käm-☃", "--timeout", "1")

@@ -4,9 +4,11 @@ import signal
 import ssl
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from errno import EPIPE
 from functools import partial
 from pathlib import Path
+from typing import IO, Any
 
 import click
 import trio
@@ -29,6 +31,11 @@ class CommandFailed(click.ClickException):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write the line to standard error; if nobody can read it there, the exit code still counts."""
+        with suppress(OSError):
+            super().show(file)
 
 
 class NotStarted(CommandFailed):
