@@ -117,7 +117,7 @@ async def open_websocket(
     if stream is None:
         raise HandshakeTimedOut(
             f"{url.place} gave no answer within {timeout_s:g} s.",
-            "Check the address, and whether a firewall stands between.",
+            "Check the address, and whether a firewall is in between.",
         )
     try:
         async with _shake_hands(_Watched(stream), url, target, deadline) as websocket:
@@ -239,7 +239,7 @@ def _tls_failed(url: GatewayUrl, cause: BaseException | None) -> TlsFailed:
         case ssl.SSLCertVerificationError():
             return TlsFailed(
                 f"The certificate of {url.place} is not accepted: {cause.verify_message}.",
-                "Give the authority that signed it, or use the name that it was made for.",
+                "Give the authority that signed it with --ca, or use the name that it was issued for.",
             )
         case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "HTTP_REQUEST"):
             return TlsFailed(f"{url.place} does not speak TLS.", "Use ws:// for it.")

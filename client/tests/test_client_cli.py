@@ -56,7 +56,7 @@ async def test_commands_watch_and_publish_show_and_save_what_is_sent(tmp_path: P
     assert said[-1] == "Stopped."
     assert (watched.returncode, watched.stderr) == (0, b"")
     lines = watched.stdout.decode().splitlines()
-    assert lines[0] == f"Connected to {gateway.url}. Nothing of robot-01 is online yet: waiting."
+    assert lines[0] == f"Connected to {gateway.url}. No camera of robot-01 is online yet: waiting."
     assert [line.split("  ")[0] for line in lines[-2:]] == ["front", "rear/1"]
     assert "640x360" in lines[-1]
     sent = {(frame.camera_id, frame.jpeg) for frame in gateway.frames}
@@ -214,7 +214,7 @@ async def test_command_watch_tells_what_happens_to_the_connection() -> None:
         await gateway.viewers[1].flush()
     assert said[1] == "The gateway lost its upstream and tries again in 2 s (attempt 1 of 5)."
     assert said[2].startswith("The gateway is shutting down; reconnect in a moment. [1001] Connect")
-    assert said[3] == "Connected again. Nothing of robot-01 is online yet: waiting."
+    assert said[3] == "Connected again. No camera of robot-01 is online yet: waiting."
 
 
 @pytest.mark.skipif(
@@ -260,7 +260,7 @@ _URL = "ws://127.0.0.1:1"
         ((_URL, "--source-id", "Robot"), "source_id"),
         ((_URL, *_ID, "--keys-file", "no-such-file"), "no-such-file can't be read"),
         ((_URL, *_ID, "--ca", "no-such-file"), "no-such-file can't be read"),
-        ((_URL, *_ID, "--ca", __file__), "holds no certificate"),
+        ((_URL, *_ID, "--ca", __file__), "contains no certificate"),
         ((_URL, *_ID, "--proxy", "socks5://p:1080"), "begins with http:// or https://"),
         ((_URL, *_ID, "--proxy", f"http://u:{KEY}@p"), "Put it into HTTPS_PROXY instead."),
         ((_URL, *_ID, "--proxy", "http://127.0.0.1:1"), "The proxy 127.0.0.1:1 can't be reached"),
@@ -286,8 +286,8 @@ def test_command_ends_with_one_line_and_code_2_where_input_is_bad(
         (("x" * 5000,), "can't be read: File name too long."),
         ((__file__.replace(os.path.basename(__file__), ""),), "There is no picture"),
         (("--pattern", "1x1"), "64 x 48"),
-        (("picture.jpg", "--pattern", "640x360"), "not both"),
-        (("--thermal", "64x48", "--pattern", "640x360"), "not both"),
+        (("picture.jpg", "--pattern", "640x360"), "Give only one of"),
+        (("--thermal", "64x48", "--pattern", "640x360"), "Give only one of"),
         (("--thermal", "0x48"), "2048 x 2048"),
         (("--thermal", "64x2049"), "2048 x 2048"),
         (("rtsp://192.0.2.7/live",), "ffmpeg is not installed"),

@@ -80,8 +80,8 @@ async def publish_pictures(options: PublishOptions, to: StatusDisplay) -> None:
 
 def _dropped(counters: DeviceCounters) -> str:
     reasons = (
-        (counters.dropped_slow, "as the link was slow"),
-        (counters.dropped_away, "as the gateway was away"),
+        (counters.dropped_slow, "because the link was slow"),
+        (counters.dropped_away, "because the gateway was away"),
     )
     return ", ".join(f"{count} {why}" for count, why in reasons if count) or "none"
 

@@ -118,6 +118,6 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext | None:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except ssl.SSLError:
-        raise NotStarted(f"{ca_file} holds no certificate in PEM form.") from None
+        raise NotStarted(f"{ca_file} contains no certificate in PEM form.") from None
     except OSError as error:
         raise NotStarted(f"{ca_file} can't be read: {error.strerror}.") from None

@@ -129,7 +129,7 @@ async def _open_sinks(
         sinks.append(server)
         to.say(f"Pictures for browsers and players: {server.url}")
         if not server.place.is_loopback:
-            to.say("Whoever reaches that port can watch: it asks for no key.")
+            to.say("Anybody who can connect to that port can watch: no key is needed.")
     if options.save is not None:
         folder = FolderSink(options.save)
         await folder.prepare()
@@ -146,8 +146,8 @@ def online(init: Init, source_id: str) -> str:
         for camera in source.cameras
     ]
     if not cameras:
-        return f"Nothing of {source_id} is online yet: waiting."
-    return f"Online of {source_id}: {', '.join(cameras)}."
+        return f"No camera of {source_id} is online yet: waiting."
+    return f"Online cameras of {source_id}: {', '.join(cameras)}."
 
 
 class _Watching:

@@ -31,7 +31,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
         return None
     match = re.fullmatch(r"([0-9]{1,5})[xX]([0-9]{1,5})", value, re.ASCII)
     if match is None:
-        raise click.BadParameter(f"{value!r} is no size such as 640x360.")
+        raise click.BadParameter(f"{value!r} is not a size such as 640x360.")
     return int(match[1]), int(match[2])
 
 
@@ -46,13 +46,13 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
     default=(DEFAULT_CAMERA,),
     show_default=True,
     metavar="ID",
-    help="The camera to be; repeat it for several with the same pictures.",
+    help="Camera to publish as; repeat it to publish the same pictures as several cameras.",
 )
 @click.option(
     "--pattern",
     callback=_size,
     metavar="WxH",
-    help="The size of the moving test pattern, which is published unless there is something else.  [default: 640x360]",
+    help="Size of the moving test pattern, which is published if nothing else is given.  [default: 640x360]",
 )
 @click.option(
     "--thermal",
@@ -60,24 +60,24 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
     flag_value="64x48",
     callback=_size,
     metavar="[WxH]",
-    help="Publish a moving thermal scene instead, as a sensor of WxH pixels sees it; 64x48 unless given.",
+    help="Publish a moving thermal scene instead, as a sensor of WxH pixels would see it.  [WxH default: 64x48]",
 )
 @click.option(
     "--fps",
     type=click.FloatRange(min=0, min_open=True, max=1000),
     default=15.0,
     show_default=True,
-    help="Pictures a second.",
+    help="Pictures per second.",
 )
 @click.option(
-    "--frames", type=click.IntRange(min=1), metavar="N", help="End after N pictures a camera."
+    "--frames", type=click.IntRange(min=1), metavar="N", help="End after N pictures per camera."
 )
 @click.option(
     "--quality",
     type=click.IntRange(1, 95),
     default=DEFAULT_QUALITY,
     show_default=True,
-    help="JPEG quality of what has to be encoded.",
+    help="JPEG quality of pictures that have to be encoded.",
 )
 @reconnect_option
 @keys_file_option
@@ -102,7 +102,7 @@ def publish(
 
     URL is the gateway's base address.  The key comes from PLEXWIRE_DEVICE_KEY, else PLEXWIRE_API_KEY, or from
     --keys-file, never from the command line.  PICTURE is sent again and again, and so are the pictures in FOLDER, by
-    name; VIDEO is a file or a URL that ffmpeg can read.  Ctrl-C ends it properly.
+    name; VIDEO is a file or a URL that ffmpeg can read.  Ctrl-C ends the command properly.
 
     \b
     Examples:
@@ -116,20 +116,18 @@ def publish(
 
     \b
     Exit codes:
-      0  it ended as it should, or you ended it
+      0  the command ended as it should, or you ended it
       1  the gateway refused, or the connection ended badly
-      2  no connection, or something is wrong with the input
+      2  no connection, or an input can't be used
     """
     if sum(each is not None for each in (source, pattern, thermal)) > 1:
-        raise NotStarted(
-            "Give a picture, a folder or a video, or --pattern, or --thermal, not both."
-        )
+        raise NotStarted("Give only one of: a picture, a folder or a video; --pattern; --thermal.")
     try:
         pictures = find_source(source, pattern or _PATTERN, thermal, quality)
     except PlexwireError as error:
         raise failed(error) from None
     if isinstance(pictures, str) and len(cameras) > 1:
-        raise NotStarted("A video is published as one camera: give --camera once.")
+        raise NotStarted("A video can be published as one camera only: give --camera once.")
     options = PublishOptions(
         url=url,
         api_key=choose_key((DEVICE_KEY, API_KEY), keys_file),

@@ -40,37 +40,40 @@ def _place(ctx: click.Context, param: click.Parameter, value: str | None) -> Lis
     default=(DEFAULT_CAMERA,),
     show_default=True,
     metavar="ID",
-    help="A camera to watch; repeat it for several.",
+    help="Camera to watch; repeat it to watch several.",
 )
 @click.option(
     "--timeout",
     type=click.IntRange(min=1),
     metavar="SECONDS",
-    help="Ask the gateway to end the stream after so long.",
+    help="Seconds after which the gateway ends the stream.  [default: the gateway's own]",
 )
 @click.option(
     "--save",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Save every picture in DIR, as CAMERA-TIMESTAMP-NUMBER.jpg.",
+    help="Folder for every picture, as CAMERA-TIMESTAMP-NUMBER.jpg.",
 )
 @click.option(
     "--record",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Record in FILE, such as out.mkv, through ffmpeg and without encoding anything again; several cameras in"
-    " out-CAMERA.mkv each.  It ends with a whole file, however the command ends.",
+    help="Video to record, such as out.mkv, through ffmpeg and without encoding again; several cameras get a file each,"
+    " out-CAMERA.mkv.  The file is complete however the command ends.",
 )
-@click.option("--overwrite", is_flag=True, help="Let --record write over files that are there.")
+@click.option("--overwrite", is_flag=True, help="Let --record replace files that exist.")
 @click.option(
     "--mjpeg",
     callback=_place,
     metavar="[HOST]:PORT",
     help="Serve the cameras over HTTP to browsers and players: a page at /, a stream at /CAMERA.mjpg, the newest"
-    " picture at /CAMERA.jpg.  Without HOST only this machine gets there; with one, anybody does who reaches it.",
+    " picture at /CAMERA.jpg.  Without HOST only this machine can connect; with HOST anybody can who reaches it.",
 )
 @click.option(
-    "--frames", type=click.IntRange(min=1), metavar="N", help="End after N pictures in all."
+    "--frames",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="End after N pictures of all cameras together.",
 )
 @reconnect_option
 @keys_file_option
@@ -94,7 +97,7 @@ def watch(
     """Watch cameras of a source at the gateway URL: pictures a second, latency, bytes, what was skipped.
 
     URL is the gateway's base address.  The key comes from PLEXWIRE_API_KEY or from --keys-file, never from the command
-    line.  Latency is this machine's clock less the device's stamp.  Ctrl-C ends it properly.
+    line.  Latency is this machine's clock minus the device's stamp.  Ctrl-C ends the command properly.
 
     \b
     Examples:
@@ -115,9 +118,9 @@ def watch(
 
     \b
     Exit codes:
-      0  it ended as it should, or you ended it
+      0  the command ended as it should, or you ended it
       1  the gateway refused, or the stream ended badly or before --frames
-      2  no connection, or something is wrong with the input, or with what is written
+      2  no connection, or an input or an output can't be used
     """
     options = WatchOptions(
         url=url,
