@@ -23,5 +23,6 @@ from plexwire_trio._transport import StreamOpener as StreamOpener
 from plexwire_trio._transport import open_stream as open_stream
 from plexwire_trio._transport import open_websocket as open_websocket
 from plexwire_trio._urls import GatewayUrl as GatewayUrl
+from plexwire_trio._websocket import accept_upgrade as accept_upgrade
 from plexwire_trio._websocket import wrap_client_stream as wrap_client_stream
 from plexwire_trio._websocket import wrap_server_stream as wrap_server_stream

@@ -11,7 +11,7 @@ import trio
 from attrs import frozen
 
 from plexwire_client._errors import FfmpegError
-from plexwire_client._jpeg import JpegSplitter
+from plexwire_client._jpeg_splitter import JpegSplitter
 from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 from plexwire_trio import helper_tasks
 

@@ -26,6 +26,8 @@ LARGEST: Final = (8192, 8192)
 _QUALITY: Final = 85
 _COUNTER_BITS: Final = 32
 _CHECK_BITS: Final = 16
+#: Without it the check of 2**32 - 1 is all ones too, and a white picture would hold that counter.
+_MIX: Final = 0x5555
 _COLUMNS: Final = 16
 _ROWS: Final = (_COUNTER_BITS + _CHECK_BITS) // _COLUMNS
 _BARS: Final = (
@@ -99,7 +101,7 @@ def read_counter(jpeg: bytes) -> int:
 
 def _word(counter: int) -> int:
     """Return the bits that the blocks show: the counter and a check over it."""
-    check = zlib.crc32(counter.to_bytes(_COUNTER_BITS // 8)) & (2**_CHECK_BITS - 1)
+    check = (zlib.crc32(counter.to_bytes(_COUNTER_BITS // 8)) ^ _MIX) & (2**_CHECK_BITS - 1)
     return counter << _CHECK_BITS | check
 
 

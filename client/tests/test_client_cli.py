@@ -16,17 +16,20 @@ import pytest
 import trio
 from click.testing import CliRunner
 
-from plexwire_client import Refused, frame_to_temps
-from plexwire_client._keyring import NoKey, find_key, read_keys
-from plexwire_client._meter import WINDOW_S, Meter, in_bytes
-from plexwire_client._outlet import file_name
-from plexwire_client._reporter import (
-    PlainReporter,
+from plexwire_client import Refused
+from plexwire_client.commands._frame_sinks import file_name
+from plexwire_client.commands._keys import NoKey, find_key
+from plexwire_client.commands._rates import WINDOW_S, Meter, in_bytes
+from plexwire_client.commands._running import stop_signals
+from plexwire_client.commands._status_display import (
+    PlainDisplay,
 )
-from plexwire_client._terminal import stop_signals
-from plexwire_client._watch import WatchOptions, watch_stream
-from plexwire_client.cli import publish, watch
+from plexwire_client.commands._watching import WatchOptions, watch_stream
+from plexwire_client.commands.publish import publish
+from plexwire_client.commands.watch import watch
+from plexwire_client.keys_file import read_keys_file
 from plexwire_client.pattern import make_pattern, read_counter
+from plexwire_client.pictures import frame_to_temps
 from plexwire_protocol import (
     DEVICE_PATH,
     AuthReceived,
@@ -47,7 +50,7 @@ KEY = "plx_test_key_of_the_command_line"
 PATIENCE_S = 20
 
 
-class SmallGateway:
+class RelayingGateway:
     """Hands each device's frames to all viewers who asked for their camera."""
 
     def __init__(self) -> None:
@@ -106,8 +109,8 @@ class SmallGateway:
 
 
 @asynccontextmanager
-async def small_gateway() -> AsyncGenerator[SmallGateway, None]:
-    gateway = SmallGateway()
+async def relaying_gateway() -> AsyncGenerator[RelayingGateway, None]:
+    gateway = RelayingGateway()
     async with trio.open_nursery() as nursery:
         with trio.fail_after(PATIENCE_S):
             listeners = await nursery.start(
@@ -119,7 +122,7 @@ async def small_gateway() -> AsyncGenerator[SmallGateway, None]:
 
 
 def command(name: str, *arguments: str) -> list[str]:
-    program = f"from plexwire_client.cli import {name}; {name}()"
+    program = f"from plexwire_client.commands.{name} import {name}; {name}()"
     return [sys.executable, "-c", program, *arguments]
 
 
@@ -142,7 +145,7 @@ async def run(
 
 async def test_commands_watch_and_publish_show_and_save_what_is_sent(tmp_path: Path) -> None:
     cameras = ("--source-id", "robot-01", "--camera", "front", "--camera", "rear/1")
-    async with small_gateway() as gateway, trio.open_nursery() as nursery:
+    async with relaying_gateway() as gateway, trio.open_nursery() as nursery:
         publishing = await nursery.start(
             partial(
                 trio.run_process,
@@ -181,7 +184,7 @@ async def test_commands_watch_and_publish_show_and_save_what_is_sent(tmp_path: P
 async def test_command_ends_with_one_line_and_code_1_where_key_is_refused(
     name: str, code: int, sentence: str
 ) -> None:
-    async with small_gateway() as gateway:
+    async with relaying_gateway() as gateway:
         result = await run(name, gateway.url, "--source-id", "robot-01", api_key="plx_bad_key")
     [line] = result.stderr.decode().splitlines()
     assert result.returncode == 1
@@ -191,7 +194,7 @@ async def test_command_ends_with_one_line_and_code_1_where_key_is_refused(
 
 
 async def test_command_watch_ends_with_code_1_where_stream_ends_before_its_frames() -> None:
-    async with small_gateway() as gateway:
+    async with relaying_gateway() as gateway:
         result = await run(
             "watch", gateway.url, "--source-id", "robot-01", "--timeout", "1", "--frames", "3"
         )
@@ -207,7 +210,7 @@ async def test_command_watch_ends_with_code_1_where_stream_ends_before_its_frame
 async def test_command_closes_properly_and_ends_with_code_0_where_user_stops_it(
     name: str, by: str
 ) -> None:
-    async with small_gateway() as gateway, trio.open_nursery() as nursery:
+    async with relaying_gateway() as gateway, trio.open_nursery() as nursery:
         process = await nursery.start(
             partial(
                 trio.run_process,
@@ -234,11 +237,15 @@ def test_command_outlives_its_terminal_where_it_is_told_to() -> None:
         assert signal.SIGHUP not in stop_signals()
     finally:
         signal.signal(signal.SIGHUP, before)
-    assert signal.SIGHUP in stop_signals()
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        assert signal.SIGHUP in stop_signals()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 async def test_command_ends_quietly_where_its_reader_has_gone() -> None:
-    async with small_gateway() as gateway, trio.open_nursery() as nursery:
+    async with relaying_gateway() as gateway, trio.open_nursery() as nursery:
         process = await nursery.start(
             partial(
                 trio.run_process,
@@ -260,7 +267,7 @@ async def test_command_publish_sends_pictures_of_folder_by_name(tmp_path: Path) 
     for number in (2, 0, 1):
         (tmp_path / f"{number}.jpg").write_bytes(make_pattern(number, 64, 48))
     (tmp_path / "notes.txt").write_text("no picture")
-    async with small_gateway() as gateway:
+    async with relaying_gateway() as gateway:
         result = await run(
             "publish", gateway.url, str(tmp_path), "--source-id", "robot-01", "--frames", "4"
         )
@@ -269,7 +276,7 @@ async def test_command_publish_sends_pictures_of_folder_by_name(tmp_path: Path) 
 
 
 async def test_command_publish_sends_thermal_scene_with_its_temperatures() -> None:
-    async with small_gateway() as gateway:
+    async with relaying_gateway() as gateway:
         thermal = ("--thermal", "32x24", "--frames", "3", "--fps", "10")
         result = await run("publish", gateway.url, "--source-id", "robot-01", *thermal)
     assert (result.returncode, result.stderr) == (0, b"")
@@ -285,11 +292,11 @@ async def test_command_publish_sends_thermal_scene_with_its_temperatures() -> No
 async def test_command_watch_tells_what_happens_to_the_connection() -> None:
     said: list[str] = []
 
-    class Listener(PlainReporter):
+    class Listener(PlainDisplay):
         def say(self, line: str) -> None:
             said.append(line)
 
-    async with small_gateway() as gateway, trio.open_nursery() as nursery:
+    async with relaying_gateway() as gateway, trio.open_nursery() as nursery:
         options = WatchOptions(
             url=gateway.url,
             api_key=KEY,
@@ -329,7 +336,7 @@ async def test_programs_in_manual_run_as_they_stand(tmp_path: Path) -> None:
     text = manual.read_text("utf-8").replace("rtsp://192.0.2.7/live", str(video))
     device, viewer = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     printed: dict[str, tuple[object, ...]] = {}
-    async with small_gateway() as gateway, trio.open_nursery() as nursery:
+    async with relaying_gateway() as gateway, trio.open_nursery() as nursery:
 
         def note(camera: str, *values: object) -> None:
             printed[camera] = values
@@ -360,7 +367,7 @@ _URL = "ws://127.0.0.1:1"
         (("http://127.0.0.1", *_ID), "Write ws:// instead."),
         (("127.0.0.1:8700", *_ID), "must begin with ws:// or wss://"),
         ((_URL, "--source-id", "Robot"), "source_id"),
-        ((_URL, *_ID, "--keys-file", "no-such-file"), "no-such-file can't be read"),
+        ((_URL, *_ID, "--keys-file", "no-such-file"), "Can't read the keys file no-such-file"),
         ((_URL, *_ID, "--ca-file", "no-such-file"), "no-such-file can't be read"),
         ((_URL, *_ID, "--ca-file", __file__), "holds no certificate"),
     ],
@@ -409,9 +416,9 @@ def test_command_watch_refuses_ids_before_it_opens_files_and_ports(tmp_path: Pat
         "--camera",
         "rear",
     )  # as Python reads bytes that are no UTF-8
-    outlets = ("--record", str(tmp_path / "out.mkv"), "--mjpeg", "127.0.0.1:0")
+    sinks = ("--record", str(tmp_path / "out.mkv"), "--mjpeg", "127.0.0.1:0")
     result = CliRunner().invoke(
-        watch, (_URL, *_ID, *undecodable, *outlets), env={"PLEXWIRE_API_KEY": KEY}
+        watch, (_URL, *_ID, *undecodable, *sinks), env={"PLEXWIRE_API_KEY": KEY}
     )
     assert (result.exit_code, result.stdout) == (2, "")
     [line] = result.stderr.splitlines()
@@ -441,7 +448,7 @@ def test_command_helps_with_examples_that_it_takes_itself(name: str) -> None:
 def test_key_comes_from_file_before_environment_and_from_first_name(tmp_path: Path) -> None:
     path = tmp_path / "keys.env"
     path.write_text("# keys\n\nexport A=plx_a\nB = 'plx_b'\n")
-    assert read_keys(path) == {"A": "plx_a", "B": "plx_b"}
+    assert read_keys_file(path) == {"A": "plx_a", "B": "plx_b"}
     assert find_key(("B", "A"), {"B": "plx_env"}, path) == "plx_b"
     assert find_key(("C", "B"), {"C": "plx_env"}, path) == "plx_b"
     assert find_key(("C",), {"C": " plx_env "}, path) == "plx_env"
@@ -453,8 +460,10 @@ def test_key_comes_from_file_before_environment_and_from_first_name(tmp_path: Pa
 def test_key_is_never_shown_where_its_file_is_of_another_form(tmp_path: Path, content: str) -> None:
     path = tmp_path / "keys.env"
     path.write_text(content)
-    with pytest.raises(NoKey, match="not of the form NAME=value") as caught:
-        read_keys(path)
+    with pytest.raises(
+        NoKey, match=r"^Line [12] of the keys file .* is not NAME=value\.$"
+    ) as caught:
+        find_key(("A",), {}, path)
     assert "plx_" not in str(caught.value)
 
 

@@ -20,8 +20,8 @@ from plexwire_client._ffmpeg import (
     require_ffmpeg,
     without_secrets,
 )
-from plexwire_client._mjpeg import Place, serve_mjpeg
-from plexwire_client._publish import find_source
+from plexwire_client.commands._mjpeg_server import ListenAddress, serve_mjpeg
+from plexwire_client.commands._picture_sources import find_source
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_protocol import VideoFrame
 
@@ -266,7 +266,9 @@ async def test_device_leaves_no_real_ffmpeg_behind_where_it_is_cancelled(tmp_pat
 async def test_device_plays_http_camera_at_its_own_rate_and_leaves_it_where_it_stalls() -> None:
     # Ten a second, for three seconds; then the camera says nothing more and stays.
     taken = []
-    async with serve_mjpeg(Place("127.0.0.1", 0), source_id="robot-01", cameras=["cam"]) as camera:
+    async with serve_mjpeg(
+        ListenAddress("127.0.0.1", 0), source_id="robot-01", cameras=["cam"]
+    ) as camera:
 
         async def take(picture: bytes) -> None:
             taken.append(read_counter(picture))

@@ -7,7 +7,7 @@ try:
     import click
 except ModuleNotFoundError:  # pragma: no cover - the base install has the core alone
     raise SystemExit(
-        "The command line needs an extra: pip install 'plexwire[conformance]' (or [server], [client])"
+        "The command line needs an extra: pip install 'plexwire[conformance]' (or [server], [tools])"
     ) from None
 
 #: Where each command lives, what it needs, and what --help says of it.
@@ -39,9 +39,17 @@ _COMMANDS: Final = {
     ),
     "serve": ("plexwire_server.cli:serve", "server", "Run the reference gateway."),
     "keys": ("plexwire_server.cli:keys", "server", "Make keys for the reference gateway."),
-    "watch": ("plexwire_client.cli:watch", "client", "Watch cameras from the terminal."),
-    "publish": ("plexwire_client.cli:publish", "client", "Publish pictures as a device."),
-    "spec": ("plexwire_spec.cli:spec", "client", "Read the specification."),
+    "watch": (
+        "plexwire_client.commands.watch:watch",
+        "tools",
+        "Watch cameras from the terminal.",
+    ),
+    "publish": (
+        "plexwire_client.commands.publish:publish",
+        "tools",
+        "Publish pictures as a device.",
+    ),
+    "spec": ("plexwire_spec.cli:spec", "tools", "Read the specification."),
 }
 
 

@@ -131,8 +131,8 @@ def test_manual_shows_files_that_are_read(tmp_path: Path) -> None:
     (tmp_path / "plexwire.toml").write_text(targets, "utf-8")
     config = find_config(tmp_path)
     assert config is not None
-    assert config.aim("staging").key_variables["api_key"] == "STAGING_KEY"
-    said = config.aim("lab")
+    assert config.description("staging").key_variables["api_key"] == "STAGING_KEY"
+    said = config.description("lab")
     silent = {name for name, value in asdict(said).items() if value in (None, (), {})}
     assert silent == {"key_variables", "expected_failures"}
     assert read_expected(known, "known.toml", CASES)[0].issue == "GW-212"
@@ -155,5 +155,5 @@ def test_manual_shows_python_that_the_fixtures_understand() -> None:
         for name in re.findall(r"plexwire_\w+", source):
             assert hasattr(pytest_plugin, name)
     for name in ("publish", "close_code", "wait_closed", "close"):
-        assert hasattr(peers.Publisher, name)
-    assert hasattr(peers.Viewer, "next_frame")
+        assert hasattr(peers.SyncPublisher, name)
+    assert hasattr(peers.SyncViewer, "next_frame")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from plexwire_conformance.commands.conform import conform
 from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
-from plexwire_conformance.target.description import Aim
+from plexwire_conformance.target.description import TargetDescription
 from plexwire_conformance.target.proxy import BadProxy, Proxy, is_excepted, proxy_of
 from plexwire_conformance.target.target import BadTarget, Endpoint
 from plexwire_server import Gateway, KeyStore, serve
@@ -97,8 +97,12 @@ def test_proxy_is_none_error_does_not_repeat_its_password(url: str) -> None:
 
 def test_proxy_in_the_environment_is_wrong_its_variable_is_named() -> None:
     with pytest.raises(BadTarget, match=r"^HTTPS_PROXY: a proxy begins with http:// or https://"):
-        Aim(url=URL).target({"PLEXWIRE_API_KEY": KEY, "HTTPS_PROXY": "socks5://u:secret@x"})
-    assert Aim(url=URL, proxy="none").target({"PLEXWIRE_API_KEY": KEY, "HTTPS_PROXY": "?"})
+        TargetDescription(url=URL).target(
+            {"PLEXWIRE_API_KEY": KEY, "HTTPS_PROXY": "socks5://u:secret@x"}
+        )
+    assert TargetDescription(url=URL, proxy="none").target(
+        {"PLEXWIRE_API_KEY": KEY, "HTTPS_PROXY": "?"}
+    )
 
 
 @define(eq=False)
@@ -278,13 +282,15 @@ async def test_gateway_wants_a_client_certificate_it_is_shown(
 
     async def body(nursery: trio.Nursery) -> None:
         port = await start_gateway(nursery, context)
-        aim = Aim(url=f"wss://127.0.0.1:{port}", ca=tmp_path / "ca.pem")
-        shown = evolve(aim, client_cert=tmp_path / "client.pem", client_key=tmp_path / "client.key")
-        for known in (shown, evolve(aim, client_cert=tmp_path / "both.pem")):
+        description = TargetDescription(url=f"wss://127.0.0.1:{port}", ca=tmp_path / "ca.pem")
+        shown = evolve(
+            description, client_cert=tmp_path / "client.pem", client_key=tmp_path / "client.key"
+        )
+        for known in (shown, evolve(description, client_cert=tmp_path / "both.pem")):
             target = known.target(environment)
             assert target is not None
             assert await ask(target.viewers) == b"HTTP/1.1 200 OK"
-        stranger = aim.target(environment)
+        stranger = description.target(environment)
         assert stranger is not None
         with pytest.raises(trio.BrokenResourceError):
             await ask(stranger.viewers)
@@ -293,21 +299,26 @@ async def test_gateway_wants_a_client_certificate_it_is_shown(
 
 
 @pytest.mark.parametrize(
-    ("aim", "said"),
+    ("description", "said"),
     [
-        (Aim(client_key=Path("k")), "a client key goes with a client certificate"),
-        (Aim(ca=Path("nix.pem")), "can't use nix.pem as a certificate authority: No such file"),
+        (TargetDescription(client_key=Path("k")), "a client key goes with a client certificate"),
         (
-            Aim(client_cert=Path("nix.pem")),
+            TargetDescription(ca=Path("nix.pem")),
+            "can't use nix.pem as a certificate authority: No such file",
+        ),
+        (
+            TargetDescription(client_cert=Path("nix.pem")),
             "can't use nix.pem as a client certificate: No such file",
         ),
-        (Aim(client_cert=Path(__file__)), "test_proxy.py as a client certificate: "),
-        (Aim(device_url="nix"), "'nix' must begin with ws:// or wss://"),
+        (TargetDescription(client_cert=Path(__file__)), "test_proxy.py as a client certificate: "),
+        (TargetDescription(device_url="nix"), "'nix' must begin with ws:// or wss://"),
     ],
 )
-def test_target_has_unusable_parts_error_names_them(aim: Aim, said: str) -> None:
+def test_target_has_unusable_parts_error_names_them(
+    description: TargetDescription, said: str
+) -> None:
     with pytest.raises(BadTarget, match=said) as caught:
-        evolve(aim, url=URL).target({"PLEXWIRE_API_KEY": KEY})
+        evolve(description, url=URL).target({"PLEXWIRE_API_KEY": KEY})
     assert "\n" not in str(caught.value)
 
 
@@ -321,13 +332,13 @@ def test_target_has_an_encrypted_client_key_nobody_is_asked_for_a_password(tmp_p
         serialization.BestAvailableEncryption(b"nobody knows"),
     )
     (tmp_path / "client.key").write_bytes(encrypted)
-    aim = Aim(
+    description = TargetDescription(
         url=URL,
         client_cert=tmp_path / "client.pem",
         client_key=tmp_path / "client.key",
     )
     with pytest.raises(BadTarget, match="as a client certificate: the key is encrypted"):
-        aim.target({"PLEXWIRE_API_KEY": KEY})
+        description.target({"PLEXWIRE_API_KEY": KEY})
 
 
 # ── the command ──────────────────────────────────────────────────────────────────────────────

@@ -28,7 +28,7 @@ from plexwire_conformance.report.stored_runs import StoredRun
 from plexwire_conformance.run.control import CONTROL
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict, worst
 from plexwire_conformance.run.runner import Settings
-from plexwire_conformance.run.tolerances import Patience
+from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.scripts import write_token
 from plexwire_conformance.scripts.properties import BadToken
 from plexwire_conformance.target.reference_gateway import memory_gateway
@@ -140,7 +140,7 @@ def stored(*results: CaseResult) -> StoredRun:
         url="ws://gateway.test",
         device_url="ws://gateway.test",
         began=datetime(2026, 5, 1, tzinfo=UTC),
-        patience=Patience(),
+        tolerances=Tolerances(),
         cases=tuple(result.case for result in results),
         version="9.9",
     )

@@ -303,7 +303,7 @@ def test_page_begins_with_the_verdict_the_target_the_moment_and_the_tolerances()
     assert isinstance(started, RunStarted)
     for words in (SUMMARY.conclusion, "ws://gossip.test", "2025-06-15 15:06:40 UTC"):
         assert words in top
-    assert h(started.patience) in top
+    assert h(started.tolerances) in top
 
 
 def test_page_shows_what_was_said_in_a_case_that_passed_as_well() -> None:

@@ -14,7 +14,7 @@ from plexwire_conformance.report.summary import Summary
 from plexwire_conformance.report.wording import replay_command, say, say_late
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 from plexwire_conformance.run.runner import RunFinished
-from plexwire_conformance.run.tolerances import Patience
+from plexwire_conformance.run.tolerances import Tolerances
 
 # ── a line of a timeline ─────────────────────────────────────────────────────────────────────
 
@@ -64,7 +64,7 @@ ABOUT = About(
     url="ws://gateway.test",
     device_url="ws://gateway.test",
     began=datetime(2025, 6, 15, tzinfo=UTC),
-    patience=Patience(),
+    tolerances=Tolerances(),
     cases=(),
 )
 

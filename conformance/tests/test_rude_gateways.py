@@ -49,7 +49,7 @@ Answer: TypeAlias = Callable[[Event], list[Event | bytes]]
 
 PLAIN = [case for case in CASES.values() if not case.scripted]
 MAY_OPEN = 12
-#: The connections of the anchor and of the control: a gateway that is rude to them is judged no further.
+#: The connections of the online camera and of the control: a gateway that is rude to them is judged no further.
 FIRST = 4
 
 #: None of them looks like a key of the protocol, and each is spelled in its own way in JSON, URLs and logs.

@@ -303,11 +303,17 @@ def _from_base64(value: Any) -> bytes:
     if not isinstance(value, str):
         raise _wrong_type("must be a string", clause, "frame")
     try:
-        if len(value) % 4:  # the strict mode of some Python releases lets an `=` too many pass
-            raise ValueError
-        return a2b_base64(value, strict_mode=True)
+        jpeg = a2b_base64(value, strict_mode=True)
     except ValueError:
-        raise MalformedMessage("is not base64", clause, "frame", Refusal.NOT_BASE64) from None
+        raise _not_base64() from None
+    # The strict mode of some Python releases accepts more `=` than are due.
+    if len(value) % 4 or len(jpeg) != len(value) // 4 * 3 - value.count("="):
+        raise _not_base64()
+    return jpeg
+
+
+def _not_base64() -> MalformedMessage:
+    return MalformedMessage("is not base64", "PW-FRAME-11", "frame", Refusal.NOT_BASE64)
 
 
 def _read_reconnecting(members: _Members) -> GatewayReconnecting:
@@ -340,8 +346,7 @@ def _read_error(members: _Members) -> ErrorReport:
     code = members.take("code", ErrorReport.clause)
     detail = members.take_or("detail", None) or members.take_or("message", None) or ""
     # Nothing says whether `code` is a word or a number; either serves.
-    is_number = isinstance(code, int) and not isinstance(code, bool)
-    return ErrorReport(code=str(code) if is_number else code, detail=detail)
+    return ErrorReport(code=str(code) if type(code) is int else code, detail=detail)
 
 
 def _read_heartbeat(members: _Members) -> Heartbeat:

@@ -132,7 +132,8 @@ class Message:
     @classmethod
     def wire_names(cls) -> tuple[str, ...]:
         """Return the members that this message has on the wire beside `type` and those in `extra`."""
-        return tuple(_WIRE_NAMES.get(a.name, a.name) for a in fields(cls) if a.name != "extra")
+        names: tuple[str, ...] = tuple(field.name for field in fields(cls))
+        return tuple(_WIRE_NAMES.get(name, name) for name in names if name != "extra")
 
 
 #: Fields that are called otherwise on the wire.

@@ -21,12 +21,18 @@ from plexwire_conformance.recording.jsonlines import BadFile, read_text
 from plexwire_conformance.target.description import (
     LEAST_CONNECTIONS,
     MOST_CONNECTIONS,
-    Aim,
+    TargetDescription,
     check_header,
     check_proxy,
     looks_like_a_key,
 )
-from plexwire_conformance.target.target import VARIABLES, BadTarget, Camera, split_url
+from plexwire_conformance.target.target import (
+    VARIABLES,
+    BadTarget,
+    Camera,
+    split_url,
+    without_login,
+)
 
 OWN_FILE: Final = "plexwire.toml"
 PROJECT_FILE: Final = "pyproject.toml"
@@ -53,7 +59,7 @@ class Config:
     table: str
     targets: Mapping[str, Table] = field(repr=False)
 
-    def aim(self, name: str) -> Aim:
+    def description(self, name: str) -> TargetDescription:
         """Return what the file says about the target *name*; its paths are relative to the file.
 
         Raises:
@@ -61,12 +67,14 @@ class Config:
         """
         if name not in self.targets:
             known = ", ".join(self.targets) or "none"
-            raise BadFile(f"{self.name} has no target {name!r}; it has {known}{_url_hint(name)}")
+            raise BadFile(
+                f"{self.name} has no target {without_login(name)!r}; it has {known}{_url_hint(name)}"
+            )
         where = f"{self.name}, {self.table}targets.{name}"
-        return _Reader(where, self.path.parent, self.targets[name]).aim()
+        return _Reader(where, self.path.parent, self.targets[name]).description()
 
 
-def resolve(place: str | None, given: Aim, folder: Path) -> Aim:
+def resolve(place: str | None, given: TargetDescription, folder: Path) -> TargetDescription:
     """Return what there is to know about *place*: a URL, or the name of a target in a file of *folder* or above.
 
     What is *given* by options stands above what the file says.
@@ -79,10 +87,10 @@ def resolve(place: str | None, given: Aim, folder: Path) -> Aim:
     config = find_config(folder)
     if config is None:
         raise BadFile(
-            f"{place!r} is no URL, and no target: there is no {OWN_FILE} and no [tool.plexwire] in a "
+            f"{without_login(place)!r} is no URL, and no target: there is no {OWN_FILE} and no [tool.plexwire] in a "
             f"{PROJECT_FILE}, here or above{_url_hint(place)}"
         )
-    return given.over(config.aim(place))
+    return given.over(config.description(place))
 
 
 def find_config(folder: Path) -> Config | None:
@@ -158,7 +166,11 @@ def _texts(value: Any, member: str) -> Iterator[tuple[str, str]]:
 
 
 def _url_hint(name: str) -> str:
-    return f". A URL begins with ws:// or wss://: wss://{name}" if "." in name else ""
+    return (
+        f". A URL begins with ws:// or wss://: wss://{name.rpartition('@')[2]}"
+        if "." in name
+        else ""
+    )
 
 
 @frozen
@@ -169,7 +181,7 @@ class _Reader:
     folder: Path
     table: Table
 
-    def aim(self) -> Aim:
+    def description(self) -> TargetDescription:
         for name in self.table:
             if name not in _MEMBERS:
                 self._refuse_unknown(name)
@@ -183,7 +195,7 @@ class _Reader:
         if variables and "api_key" not in variables:
             raise BadFile(f"{self.where} has no api_key_env, and that key is needed")
         headers, secret_headers = self._headers()
-        return Aim(
+        return TargetDescription(
             url=self._url("url"),
             device_url=self._url("device_url"),
             source_id=self._text("source_id"),

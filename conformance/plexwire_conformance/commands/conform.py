@@ -23,7 +23,7 @@ from plexwire_conformance.commands.options import (
     INTERRUPTED,
     NOTHING,
     fail,
-    given_or_stock,
+    given_or_reference,
     make_settings,
     run_trio,
     target_options,
@@ -51,7 +51,7 @@ from plexwire_conformance.target.description import (
     LEAST_CONNECTIONS,
     MAX_CONNECTIONS,
     MOST_CONNECTIONS,
-    Aim,
+    TargetDescription,
 )
 from plexwire_conformance.target.target import BadTarget, Target
 
@@ -96,7 +96,7 @@ from plexwire_conformance.target.target import BadTarget, Target
 @click.option("--quiet", "-q", is_flag=True, help="No table of all cases, only findings.")
 def conform(
     place: str | None,
-    aim: Aim,
+    description: TargetDescription,
     only: tuple[str, ...],
     skip: tuple[str, ...],
     listing: bool,
@@ -145,15 +145,15 @@ def conform(
     failure that is new or looks otherwise, an entry whose failure is gone or whose date is over.
     """
     said = evolve(
-        aim,
+        description,
         only=only,
         skip=skip,
         max_connections=max_connections,
         expected_failures=expected_file,
     )
     try:
-        aim = resolve(place, said, Path.cwd())
-        cases = select(aim.only, aim.skip)
+        description = resolve(place, said, Path.cwd())
+        cases = select(description.only, description.skip)
     except NothingSelected as error:
         fail(str(error), NOTHING)
     except BadFile as error:
@@ -163,7 +163,7 @@ def conform(
             click.echo(f"{case.id:32} {' '.join(case.clauses)}\n    {case.title}")
         return
     settings = make_settings(
-        max_connections=aim.max_connections or MAX_CONNECTIONS, case_budget=budget
+        max_connections=description.max_connections or MAX_CONNECTIONS, case_budget=budget
     )
     files: tuple[tuple[Path | None, _MakesReport], ...] = (
         (report, NdjsonReport),
@@ -173,8 +173,8 @@ def conform(
         (html, HtmlReport),
     )
     try:
-        target = aim.target(os.environ)
-        known = _known_failures(aim.expected_failures, update_expected, settings)
+        target = description.target(os.environ)
+        known = _known_failures(description.expected_failures, update_expected, settings)
         with ExitStack() as stack:
             listeners = [
                 made(_open(stack, path)).listen for path, made in files if path is not None
@@ -236,7 +236,7 @@ async def _run(
 ) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(heed_interrupt, reports, nursery.cancel_scope)
-        async with given_or_stock(target) as given:
+        async with given_or_reference(target) as given:
             await Runner(given, settings).run(cases, reports.listen)
         nursery.cancel_scope.cancel()
 

@@ -20,7 +20,7 @@ from plexwire_conformance.run.runner import Settings
 from plexwire_conformance.target.description import (
     MAX_CONNECTIONS,
     SOURCE_ID,
-    Aim,
+    TargetDescription,
     check_header,
     check_proxy,
     looks_like_a_key,
@@ -44,7 +44,7 @@ def fail(message: str, exit_code: int) -> NoReturn:
 
 
 def target_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give *command* the options that say how a target is reached, but for its URL; it gets them as `aim`, an `Aim`."""
+    """Give *command* the options that say how a target is reached, but for its URL; it gets them as `description`."""
 
     @wraps(command)
     def bundled(
@@ -66,7 +66,7 @@ def target_options(command: Callable[..., None]) -> Callable[..., None]:
                 check_proxy(proxy)
         except BadTarget as error:
             fail(str(error), COULD_NOT_JUDGE)
-        aim = Aim(
+        description = TargetDescription(
             device_url=device_url,
             source_id=source_id,
             live=live,
@@ -77,7 +77,7 @@ def target_options(command: Callable[..., None]) -> Callable[..., None]:
             headers=headers,
             proxy=proxy,
         )
-        command(aim=aim, **others)
+        command(description=description, **others)
 
     for option in reversed(_TARGET_OPTIONS):
         bundled = option(bundled)
@@ -124,14 +124,14 @@ def _header(text: str) -> tuple[str, str]:
     return name, value
 
 
-def make_target(place: str | None, aim: Aim) -> Target | None:
-    """Return the target at *place*, a URL or a name, as *aim* describes it; None is the reference gateway itself.
+def make_target(place: str | None, description: TargetDescription) -> Target | None:
+    """Return the target at *place*, a URL or a name, as *description* describes it; None is the reference gateway itself.
 
     Raises:
         BadTarget: there is none; the message says what to do.
         BadFile: it has a name, and something is wrong with the file that names are in.
     """
-    return resolve(place, aim, Path.cwd()).target(os.environ)
+    return resolve(place, description, Path.cwd()).target(os.environ)
 
 
 def make_settings(*, max_connections: int = MAX_CONNECTIONS, case_budget: float = 30.0) -> Settings:
@@ -178,7 +178,7 @@ def _own_hypothesis_home() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def given_or_stock(target: Target | None) -> AsyncGenerator[Target]:
+async def given_or_reference(target: Target | None) -> AsyncGenerator[Target]:
     """Have *target*, or the reference gateway on a loopback port while the context lasts.
 
     Raises:
@@ -188,11 +188,11 @@ async def given_or_stock(target: Target | None) -> AsyncGenerator[Target]:
         yield target
         return
     try:
-        from plexwire_conformance.target.reference_gateway import stock_gateway
+        from plexwire_conformance.target.reference_gateway import reference_gateway
     except ModuleNotFoundError as error:
         raise CouldNotJudge(
             f"without a URL the reference gateway is judged, and that needs {error.name}: "
             "pip install 'plexwire[server]'"
         ) from None
-    async with stock_gateway() as stock:
-        yield stock
+    async with reference_gateway() as reference:
+        yield reference

@@ -18,7 +18,7 @@ from plexwire_conformance.commands.options import (
     INTERRUPTED,
     NOTHING,
     fail,
-    given_or_stock,
+    given_or_reference,
     make_settings,
     make_target,
     run_trio,
@@ -32,10 +32,11 @@ from plexwire_conformance.run.case import Case
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 from plexwire_conformance.run.runner import Runner, Settings
-from plexwire_conformance.run.trial import Inconclusive, Trial
+from plexwire_conformance.run.stage import Inconclusive, Stage
+from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts.exploring import report
 from plexwire_conformance.scripts.properties import BadToken, Property, Script, read_token
-from plexwire_conformance.target.description import Aim
+from plexwire_conformance.target.description import TargetDescription
 from plexwire_conformance.target.target import BadTarget, Target
 
 #: Times that a script is played, at once: one that breaks something only now and then is not fixed.
@@ -155,7 +156,7 @@ def case_of_token(token: str) -> Case:
     """
     property_, script = read_token(token)
 
-    async def body(trial: Trial) -> None:
+    async def body(stage: Stage, trial: Trial) -> None:
         await _play(trial, property_, script)
 
     return Case(
@@ -183,7 +184,7 @@ async def _play(trial: Trial, property_: Property, script: Script) -> None:
     async def play() -> None:
         async with trial.branch(connections=property_.connections) as own:
             try:
-                await property_.play(own, script)
+                await property_.play(own.stage, own, script)
             except Inconclusive as error:
                 could_not.append(str(error))
         found.append(tuple(f for f in own.all_findings() if f.verdict in _BREACHES))
@@ -195,7 +196,7 @@ async def _play(trial: Trial, property_: Property, script: Script) -> None:
     for finding in first.values():
         report(trial, property_, script, finding, found)
     if not first and could_not:
-        trial.inconclusive(could_not[0])
+        raise Inconclusive(could_not[0])
 
 
 # ── playing ──────────────────────────────────────────────────────────────────────────────────
@@ -259,7 +260,7 @@ _SAID: Final = {
     help="Where; without it, on the reference gateway itself.",
 )
 @target_options
-def replay(what: str, place: str | None, aim: Aim) -> None:
+def replay(what: str, place: str | None, description: TargetDescription) -> None:
     """Play again what failed: the script in a TOKEN, the failed cases of a stored run, or one CASE.
 
     A TOKEN is what a finding shows behind "replay"; FILE is what plexwire conform --report wrote. Any gateway will do,
@@ -278,7 +279,7 @@ def replay(what: str, place: str | None, aim: Aim) -> None:
                 3 nothing failed there, and nothing was testable
     """
     try:
-        target = make_target(place, aim)
+        target = make_target(place, description)
         items = items_of(what)
         if not items:
             _nothing(what)
@@ -301,7 +302,7 @@ def _nothing(what: str) -> None:
 
 
 async def _run(target: Target | None, items: Sequence[Item], settings: Settings) -> list[Outcome]:
-    async with given_or_stock(target) as given:
+    async with given_or_reference(target) as given:
         return await replay_items(given, items, settings)
 
 

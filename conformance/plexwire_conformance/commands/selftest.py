@@ -25,7 +25,7 @@ from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.reference_gateway import memory_gateway
 
 #: Stands for the reference gateway itself, where nothing must be found.
-STOCK: Final = "no fault"
+NO_FAULT: Final = "no fault"
 
 #: All cases but those that think in a thread, which can't be while virtual time stands still for it.
 CASES: Final = tuple(case for case in ALL_CASES.values() if not case.scripted)
@@ -44,7 +44,7 @@ Accusations = Mapping[str, tuple[str, ...]]
 
 @frozen(kw_only=True)
 class Outcome:
-    """What the judge says of one fault, or of `STOCK`; `problem` is what the suite itself stumbled over."""
+    """What the judge says of one fault, or of `NO_FAULT`; `problem` is what the suite itself stumbled over."""
 
     fault: str
     accused: Accusations = field(factory=dict)
@@ -53,12 +53,12 @@ class Outcome:
     @property
     def found_by(self) -> tuple[str, ...]:
         """The cases that find the fault under its own clause."""
-        return () if self.fault == STOCK else self.accused.get(FAULTS[self.fault].clause, ())
+        return () if self.fault == NO_FAULT else self.accused.get(FAULTS[self.fault].clause, ())
 
     @property
     def found(self) -> bool:
         """Whether the fault was found; the reference gateway has none to find."""
-        return self.fault == STOCK or bool(self.found_by)
+        return self.fault == NO_FAULT or bool(self.found_by)
 
     @property
     def unrelated(self) -> Accusations:
@@ -77,8 +77,8 @@ class Outcome:
 
 
 def examine(fault_id: str) -> Outcome:
-    """Judge the gateway with this fault, or `STOCK`, by every case: a second or two of computing."""
-    gateway = FaultyGateway() if fault_id == STOCK else FAULTS[fault_id].build()
+    """Judge the gateway with this fault, or `NO_FAULT`, by every case: a second or two of computing."""
+    gateway = FaultyGateway() if fault_id == NO_FAULT else FAULTS[fault_id].build()
     clock = trio.testing.MockClock(autojump_threshold=0)
     results, problem = trio.run(_judge, gateway, clock=clock)
     problems = [problem] if problem else []
@@ -173,7 +173,7 @@ def selftest(words: tuple[str, ...], jobs: int, listing: bool) -> None:
             broken = " ".join((fault.clause, *sorted(fault.also)))
             click.echo(f"{fault.id:{_ID_WIDTH}}  {broken}\n    {fault.title}")
         return
-    fault_ids = [fault.id for fault in chosen] if words else [STOCK, *FAULTS]
+    fault_ids = [fault.id for fault in chosen] if words else [NO_FAULT, *FAULTS]
     try:
         outcomes = list(_watched(examine_all(fault_ids, jobs), len(fault_ids)))
     except BrokenProcessPool:
@@ -214,7 +214,7 @@ def _verdict(outcome: Outcome) -> str:
         return "MISSED"
     if outcome.unrelated:
         return "false alarm"
-    return "clean" if outcome.fault == STOCK else "found"
+    return "clean" if outcome.fault == NO_FAULT else "found"
 
 
 def _line(outcome: Outcome) -> Text:
@@ -235,7 +235,7 @@ def _line(outcome: Outcome) -> Text:
 
 def conclusion(outcomes: Sequence[Outcome]) -> str:
     """Return the last line: how many were found, and what was said without reason."""
-    faulty = [outcome for outcome in outcomes if outcome.fault != STOCK]
+    faulty = [outcome for outcome in outcomes if outcome.fault != NO_FAULT]
     found = sum(outcome.found for outcome in faulty)
     alarms = sum(len(outcome.unrelated) for outcome in outcomes)
     errors = sum(bool(outcome.problem) for outcome in outcomes)

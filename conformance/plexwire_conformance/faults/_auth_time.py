@@ -10,7 +10,7 @@ from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._wire import PING, ClientFrame, FrameWire, Wire
 from plexwire_protocol import CloseCode, Event, GatewayViewerSession, State, StreamAddress
 from plexwire_protocol.tables import Deadline, Timer
-from plexwire_server import Answer, Opening, Request
+from plexwire_server.extending import Request, Response, Upgrade
 
 
 class _Deadline(GatewayViewerSession):
@@ -61,7 +61,7 @@ class LateRefused(GatewayViewerSession):
 class PipelinedLost(FaultyGateway):
     """Loses what comes behind the handshake in the same segment."""
 
-    def route(self, request: Request) -> Answer | Opening:
+    def route(self, request: Request) -> Response | Upgrade:
         return super().route(evolve(request, rest=b""))
 
 

@@ -14,7 +14,8 @@ from plexwire_protocol import (
     Outgoing,
     Refusal,
 )
-from plexwire_server import Refused, Verdict, ViewerConversation
+from plexwire_server import KeyDecision, KeyRefused
+from plexwire_server.extending import ViewerConnection
 
 
 class _Lenient(FaultyGateway):
@@ -24,7 +25,7 @@ class _Lenient(FaultyGateway):
         """Return the key that *api_key* passes for."""
         raise NotImplementedError
 
-    async def check_key(self, api_key: str) -> Verdict:
+    async def check_key(self, api_key: str) -> KeyDecision:
         """Judge the key that *api_key* passes for."""
         return await super().check_key(self.meant(api_key))
 
@@ -117,11 +118,11 @@ class PolicyViolation(GatewayViewerSession):
 
 
 @fault("auth.slow-refusal", "PW-AUTH-7", also=("PW-AUTH-8",))
-class SlowRefusal(ViewerConversation):
+class SlowRefusal(ViewerConnection):
     """Lets the bearer of a bad key wait five seconds for its close."""
 
     async def answer(self, api_key: str) -> None:
-        if await self.gateway.check_key(api_key) == Refused(CloseCode.UNAUTHORIZED):
+        if await self.gateway.check_key(api_key) == KeyRefused(CloseCode.UNAUTHORIZED):
             await trio.sleep(5)
         await super().answer(api_key)
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from plexwire_conformance.pytest_plugin.peers import OpenPublisher as OpenPublisher
     from plexwire_conformance.pytest_plugin.peers import OpenViewer as OpenViewer
-    from plexwire_conformance.pytest_plugin.peers import Publisher as Publisher
-    from plexwire_conformance.pytest_plugin.peers import Viewer as Viewer
+    from plexwire_conformance.pytest_plugin.peers import SyncPublisher as SyncPublisher
+    from plexwire_conformance.pytest_plugin.peers import SyncViewer as SyncViewer
     from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
     from plexwire_conformance.pytest_plugin.verdicts import Verdicts as Verdicts
-    from plexwire_conformance.target.description import Aim
+    from plexwire_conformance.target.description import TargetDescription
     from plexwire_conformance.target.target import Keys, Target
 
 #: What the node ids of all cases begin with.
@@ -87,7 +87,7 @@ def pytest_configure(config: pytest.Config) -> None:
         ) from None
     try:
         words = [arg.partition("::")[2] for arg in wanted]
-        run = Run.at(_aim(config), [] if "" in words else words)
+        run = Run.at(_description(config), [] if "" in words else words)
     except (BadTarget, BadFile, NothingSelected) as error:
         raise pytest.UsageError(f"plexwire: {error}") from None
     config.pluginmanager.register(CasesPlugin(run), "plexwire-cases")
@@ -98,17 +98,17 @@ def _is_ours(argument: str, folder: Path) -> bool:
     return root == ROOT and (bool(colons) or not (folder / argument).exists())
 
 
-def _aim(config: pytest.Config) -> Aim:
+def _description(config: pytest.Config) -> TargetDescription:
     """Return what the options and the named target say.
 
     Raises:
         BadFile: something is wrong with the file that names are in.
     """
     from plexwire_conformance.commands.config_file import resolve
-    from plexwire_conformance.target.description import Aim
+    from plexwire_conformance.target.description import TargetDescription
 
     options = config.option
-    aim = Aim(
+    description = TargetDescription(
         url=options.plexwire_url,
         device_url=options.plexwire_device_url,
         source_id=options.plexwire_source_id,
@@ -116,8 +116,8 @@ def _aim(config: pytest.Config) -> Aim:
         keys_file=options.plexwire_keys_file,
     )
     if options.plexwire_target is None:
-        return aim
-    return resolve(options.plexwire_target, aim, config.rootpath)
+        return description
+    return resolve(options.plexwire_target, description, config.rootpath)
 
 
 # ── fixtures ─────────────────────────────────────────────────────────────────────────────────
@@ -126,7 +126,7 @@ def _aim(config: pytest.Config) -> Aim:
 @pytest.fixture(scope="session")
 def plexwire_url(pytestconfig: pytest.Config) -> str:
     """The base URL of the gateway under test; override it, with scope="session", to start your own."""
-    url = _aim(pytestconfig).url
+    url = _description(pytestconfig).url
     if url is None:
         pytest.fail(
             'which gateway? Override the fixture plexwire_url (scope="session") in your conftest.py, '
@@ -146,7 +146,7 @@ def plexwire_keys(pytestconfig: pytest.Config) -> Keys | Mapping[str, str] | str
     from plexwire_conformance.target.target import BadTarget
 
     try:
-        return _aim(pytestconfig).keys(os.environ)
+        return _description(pytestconfig).keys(os.environ)
     except BadTarget as error:
         pytest.fail(
             f'{error}; or override the fixture plexwire_keys (scope="session")', pytrace=False
@@ -170,7 +170,7 @@ def plexwire_target(
         case _:
             keys = Keys.of(plexwire_keys)
     try:
-        target = evolve(_aim(pytestconfig), url=plexwire_url).target(os.environ, keys)
+        target = evolve(_description(pytestconfig), url=plexwire_url).target(os.environ, keys)
     except BadTarget as error:
         pytest.fail(str(error), pytrace=False)
     if target is None:

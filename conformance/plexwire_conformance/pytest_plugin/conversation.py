@@ -38,7 +38,7 @@ from plexwire_trio import Connection
 S = TypeVar("S", bound=Session)
 
 #: Seconds that things get which take no time where the gateway is sound.
-PATIENCE_S: Final = 5.0
+DEFAULT_TIMEOUT_S: Final = 5.0
 
 #: The codes that a gateway spells out in an `error`, before it closes.
 _SPELLED: Final = {
@@ -47,7 +47,7 @@ _SPELLED: Final = {
 
 
 @define(eq=False)
-class Line(Generic[S]):
+class OpenConversation(Generic[S]):
     """A conversation that was begun; everything in it happens in the Trio thread, but for reading its attributes."""
 
     _begin: Callable[[float], S]
@@ -64,18 +64,18 @@ class Line(Generic[S]):
     @staticmethod
     async def open(
         thread: TrioThread, endpoint: Endpoint, target: str, begin: Callable[[float], S]
-    ) -> "Line[S]":
+    ) -> "OpenConversation[S]":
         """Connect to *target*, and wait until the gateway lets us in.
 
         Raises:
             ConnectError: there is no WebSocket to be had.
             Refused, ConnectionLost, RemoteProtocolError: it does not let us in.
         """
-        line = Line(begin)
-        await thread.nursery.start(line._play, endpoint, target)
-        if not await line.until(lambda: line._welcome is not None):
-            raise line._complaint()
-        return line
+        conversation = OpenConversation(begin)
+        await thread.nursery.start(conversation._play, endpoint, target)
+        if not await conversation.until(lambda: conversation._welcome is not None):
+            raise conversation._complaint()
+        return conversation
 
     @property
     def init(self) -> Init:
@@ -128,7 +128,7 @@ class Line(Generic[S]):
         if self.close is None and self._session is not None and self._connection is not None:
             self._session.close(now=trio.current_time())
             self._connection.flush_soon()
-            await self.until(lambda: False, PATIENCE_S)
+            await self.until(lambda: False, DEFAULT_TIMEOUT_S)
 
     async def _play(
         self, endpoint: Endpoint, target: str, *, task_status: trio.TaskStatus[None]

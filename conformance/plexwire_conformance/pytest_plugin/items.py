@@ -24,7 +24,7 @@ from plexwire_conformance.run.control import CONTROL, CouldNotJudge
 from plexwire_conformance.run.findings import CaseResult, Verdict
 from plexwire_conformance.run.known_failures import Expected, Reckoning, read_expected, reckon
 from plexwire_conformance.run.runner import RunFinished, Runner, Settings
-from plexwire_conformance.target.description import MAX_CONNECTIONS, Aim
+from plexwire_conformance.target.description import MAX_CONNECTIONS, TargetDescription
 from plexwire_conformance.target.target import BadTarget, Target
 
 if TYPE_CHECKING:
@@ -46,22 +46,22 @@ class Run:
     untold: CaseResult | None = field(default=None, init=False)
 
     @classmethod
-    def at(cls, aim: Aim, wanted: Sequence[str]) -> Run:
-        """Prepare a run at *aim* by the cases that its words select, or those that are *wanted*.
+    def at(cls, description: TargetDescription, wanted: Sequence[str]) -> Run:
+        """Prepare a run against the target of *description*, by the cases that its words select, or those that are *wanted*.
 
         Raises:
             BadTarget, BadFile, NothingSelected: it can't be; the text says why.
         """
-        target = aim.target(os.environ)
+        target = description.target(os.environ)
         if target is None:
             raise BadTarget("no URL: give --plexwire-url, or --plexwire-target")
         only = [word for word in wanted if word != CONTROL.id]
-        cases = [] if wanted and not only else select(only or aim.only, aim.skip)
+        cases = [] if wanted and not only else select(only or description.only, description.skip)
         expected = None
-        if aim.expected_failures is not None:
-            path = aim.expected_failures
+        if description.expected_failures is not None:
+            path = description.expected_failures
             expected = read_expected(read_text(path), path.name, (CONTROL.id, *CASES))
-        settings = make_settings(max_connections=aim.max_connections or MAX_CONNECTIONS)
+        settings = make_settings(max_connections=description.max_connections or MAX_CONNECTIONS)
         return cls(target, settings, cases, expected)
 
     @property

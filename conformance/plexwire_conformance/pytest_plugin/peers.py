@@ -12,7 +12,7 @@ import pytest
 from attrs import define, field
 
 from plexwire_client import jpeg_size
-from plexwire_conformance.pytest_plugin.conversation import PATIENCE_S, Line
+from plexwire_conformance.pytest_plugin.conversation import DEFAULT_TIMEOUT_S, OpenConversation
 from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
 from plexwire_conformance.run.case import Need
 from plexwire_conformance.target.target import Target
@@ -39,37 +39,37 @@ _NO_SIZE: Final = (0, 0)
 
 
 @define(eq=False)
-class _Peer(Generic[S]):
+class _SyncPeer(Generic[S]):
     """One end of a conversation."""
 
     source_id: str
-    _line: Line[S]
+    _conversation: OpenConversation[S]
     _thread: TrioThread
 
     @property
     def close_code(self) -> int | None:
         """The code that the conversation was closed with, 1006 if without any; None while it goes on."""
-        return None if self._line.close is None else int(self._line.close.code)
+        return None if self._conversation.close is None else int(self._conversation.close.code)
 
-    def wait_closed(self, timeout: float = PATIENCE_S) -> int:
+    def wait_closed(self, timeout: float = DEFAULT_TIMEOUT_S) -> int:
         """Wait until the conversation is over, for *timeout* seconds at most, and return `close_code`.
 
         Raises:
             TimeoutError: it goes on.
         """
         __tracebackhide__ = True
-        self._thread.call(self._line.until, lambda: False, timeout)
+        self._thread.call(self._conversation.until, lambda: False, timeout)
         if self.close_code is None:
             raise TimeoutError(f"{self} is still open after {timeout:g} s")
         return self.close_code
 
     def close(self) -> None:
         """Close it properly; once closed, a no-op."""
-        self._thread.call(self._line.leave)
+        self._thread.call(self._conversation.leave)
 
 
 @define(eq=False)
-class Publisher(_Peer[DeviceSession]):
+class SyncPublisher(_SyncPeer[DeviceSession]):
     """A device that is let in; a camera is online from its first picture on."""
 
     _stamp: int = field(default=0, init=False)
@@ -108,7 +108,7 @@ class Publisher(_Peer[DeviceSession]):
             timestamp=self._stamp if timestamp is None else timestamp,
             extra={} if extra is None else dict(extra),
         )
-        self._thread.call(self._line.send, frame)
+        self._thread.call(self._conversation.send, frame)
         return frame
 
     def __str__(self) -> str:
@@ -116,13 +116,13 @@ class Publisher(_Peer[DeviceSession]):
 
 
 @define(eq=False)
-class Viewer(_Peer[ViewerSession]):
+class SyncViewer(_SyncPeer[ViewerSession]):
     """A viewer that is let in; `init` is what the gateway said was online then."""
 
     init: Init
 
     def next_frame(
-        self, timeout: float = PATIENCE_S, *, camera_id: str | None = None
+        self, timeout: float = DEFAULT_TIMEOUT_S, *, camera_id: str | None = None
     ) -> VideoFrame:
         """Return the next frame, of *camera_id* where that is given, waiting for *timeout* seconds at most.
 
@@ -134,7 +134,7 @@ class Viewer(_Peer[ViewerSession]):
             RemoteProtocolError: the gateway broke the protocol.
         """
         __tracebackhide__ = True
-        frame = self._thread.call(self._line.take, camera_id, timeout)
+        frame = self._thread.call(self._conversation.take, camera_id, timeout)
         if frame is None:
             which = "frame" if camera_id is None else f"frame of {camera_id}"
             raise TimeoutError(f"{self} got no {which} within {timeout:g} s")
@@ -150,7 +150,9 @@ class _Opener:
 
     _target: Target
     _thread: TrioThread
-    _opened: list[Publisher | Viewer] = field(factory=list[Publisher | Viewer], init=False)
+    _opened: list[SyncPublisher | SyncViewer] = field(
+        factory=list[SyncPublisher | SyncViewer], init=False
+    )
 
     def __enter__(self) -> Self:
         return self
@@ -168,7 +170,7 @@ class _Opener:
 class OpenPublisher(_Opener):
     """What the fixture `plexwire_publisher` gives."""
 
-    def __call__(self, source_id: str, *, api_key: str | None = None) -> Publisher:
+    def __call__(self, source_id: str, *, api_key: str | None = None) -> SyncPublisher:
         """Be the device *source_id*; *api_key* stands in for the target's.
 
         Raises:
@@ -190,8 +192,10 @@ class OpenPublisher(_Opener):
             return session
 
         thread = self._thread
-        line = thread.call(Line.open, thread, self._target.devices, DEVICE_PATH, begin)
-        publisher = Publisher(source_id, line, thread)
+        conversation = thread.call(
+            OpenConversation.open, thread, self._target.devices, DEVICE_PATH, begin
+        )
+        publisher = SyncPublisher(source_id, conversation, thread)
         self._opened.append(publisher)
         return publisher
 
@@ -210,7 +214,7 @@ class OpenViewer(_Opener):
         *cameras: str,
         timeout: int | None = None,
         api_key: str | None = None,
-    ) -> Viewer:
+    ) -> SyncViewer:
         """Watch *cameras* of *source_id*; with *timeout* the gateway ends the stream after that many seconds.
 
         Raises:
@@ -229,7 +233,9 @@ class OpenViewer(_Opener):
             return session
 
         thread = self._thread
-        line = thread.call(Line.open, thread, self._target.viewers, address.target(), begin)
-        viewer = Viewer(source_id, line, thread, line.init)
+        conversation = thread.call(
+            OpenConversation.open, thread, self._target.viewers, address.target(), begin
+        )
+        viewer = SyncViewer(source_id, conversation, thread, conversation.init)
         self._opened.append(viewer)
         return viewer

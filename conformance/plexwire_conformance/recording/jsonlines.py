@@ -32,7 +32,7 @@ def read_text(path: Path) -> str:
 
 
 @frozen
-class Line:
+class JsonObject:
     """One JSON object of a file, and `where` it stands; every question that it can't answer is a `BadFile`."""
 
     where: str
@@ -89,18 +89,18 @@ class Line:
             return value
         raise self._refusal(name, "an object")
 
-    def line(self, name: str) -> "Line":
+    def object(self, name: str) -> "JsonObject":
         """Return the object *name*."""
         value = self._value(name)
         if isinstance(value, dict):
-            return Line(self.where, value)
+            return JsonObject(self.where, value)
         raise self._refusal(name, "an object")
 
-    def lines(self, name: str) -> tuple["Line", ...]:
+    def objects(self, name: str) -> tuple["JsonObject", ...]:
         """Return the list of objects *name*."""
         value = self._value(name)
         if isinstance(value, list) and all(isinstance(inner, dict) for inner in value):
-            return tuple(Line(self.where, inner) for inner in value)
+            return tuple(JsonObject(self.where, inner) for inner in value)
         raise self._refusal(name, "a list of objects")
 
     def _value(self, name: str) -> Any:
@@ -114,7 +114,7 @@ class Line:
 
 def read_lines(
     text: str, name: str, *, kind: str, formats: Collection[int], middle: str
-) -> tuple[Line, tuple[Line, ...], Line]:
+) -> tuple[JsonObject, tuple[JsonObject, ...], JsonObject]:
     """Take *text* apart into its header, the lines between, each of type *middle*, and its footer.
 
     Raises:
@@ -156,7 +156,7 @@ _WRITTEN_BY: Final = {
 }
 
 
-def _object(line: str, where: str, *, truncated: bool) -> Line:
+def _object(line: str, where: str, *, truncated: bool) -> JsonObject:
     try:
         members = json.loads(line)
     except (ValueError, RecursionError):
@@ -164,4 +164,4 @@ def _object(line: str, where: str, *, truncated: bool) -> Line:
         raise BadFile(f"{where} can't be read: {why}") from None
     if not isinstance(members, dict):
         raise BadFile(f"{where} is no JSON object")
-    return Line(where, members)
+    return JsonObject(where, members)

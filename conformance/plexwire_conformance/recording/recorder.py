@@ -66,7 +66,7 @@ class Entry:
 
 
 @frozen(kw_only=True)
-class Conversation:
+class RecordedConversation:
     """One connection as it was recorded: who we played, at which address, with whose key."""
 
     name: str
@@ -87,7 +87,7 @@ _SHOWN: Final = 256
 
 
 @define
-class Recorder:
+class WireRecorder:
     """Records one conversation, with every key in *secrets* replaced before it is kept."""
 
     peer: str
@@ -324,6 +324,6 @@ def _digest_binary(data: bytes) -> dict[str, Any] | None:
     }
 
 
-def merge(conversations: Iterable[Conversation]) -> tuple[Entry, ...]:
+def merge(conversations: Iterable[RecordedConversation]) -> tuple[Entry, ...]:
     """Return the entries of all *conversations* in the order of time."""
     return tuple(sorted((e for c in conversations for e in c.entries), key=lambda e: e.at))

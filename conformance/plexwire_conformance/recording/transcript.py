@@ -7,8 +7,8 @@ from typing import Any, TextIO
 
 from attrs import frozen
 
-from plexwire_conformance.recording.jsonlines import BadFile, Line, read_lines
-from plexwire_conformance.recording.recorder import Conversation, Entry, Kind, Way
+from plexwire_conformance.recording.jsonlines import BadFile, JsonObject, read_lines
+from plexwire_conformance.recording.recorder import Entry, Kind, RecordedConversation, Way
 from plexwire_protocol import __version__
 
 #: What the header of a file of transcripts calls itself, and the version of its format.
@@ -25,7 +25,7 @@ class Transcript:
     case: str
     script: int = 0
     excused: tuple[str, ...] = ()
-    conversations: tuple[Conversation, ...] = ()
+    conversations: tuple[RecordedConversation, ...] = ()
 
     @property
     def name(self) -> str:
@@ -85,11 +85,11 @@ def entry_members(entry: Entry) -> dict[str, Any]:
     }
 
 
-def read_entry(line: Line) -> Entry:
+def read_entry(line: JsonObject) -> Entry:
     """Return the entry that *line* holds."""
     body = line.members_or_none("body")
     if body is not None and isinstance(body.get("frame"), dict):
-        _check_digest(Line(line.where, body["frame"]))
+        _check_digest(JsonObject(line.where, body["frame"]))
     return Entry(
         at=line.number("at"),
         peer=line.text("peer"),
@@ -102,7 +102,7 @@ def read_entry(line: Line) -> Entry:
     )
 
 
-def _check_digest(picture: Line) -> None:
+def _check_digest(picture: JsonObject) -> None:
     """Check what stands for a picture, which is all that the monitor takes on trust."""
     picture.text("sha256")
     picture.whole("bytes")
@@ -145,21 +145,21 @@ def _finite(value: Any) -> Any:
             return value
 
 
-def _transcript(line: Line) -> Transcript:
+def _transcript(line: JsonObject) -> Transcript:
     return Transcript(
         case=line.text("case"),
         script=line.whole("script"),
         excused=line.texts("excused"),
-        conversations=tuple(map(_conversation, line.lines("conversations"))),
+        conversations=tuple(map(_conversation, line.objects("conversations"))),
     )
 
 
-def _conversation(line: Line) -> Conversation:
-    return Conversation(
+def _conversation(line: JsonObject) -> RecordedConversation:
+    return RecordedConversation(
         name=line.text("name"),
         role=line.text("role"),
         source_id=line.text("source_id"),
         cameras=line.texts("cameras"),
         organisation=line.text("organisation"),
-        entries=tuple(map(read_entry, line.lines("entries"))),
+        entries=tuple(map(read_entry, line.objects("entries"))),
     )

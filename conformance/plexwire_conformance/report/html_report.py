@@ -89,7 +89,7 @@ def _head(about: About, summary: Summary, event: RunFinished) -> str:
             f'<time datetime="{about.began.isoformat(timespec="milliseconds")}">{h(about.when)}</time>, {event.seconds:.1f} s',
         ),
         ("Judged", f"{len(summary.results)} cases, {len(summary.clauses)} clauses"),
-        ("Tolerances", h(about.patience)),
+        ("Tolerances", h(about.tolerances)),
         *([("Judge", h(late))] if (late := say_late(event.late)) else []),
         ("Suite", f"plexwire {h(about.version)}"),
     ]

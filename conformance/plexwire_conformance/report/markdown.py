@@ -58,7 +58,7 @@ def render(about: About, event: RunFinished) -> str:
     parts = [
         f"## {sign} {summary.conclusion}",
         f"{code(about.url)} · {about.when} · {event.seconds:.1f} s · plexwire {about.version}<br>"
-        f"{about.patience}{f'<br>live camera {code(about.live)}' if about.live else ''}"
+        f"{about.tolerances}{f'<br>live camera {code(about.live)}' if about.live else ''}"
         f"{f'<br>{late}' if (late := say_late(event.late)) else ''}",
         _table(
             ("verdict", "cases"),

@@ -12,7 +12,7 @@ from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.summary import Summary
 from plexwire_conformance.run.findings import CaseResult, Finding
 from plexwire_conformance.run.runner import CaseFinished, RunEvent, RunFinished, RunStarted
-from plexwire_conformance.run.tolerances import Patience
+from plexwire_conformance.run.tolerances import Tolerances
 
 #: What the header calls the file, and the version of the format; a reader refuses others.
 KIND: Final = "run"
@@ -48,17 +48,17 @@ def _header_members(about: About) -> dict[str, Any]:
         "url": about.url,
         "device_url": about.device_url,
         "began": about.began.isoformat(timespec="milliseconds"),
-        "round_trip_ms": _ms(about.patience.round_trip),
-        "tolerances_ms": _tolerances(about.patience),
+        "round_trip_ms": _ms(about.tolerances.round_trip),
+        "tolerances_ms": _tolerances(about.tolerances),
         "cases": list(about.cases),
     }
 
 
-def _tolerances(patience: Patience) -> dict[str, float]:
+def _tolerances(tolerances: Tolerances) -> dict[str, float]:
     return {
-        "at_once": _ms(patience.at_once),
-        "late": _ms(patience.late),
-        "early": _ms(patience.early),
+        "at_once": _ms(tolerances.immediate),
+        "late": _ms(tolerances.late),
+        "early": _ms(tolerances.early),
     }
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from attrs import frozen
 
 from plexwire_conformance.run.runner import RunStarted
-from plexwire_conformance.run.tolerances import Patience
+from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.target.description import SOURCE_ID
 from plexwire_protocol import __version__
 
@@ -18,7 +18,7 @@ class About:
     url: str
     device_url: str
     began: datetime
-    patience: Patience
+    tolerances: Tolerances
     cases: tuple[str, ...]
     source_id: str = SOURCE_ID
     #: The camera that was watched, as SOURCE_ID/CAMERA_ID, where one was named that runs anyway.
@@ -32,7 +32,7 @@ class About:
             url=event.target.viewers.url,
             device_url=event.target.devices.url,
             began=datetime.fromtimestamp(event.unix_ms / 1000, UTC),
-            patience=event.patience,
+            tolerances=event.tolerances,
             cases=tuple(case.id for case in event.cases),
             source_id=event.target.source_prefix,
             live="" if event.target.live is None else str(event.target.live),

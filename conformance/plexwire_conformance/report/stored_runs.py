@@ -7,13 +7,13 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from plexwire_conformance.recording.jsonlines import BadFile, Line, read_lines, read_text
+from plexwire_conformance.recording.jsonlines import BadFile, JsonObject, read_lines, read_text
 from plexwire_conformance.recording.transcript import read_entry
 from plexwire_conformance.report.ndjson import FORMAT, KIND
 from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.summary import Summary
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
-from plexwire_conformance.run.tolerances import Patience
+from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_spec import clauses
 
 _FORMATS: Final = (FORMAT,)
@@ -59,7 +59,7 @@ def parse_run(text: str, name: str) -> StoredRun:
             raise BadFile(f"{name} is damaged: it has {how_many} of {case}")
     if strange := set(counted) - set(about.cases):
         raise BadFile(f"{name} is damaged: its header does not name {min(strange)}")
-    _compare(name, footer.line("cases"), results)
+    _compare(name, footer.object("cases"), results)
     places = {case: place for place, case in enumerate(about.cases)}
     return StoredRun(
         name=name,
@@ -69,7 +69,7 @@ def parse_run(text: str, name: str) -> StoredRun:
     )
 
 
-def _compare(name: str, told: Line, results: list[CaseResult]) -> None:
+def _compare(name: str, told: JsonObject, results: list[CaseResult]) -> None:
     for verdict, count in Summary.of(results).cases.items():
         if told.whole(verdict) != count:
             raise BadFile(
@@ -78,7 +78,7 @@ def _compare(name: str, told: Line, results: list[CaseResult]) -> None:
             )
 
 
-def _about(line: Line) -> About:
+def _about(line: JsonObject) -> About:
     try:
         began = datetime.fromisoformat(line.text("began"))
     except ValueError:
@@ -89,15 +89,15 @@ def _about(line: Line) -> About:
         url=line.text("url"),
         device_url=line.text("device_url"),
         began=began,
-        patience=evolve(Patience(), round_trip=line.number("round_trip_ms") / 1000),
+        tolerances=evolve(Tolerances(), round_trip=line.number("round_trip_ms") / 1000),
         cases=line.texts("cases"),
         version=line.text("plexwire"),
     )
 
 
-def _result(line: Line, about: About) -> CaseResult:
+def _result(line: JsonObject, about: About) -> CaseResult:
     verdict = line.one_of("verdict", Verdict)
-    findings = tuple(_finding(inner, about) for inner in line.lines("findings"))
+    findings = tuple(_finding(inner, about) for inner in line.objects("findings"))
     if (verdict is Verdict.FAIL) is not any(f.verdict is Verdict.FAIL for f in findings):
         raise BadFile(f"{line.where}: its verdict is {verdict}, and its findings say otherwise")
     _known(line.texts("clauses"), line, about)
@@ -112,7 +112,7 @@ def _result(line: Line, about: About) -> CaseResult:
     )
 
 
-def _finding(line: Line, about: About) -> Finding:
+def _finding(line: JsonObject, about: About) -> Finding:
     clause = line.text("clause")
     _known((clause,), line, about)
     if line.text("level") != clauses()[clause].level:
@@ -127,11 +127,11 @@ def _finding(line: Line, about: About) -> Finding:
         margin_ms=line.number_or_none("margin_ms"),
         at=line.number_or_none("at"),
         replay=line.text("replay"),
-        timeline=tuple(map(read_entry, line.lines("timeline"))),
+        timeline=tuple(map(read_entry, line.objects("timeline"))),
     )
 
 
-def _known(cited: tuple[str, ...], line: Line, about: About) -> None:
+def _known(cited: tuple[str, ...], line: JsonObject, about: About) -> None:
     for clause in cited:
         if clause not in clauses():
             raise BadFile(

@@ -85,7 +85,7 @@ class TerminalReport:
                 self._say(f"judging {event.target.viewers.url} by {len(event.cases)} cases")
                 if event.target.live is not None:
                     self._say(f"watching {event.target.live}")
-                self._say(f"{event.patience}")
+                self._say(f"{event.tolerances}")
             case CaseFinished():
                 verdict = event.result.verdict
                 if verdict is Verdict.ERROR and not event.transcripts:

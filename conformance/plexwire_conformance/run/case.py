@@ -2,16 +2,15 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from attrs import frozen
 
+from plexwire_conformance.run.stage import Stage
+from plexwire_conformance.run.trial import Trial
 from plexwire_spec import clauses
 
-if TYPE_CHECKING:
-    from plexwire_conformance.run.trial import Trial
-
-CaseBody: TypeAlias = "Callable[[Trial], Awaitable[None]]"
+CaseBody: TypeAlias = Callable[[Stage, Trial], Awaitable[None]]
 
 
 class Need(Enum):

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from plexwire_conformance.recording.recorder import Kind, Way
 from plexwire_conformance.recording.transcript import Transcript
 from plexwire_conformance.run.case import Case
+from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.wire.peer import Closing, HandshakeFailed, NoConnection
+from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed, NoConnection
 
 _ROUNDS = 3
 _WANTS_CREDENTIALS = (401, 403, 407)
@@ -17,30 +18,29 @@ class CouldNotJudge(Exception):
     """There is nothing to judge: the text says why and what to do."""
 
 
-async def _control(trial: Trial) -> None:
+async def _control(stage: Stage, trial: Trial) -> None:
     """A viewer connects, authenticates, and is not turned away."""
     for _ in range(_ROUNDS):
         try:
-            viewer = await trial.connect_viewer(trial.online)
+            viewer = await stage.connect_viewer()
         except NoConnection as error:
-            url = trial.target.viewers.url
+            url = stage.target.viewers.url
             raise CouldNotJudge(f"{url}: {error.problem}. Is the gateway up?") from None
         except HandshakeFailed as error:
-            _judge_handshake(trial, error)
+            _judge_handshake(stage, trial, error)
             return
-        await viewer.authenticate(trial.target.keys.api_key)
-        await viewer.await_init(trial.patience.at_once)
+        await stage.authenticate(viewer)
         ending = viewer.peer.ending
         if ending is None:
             continue
-        if ending.how is Closing.GARBAGE:
+        if ending.kind is ClosingKind.GARBAGE:
             return  # The monitor says so, under its own clause.
         if ending.code in _NOT_ACCEPTED:
             raise CouldNotJudge(
                 f"the gateway {_NOT_ACCEPTED[ending.code]} the key in PLEXWIRE_API_KEY (close "
                 f"{ending.code}); give a key that may watch"
             )
-        if (watched := trial.target.watched) is not None:
+        if (watched := stage.target.watched) is not None:
             # A source that nobody has seen may be refused, and so may a key whose business it is not.  [PW-ADDR-12]
             raise CouldNotJudge(
                 f"the gateway lets nobody watch {watched} ({ending}). Does the camera run, and is it called so?"
@@ -49,14 +49,14 @@ async def _control(trial: Trial) -> None:
         return
 
 
-def _judge_handshake(trial: Trial, error: HandshakeFailed) -> None:
-    url = trial.target.viewers.url
-    if error.answer is not None and error.answer.status in _WANTS_CREDENTIALS:
+def _judge_handshake(stage: Stage, trial: Trial, error: HandshakeFailed) -> None:
+    url = stage.target.viewers.url
+    if error.response is not None and error.response.status in _WANTS_CREDENTIALS:
         expected = "a handshake that succeeds without any credential"
         trial.find("PW-ADDR-5", expected, error.problem[:120])
         return
-    if error.answer is not None and error.answer.status != 101:
-        if (watched := trial.target.watched) is not None:
+    if error.response is not None and error.response.status != 101:
+        if (watched := stage.target.watched) is not None:
             raise CouldNotJudge(
                 f"{url} answers a viewer of {watched} by {error.problem[:120]}. Does the camera run, is it "
                 "called so, and is this the base URL of the gateway, in front of /v1/sources/…?"
@@ -65,12 +65,12 @@ def _judge_handshake(trial: Trial, error: HandshakeFailed) -> None:
             f"{url} answers the handshake by {error.problem[:120]}; give the base URL of the "
             "gateway, in front of /v1/sources/…"
         )
-    if error.answer is None and url.startswith("wss:"):
+    if error.response is None and url.startswith("wss:"):
         # With TLS 1.3 a gateway hangs up only now on who shows no certificate.
         raise CouldNotJudge(
             f"{url}: {error.problem}. Does it ask for a client certificate? Then give --client-cert"
         )
-    clause = "PW-ADDR-1" if error.answer is None else "PW-CONN-6"
+    clause = "PW-ADDR-1" if error.response is None else "PW-CONN-6"
     trial.find(clause, "an answer to the WebSocket handshake", error.problem)
 
 

@@ -1,4 +1,4 @@
-"""The pulse: how long the gateway takes to answer anything at all, and how late the judge itself gets to look.
+"""How long the gateway takes to answer anything at all, and how late the suite itself wakes up to look.
 
 A gateway that shares its machine with others is slow for a moment now and then, and so is the judge.  Whoever waits for
 an answer allows for it, so that nobody is accused of what a busy machine did.
@@ -21,8 +21,8 @@ _LATE: Final = 0.02
 
 
 @define(eq=False)
-class Pulse:
-    """Remembers how long exchanges took, in seconds; `usual` is what is allowed for everywhere already."""
+class Latency:
+    """How long exchanges took lately, in seconds; `usual` is what is allowed for everywhere already."""
 
     _clock: Callable[[], float]
     usual: float = 0.0

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
-from plexwire_conformance.recording.recorder import Conversation, Entry, Kind, Way
+from plexwire_conformance.recording.recorder import Entry, Kind, RecordedConversation, Way
 from plexwire_conformance.run.findings import Finding
 
 _Breach: TypeAlias = tuple[str, str, str, float]  # clause, expected, actual, at
@@ -30,7 +30,7 @@ class _Origin:
     body: Mapping[str, Any]
 
 
-def monitor(conversations: Iterable[Conversation]) -> list[Finding]:
+def monitor(conversations: Iterable[RecordedConversation]) -> list[Finding]:
     """Return what breaks a clause in *conversations*, all of one case; at most one finding a clause."""
     conversations = list(conversations)
     origins = _Origins(conversations)
@@ -59,14 +59,14 @@ def _around(entries: tuple[Entry, ...], at: float) -> tuple[Entry, ...]:
 class _Origins:
     """Finds the frame that a device sent from what a viewer got."""
 
-    def __init__(self, conversations: Iterable[Conversation]) -> None:
+    def __init__(self, conversations: Iterable[RecordedConversation]) -> None:
         self._by_picture: dict[str, _Origin] = {}
         self._by_stamp: dict[tuple[str, int], _Origin] = {}
         for conversation in conversations:
             if conversation.role == "device":
                 self._add(conversation)
 
-    def _add(self, conversation: Conversation) -> None:
+    def _add(self, conversation: RecordedConversation) -> None:
         counts: dict[str, int] = {}
         for entry in conversation.entries:
             body = entry.body
@@ -104,7 +104,7 @@ class _Origins:
         return bool(self._by_picture)
 
 
-def _first_seen(conversations: Iterable[Conversation]) -> dict[str, float]:
+def _first_seen(conversations: Iterable[RecordedConversation]) -> dict[str, float]:
     """Return when each picture had certainly passed the gateway: when the first viewer got it."""
     seen: dict[str, float] = {}
     for conversation in conversations:
@@ -118,7 +118,7 @@ def _first_seen(conversations: Iterable[Conversation]) -> dict[str, float]:
 
 
 def _judge(
-    conversation: Conversation, origins: _Origins, first_seen: Mapping[str, float]
+    conversation: RecordedConversation, origins: _Origins, first_seen: Mapping[str, float]
 ) -> Iterator[_Breach]:
     authenticated_at: float | None = None
     inits = 0
@@ -171,7 +171,7 @@ def _judge(
         yield "PW-INIT-1", "exactly one init", "frames, and no init", early[-1].at
 
 
-def _asked(conversation: Conversation, *, before: float) -> bool:
+def _asked(conversation: RecordedConversation, *, before: float) -> bool:
     """Whether a viewer had sent its `auth` by then."""
     return any(
         entry.way is Way.SENT and entry.type == "auth" and entry.at <= before
@@ -179,7 +179,7 @@ def _asked(conversation: Conversation, *, before: float) -> bool:
     )
 
 
-def _judge_init(conversation: Conversation, entry: Entry) -> Iterator[_Breach]:
+def _judge_init(conversation: RecordedConversation, entry: Entry) -> Iterator[_Breach]:
     body = entry.body or {}
     sources = body.get("online_sources")
     clause, expected = "PW-INIT-4", "online_sources: a list of {source_id, cameras}"
@@ -219,7 +219,9 @@ def _judge_shape(entry: Entry) -> Iterator[_Breach]:
         yield "PW-FRAME-11", "padded base64, standard alphabet", picture["problem"], entry.at
 
 
-def _judge_frame(conversation: Conversation, entry: Entry, origins: _Origins) -> Iterator[_Breach]:
+def _judge_frame(
+    conversation: RecordedConversation, entry: Entry, origins: _Origins
+) -> Iterator[_Breach]:
     body = entry.body or {}
     origin, unaltered = origins.of(body)
     has_picture = isinstance(body.get("frame"), dict)

@@ -15,10 +15,11 @@ from plexwire_conformance.run.case import Case, Need
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge, served
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict, worst
 from plexwire_conformance.run.known_failures import Reckoning
-from plexwire_conformance.run.latency import Pulse
-from plexwire_conformance.run.online_camera import keep_anchor, keep_time
-from plexwire_conformance.run.tolerances import Patience
-from plexwire_conformance.run.trial import Inconclusive, Trial
+from plexwire_conformance.run.latency import Latency
+from plexwire_conformance.run.online_camera import keep_camera_online, measure_scheduling_delay
+from plexwire_conformance.run.stage import Inconclusive, Stage
+from plexwire_conformance.run.tolerances import Tolerances
+from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.target.target import Camera, Target
 from plexwire_conformance.wire.peer import HandshakeFailed
 
@@ -28,7 +29,7 @@ class RunStarted:
     """The control is done and the cases begin; the run began at `unix_ms`, in Unix milliseconds."""
 
     target: Target
-    patience: Patience
+    tolerances: Tolerances
     cases: tuple[Case, ...]
     unix_ms: int
 
@@ -84,18 +85,18 @@ class Runner:
 
     target: Target
     settings: Settings
-    patience: Patience = field(factory=Patience)
+    tolerances: Tolerances = field(factory=Tolerances)
     _began: float = field(init=False)
-    _pulse: Pulse = field(init=False)
+    _latency: Latency = field(init=False)
     #: The camera that is online while the run lasts.
     _online: Camera = field(init=False)
     _stamps: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._began = trio.current_time()
-        self._pulse = Pulse(self.now)
-        anchored = f"{self.target.source_prefix}-{self.settings.nonce}-online"
-        self._online = self.target.watched or Camera(anchored, "front")
+        self._latency = Latency(self.now)
+        source_id = f"{self.target.source_prefix}-{self.settings.nonce}-online"
+        self._online = self.target.watched or Camera(source_id, "front")
 
     def now(self) -> float:
         """Seconds since the run began."""
@@ -104,7 +105,7 @@ class Runner:
     @property
     def _most(self) -> int:
         """How many connections all cases may have open at once."""
-        return self.settings.max_connections - 1  # the anchor has one
+        return self.settings.max_connections - 1  # the online camera has one
 
     def _share(self, case: Case) -> int:
         """How many of them *case* may have open: as many as it likes, where there are so many."""
@@ -124,14 +125,14 @@ class Runner:
         could_not: BaseException = CouldNotJudge("the run ended before its time")
         try:
             async with trio.open_nursery() as nursery:
-                anchor = self._trial("anchor", nursery, 1)
-                nursery.start_soon(keep_time, self._pulse)
-                await nursery.start(keep_anchor, anchor, self._pulse)
+                stage = self._stage("online-camera", nursery, 1)
+                nursery.start_soon(measure_scheduling_delay, self._latency)
+                await nursery.start(keep_camera_online, stage, self._latency)
                 try:
                     finished = await self._run(cases, listen)
                 finally:
                     with trio.CancelScope(shield=True):
-                        await anchor.close()
+                        await stage.close()
         except* CouldNotJudge as group:
             could_not = _first(group)
         if finished is None:
@@ -144,7 +145,7 @@ class Runner:
         listen(
             RunStarted(
                 target=self.target,
-                patience=self.patience,
+                tolerances=self.tolerances,
                 cases=(CONTROL, *cases),
                 unix_ms=self.settings.unix_ms,
             )
@@ -158,7 +159,7 @@ class Runner:
         else:
             results = await self._run_all(cases, listen)
         finished = RunFinished(
-            results=(controlled, *results), seconds=self.now(), late=self._pulse.lost_time(0.0)
+            results=(controlled, *results), seconds=self.now(), late=self._latency.lost_time(0.0)
         )
         listen(finished)
         return finished
@@ -194,17 +195,18 @@ class Runner:
         could_not: BaseException | None = None
         trial: Trial | None = None
         verdict = Verdict.PASS
-        far = _ROUND_TRIPS * self.patience.round_trip
+        far = _ROUND_TRIPS * self.tolerances.round_trip
         limit = case.takes + self.settings.case_budget + far
         with trio.move_on_after(limit) as scope:
             try:
                 async with trio.open_nursery() as nursery:
-                    trial = self._trial(case.id, nursery, self._share(case))
+                    stage = self._stage(case.id, nursery, self._share(case))
+                    trial = Trial(stage)
                     try:
-                        await case.body(trial)
+                        await case.body(stage, trial)
                     finally:
                         with trio.CancelScope(shield=True):
-                            await trial.close()
+                            await stage.close()
             except* CouldNotJudge as group:
                 could_not = _first(group)
             except* (Inconclusive, HandshakeFailed) as group:
@@ -219,8 +221,8 @@ class Runner:
             reason, verdict = f"it did not end within {limit:g} s", Verdict.ERROR
         findings = () if trial is None else trial.all_findings()
         if trial is not None and case is CONTROL:
-            self.patience = evolve(self.patience, round_trip=trial.slowest_handshake)
-            self._pulse.usual = self.patience.round_trip
+            self.tolerances = evolve(self.tolerances, round_trip=trial.stage.slowest_handshake)
+            self._latency.usual = self.tolerances.round_trip
         result = CaseResult(
             case=case.id,
             title=case.title,
@@ -243,19 +245,18 @@ class Runner:
     def _redacted(self, text: str) -> str:
         return tame(redact(text, self.target.keys.secrets))
 
-    def _trial(self, case_id: str, nursery: trio.Nursery, connections: int) -> Trial:
-        return Trial(
+    def _stage(self, case_id: str, nursery: trio.Nursery, connections: int) -> Stage:
+        return Stage(
             case_id=case_id,
             target=self.target,
-            patience=self.patience,
+            tolerances=self.tolerances,
             nonce=self.settings.nonce,
-            online=self._online.source_id,
-            online_camera=self._online.camera_id,
+            online=self._online,
             nursery=nursery,
             clock=self.now,
             stamp=self._stamp,
             connections=connections,
-            slack=self._pulse.slack,
+            slack=self._latency.slack,
         )
 
 

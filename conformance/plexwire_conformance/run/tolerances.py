@@ -10,25 +10,25 @@ ANSWER_DEADLINE: Final = 10.0
 
 
 @frozen(kw_only=True)
-class Patience:
+class Tolerances:
     """The tolerances of a run; `round_trip` is the slowest of the measured handshakes.
 
-    `haste` below 1 shortens what answers are waited for, where what is found will be looked at again without haste.
+    `wait_factor` below 1 shortens the waits for answers; whoever sets it looks again, with whole waits, at what was found.
     """
 
     round_trip: float = 0.0
     auth_deadline: float = AUTH_DEADLINE
-    haste: float = 1.0
+    wait_factor: float = 1.0
 
     @property
-    def at_once(self) -> float:
+    def immediate(self) -> float:
         """Within this an answer that is due immediately has come."""
-        return 1.5 * self.haste + 6 * self.round_trip
+        return 1.5 * self.wait_factor + 6 * self.round_trip
 
     @property
     def answer(self) -> float:
         """Within this a device has its answer, and a key its verdict where nothing asks for it at once."""
-        return ANSWER_DEADLINE * self.haste + 6 * self.round_trip
+        return ANSWER_DEADLINE * self.wait_factor + 6 * self.round_trip
 
     @property
     def handshake(self) -> float:
@@ -48,7 +48,7 @@ class Patience:
     @property
     def frame(self) -> float:
         """Within this a frame crosses a gateway that is not busy."""
-        return 1.5 * self.haste + 6 * self.round_trip
+        return 1.5 * self.wait_factor + 6 * self.round_trip
 
     @property
     def silence(self) -> float:
@@ -58,5 +58,5 @@ class Patience:
     def __str__(self) -> str:
         return (
             f"round trip {self.round_trip * 1000:.0f} ms · at once means within "
-            f"{self.at_once:.2g} s · deadlines −{self.early * 1000:.0f} ms/+{self.late:.2g} s"
+            f"{self.immediate:.2g} s · deadlines −{self.early * 1000:.0f} ms/+{self.late:.2g} s"
         )

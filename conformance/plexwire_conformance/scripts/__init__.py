@@ -8,7 +8,7 @@ from plexwire_conformance.scripts.exploring import draw_scripts as draw_scripts
 from plexwire_conformance.scripts.exploring import explore as explore
 from plexwire_conformance.scripts.exploring import play_script as play_script
 from plexwire_conformance.scripts.first_messages import AUTH as AUTH
-from plexwire_conformance.scripts.properties import AT_ONCE as AT_ONCE
+from plexwire_conformance.scripts.properties import MOST_CONCURRENT as MOST_CONCURRENT
 from plexwire_conformance.scripts.properties import PROPERTIES as PROPERTIES
 from plexwire_conformance.scripts.properties import Property as Property
 from plexwire_conformance.scripts.properties import read_token as read_token

@@ -7,7 +7,8 @@ from urllib.parse import quote
 from hypothesis import strategies as st
 
 from plexwire_conformance.run.case import Need
-from plexwire_conformance.run.trial import Inconclusive, Trial
+from plexwire_conformance.run.stage import Inconclusive, Stage
+from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts.properties import Property, Script, Step, register
 from plexwire_conformance.wire.peer import HandshakeFailed
 
@@ -59,8 +60,8 @@ def _encoded(text: str, how: str) -> str:
             return quote(text, safe="")
 
 
-async def _play(trial: Trial, script: Script) -> None:
-    source = trial.source()
+async def _play(stage: Stage, trial: Trial, script: Script) -> None:
+    source = stage.source()
     path, query, cameras, timed = source, [], [], False
     for step in script:
         match step:
@@ -77,13 +78,13 @@ async def _play(trial: Trial, script: Script) -> None:
             case _:
                 pass
     wanted = tuple(dict.fromkeys(cameras)) or ("default",)
-    target = trial.stream_target(source).replace(source, path)
+    target = stage.stream_target(source).replace(source, path)
     asks = f"{target}?{'&'.join(query)}" if query else target
     known = all(step[0] != "parameter" for step in script)
     clause = "PW-ADDR-3" if not cameras else "PW-ADDR-4"
     try:
-        device = await trial.open_source(source, wanted)
-        viewer = await trial.connect_viewer(source, wanted, request_target=asks)
+        device = await stage.open_source(source, wanted)
+        viewer = await stage.connect_viewer(source, wanted, request_target=asks)
     except HandshakeFailed as error:
         if len(set(cameras)) < len(cameras):
             raise Inconclusive("refused, perhaps since a camera is named twice") from None
@@ -92,15 +93,14 @@ async def _play(trial: Trial, script: Script) -> None:
         else:
             trial.find("PW-ADDR-10", f"{asks} is an address", error.problem)
         return
-    await viewer.authenticate(trial.target.keys.api_key)
-    if await viewer.await_init(trial.patience.at_once) is None:
+    if await stage.authenticate(viewer) is None:
         raise Inconclusive("no init")
-    tries = 1 if trial.patience.haste < 1 else 3
+    tries = 1 if stage.tolerances.wait_factor < 1 else 3
     await device.publish("a camera that nobody asked for")
     for camera in wanted:
-        if await trial.see(viewer, device, camera, tries) is None:
+        if await stage.see(viewer, device, camera, tries) is None:
             blamed = clause if known else "PW-ADDR-10"
-            trial.find(blamed, f"frames of {camera!r} at {asks}", trial.fate(viewer.peer))
+            trial.find(blamed, f"frames of {camera!r} at {asks}", viewer.peer.state)
             return
 
 

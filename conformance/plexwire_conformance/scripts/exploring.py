@@ -16,14 +16,15 @@ from attrs import evolve, frozen
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from plexwire_conformance.run.findings import Finding, Verdict
-from plexwire_conformance.run.trial import Inconclusive, Trial
-from plexwire_conformance.scripts.properties import AT_ONCE, Property, Script, write_token
+from plexwire_conformance.run.stage import Inconclusive
+from plexwire_conformance.run.trial import Trial
+from plexwire_conformance.scripts.properties import MOST_CONCURRENT, Property, Script, write_token
 from plexwire_conformance.scripts.shrinking import shrink
 
-#: So much of the usual patience is spent on a script while looking, and so much on a second look at a silence; what is
-#: found is confirmed with all of it.
-_HASTE: Final = 0.2
-_LESS_HASTE: Final = 0.6
+#: The shares of the usual waits that a script gets while looking, and on a second look at a silence; what is
+#: found is confirmed with the whole waits.
+_LOOKING: Final = 0.2
+_LOOKING_AGAIN: Final = 0.6
 
 #: Held by whoever draws: Hypothesis looks after Python's one generator of random numbers, and several would quarrel.
 _DRAWING: Final = Lock()
@@ -55,12 +56,12 @@ async def explore(
     Raises:
         Inconclusive: something failed to come, and came whenever it was tried again.
     """
-    broken = await _first_broken(trial, property_, examples, until=trial.now() + look_s)
+    broken = await _first_broken(trial, property_, examples, until=trial.stage.now() + look_s)
     if broken is None:
         return
-    shortest = await _shortest(trial, property_, broken, until=trial.now() + shrink_s)
+    shortest = await _shortest(trial, property_, broken, until=trial.stage.now() + shrink_s)
     again: list[tuple[Finding, ...]] = []
-    # What was shortened in haste may have been shortened too far.
+    # What was shortened under time pressure may have been shortened too far.
     for script in dict.fromkeys((shortest, broken.script)):
         again = await _play_again(trial, property_, script)
         if _showing(broken.finding.clause, again):
@@ -68,7 +69,7 @@ async def explore(
             return
     if broken.finding.clause in property_.from_silence:
         token = write_token(property_.id, broken.script)
-        trial.inconclusive(
+        raise Inconclusive(
             f"{broken.finding.clause} seemed broken twice and then no more: {broken.finding.actual}; "
             f"try `plexwire replay {token}`"
         )
@@ -117,14 +118,16 @@ async def _first_broken(
                 if (finding := await _breach(trial, property_, script)) is not None:
                     found.append(_Broken(script, finding))
                     nursery.cancel_scope.cancel()
-                if trial.now() > until:
+                if trial.stage.now() > until:
                     return
 
     # No room in between: nothing is drawn that is not about to be played.
     drawn, scripts = trio.open_memory_channel[Script](0)
     async with trio.open_nursery() as nursery, scripts:
-        nursery.start_soon(_draw_into, drawn, property_, examples, zlib.crc32(trial.nonce.encode()))
-        for _ in range(_at_once(trial, property_)):
+        nursery.start_soon(
+            _draw_into, drawn, property_, examples, zlib.crc32(trial.stage.nonce.encode())
+        )
+        for _ in range(_concurrency(trial, property_)):
             nursery.start_soon(play_on, scripts.clone())
     return found[0] if found else None
 
@@ -143,38 +146,38 @@ async def _draw_into(
         await trio.to_thread.run_sync(partial(draw_scripts, property_, examples, take, seed_=seed_))
 
 
-def _at_once(trial: Trial, property_: Property) -> int:
-    return max(1, min(AT_ONCE, trial.connections // property_.connections))
+def _concurrency(trial: Trial, property_: Property) -> int:
+    return max(1, min(MOST_CONCURRENT, trial.stage.connections // property_.connections))
 
 
 async def _breach(trial: Trial, property_: Property, script: Script) -> Finding | None:
-    """Return what *script* breaks, if anything; what it concludes from a silence has to show with less haste too."""
+    """Return what *script* breaks, if anything; what it concludes from a silence has to show with longer waits too."""
 
     def from_silence(finding: Finding) -> bool:
         return finding.clause in property_.from_silence
 
-    found = await play_script(trial, property_, script, _HASTE)
+    found = await play_script(trial, property_, script, _LOOKING)
     if found and all(map(from_silence, found)):
-        found = await play_script(trial, property_, script, _LESS_HASTE)
+        found = await play_script(trial, property_, script, _LOOKING_AGAIN)
     return min(found, key=from_silence, default=None)
 
 
 async def _shortest(trial: Trial, property_: Property, broken: _Broken, *, until: float) -> Script:
     async def still_breaks(script: Script) -> bool:
-        if trial.now() > until:
+        if trial.stage.now() > until:
             return False
-        found = await play_script(trial, property_, script, _HASTE)
+        found = await play_script(trial, property_, script, _LOOKING)
         return any(finding.clause == broken.finding.clause for finding in found)
 
-    at_once = _at_once(trial, property_)
-    return await shrink(broken.script, still_breaks, property_.simpler, at_once=at_once)
+    concurrency = _concurrency(trial, property_)
+    return await shrink(broken.script, still_breaks, property_.simpler, concurrency=concurrency)
 
 
 async def _play_again(
     trial: Trial, property_: Property, script: Script
 ) -> list[tuple[Finding, ...]]:
     found: list[tuple[Finding, ...]] = []
-    places = trio.Semaphore(_at_once(trial, property_))
+    places = trio.Semaphore(_concurrency(trial, property_))
 
     async def play() -> None:
         async with places:
@@ -217,10 +220,10 @@ def _showing(clause: str, again: Sequence[tuple[Finding, ...]]) -> list[Finding]
 
 
 async def play_script(
-    trial: Trial, property_: Property, script: Script, haste: float = 1.0
+    trial: Trial, property_: Property, script: Script, wait_factor: float = 1.0
 ) -> tuple[Finding, ...]:
     """Play *script* in a trial of its own, and return the breaches."""
-    async with trial.branch(haste=haste, connections=property_.connections) as own:
+    async with trial.branch(wait_factor=wait_factor, connections=property_.connections) as own:
         with suppress(Inconclusive):
-            await property_.play(own, script)
+            await property_.play(own.stage, own, script)
     return tuple(f for f in own.all_findings() if f.verdict in (Verdict.FAIL, Verdict.WARN))

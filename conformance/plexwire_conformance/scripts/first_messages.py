@@ -8,10 +8,11 @@ from attrs import define, field
 from hypothesis import strategies as st
 
 from plexwire_conformance.recording.recorder import strict_json
-from plexwire_conformance.run.trial import Inconclusive, Trial
+from plexwire_conformance.run.stage import Inconclusive, Stage
+from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts.properties import Property, Script, Step, register
 from plexwire_conformance.wire.framing import Opcode, encode_frame
-from plexwire_conformance.wire.peer import Closing, HandshakeFailed
+from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed
 
 #: Stands for the key in scripts, which hold none.
 _KEY: Final = "$KEY"
@@ -76,7 +77,7 @@ class _Draft:
 
     members: dict[str, Any] = field(factory=lambda: {"type": "auth", "api_key": _KEY})
     before: str = ""
-    behind: str = ""
+    after: str = ""
     wrapped: bool = False
     escaped: bool = False
     cuts: list[int] = field(factory=list[int])
@@ -100,9 +101,9 @@ class _Draft:
             case ("prepend", text):
                 self.before += text
             case ("append", text):
-                self.behind += text
+                self.after += text
             case ("pad", count):
-                self.behind += " " * count
+                self.after += " " * count
             case ("cut", permille):
                 self.cuts.append(permille)
             case ("ping",):
@@ -117,7 +118,7 @@ class _Draft:
         text = text.replace(json.dumps(_KEY)[1:-1], json.dumps(key)[1:-1])
         if self.escaped:
             text = "".join(f"\\u{ord(c):04x}" if c in "auth_plx" else c for c in text)
-        return f"{self.before}{text}{self.behind}"
+        return f"{self.before}{text}{self.after}"
 
 
 def _verdict_on(text: str, key: str) -> tuple[str, str | None]:
@@ -145,29 +146,29 @@ def _depth(value: object) -> int:
     return 1 + max(map(_depth, inner), default=0) if isinstance(inner, list) else 0
 
 
-async def _play(trial: Trial, script: Script) -> None:
+async def _play(stage: Stage, trial: Trial, script: Script) -> None:
     draft = _Draft()
     for step in script:
         draft.edit(step)
-    key = trial.target.keys.api_key
+    key = stage.target.keys.api_key
     text = draft.text(key)
     wanted, clause = _verdict_on(text, key)
     try:
-        viewer = await trial.connect_viewer(trial.online)
+        viewer = await stage.connect_viewer()
     except HandshakeFailed as error:
         raise Inconclusive(error.problem) from None
     await viewer.peer.send_raw(b"".join(_frames(text, draft)), f"an auth: {text[:100]}")
     if wanted == "refuse" and clause is not None:
-        ending = await viewer.peer.until_ended(trial.patience.at_once)
-        if ending.how is Closing.CLOSE_FRAME and ending.code in (4001, 1007):
+        ending = await viewer.peer.until_ended(stage.tolerances.immediate)
+        if ending.kind is ClosingKind.CLOSE_FRAME and ending.code in (4001, 1007):
             return
         trial.find(clause, "close 4001", str(ending))
     else:
-        init = await viewer.await_init(trial.patience.at_once)
+        init = await viewer.await_init(stage.tolerances.immediate)
         if wanted == "accept" and init is None:
             split = len(draft.cuts) > 0 or len(draft.between) > 0
             blamed = "PW-CONN-2" if split and clause == "PW-AUTH-2" else clause or "PW-AUTH-2"
-            trial.find(blamed, "a valid auth is accepted", trial.fate(viewer.peer))
+            trial.find(blamed, "a valid auth is accepted", viewer.peer.state)
 
 
 def _frames(text: str, draft: _Draft) -> Iterator[bytes]:

@@ -11,10 +11,11 @@ from attrs import frozen
 from hypothesis.strategies import SearchStrategy
 
 from plexwire_conformance.run.case import Need
+from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
 
 #: Scripts of one property that are played at once, where the run may open so many connections.
-AT_ONCE: Final = 4
+MOST_CONCURRENT: Final = 4
 
 #: One step: its name first, then its arguments; JSON as it stands.
 Step: TypeAlias = tuple[Any, ...]
@@ -27,8 +28,8 @@ class Property:
     """Something that must hold whatever the script: drawn by `scripts`, played and judged by `play`.
 
     `say` puts one step into words, `simpler` gives forms of it that say less.  A script has at most so many `connections`
-    open.  `from_silence` are the clauses whose breach shows in something that did not come: found in haste, it has to show
-    again with patience.
+    open.  `from_silence` are the clauses whose breach shows in something that did not come: found in a shortened time, it has to show
+    again in the full time.
     """
 
     id: str
@@ -36,7 +37,7 @@ class Property:
     clauses: tuple[str, ...]
     needs: frozenset[Need]
     scripts: SearchStrategy[Script]
-    play: Callable[[Trial, Script], Awaitable[None]]
+    play: Callable[[Stage, Trial, Script], Awaitable[None]]
     say: Callable[[Step], str]
     connections: int
     simpler: Callable[[Step], Iterable[Step]] = lambda step: ()

@@ -8,10 +8,11 @@ from attrs import define, field
 from hypothesis import strategies as st
 
 from plexwire_conformance.run.case import Need
-from plexwire_conformance.run.trial import LASTING, Inconclusive, Trial
+from plexwire_conformance.run.stage import LONG_TIMEOUT, Inconclusive, Stage
+from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts.properties import Property, Script, Step, register
-from plexwire_conformance.wire.peer import HandshakeFailed, Peer
-from plexwire_conformance.wire.roles import Device, Viewer
+from plexwire_conformance.wire.peer import HandshakeFailed, RawPeer
+from plexwire_conformance.wire.roles import RawDevice, RawViewer
 
 _DEVICES: Final = 2
 _VIEWERS: Final = 3
@@ -131,9 +132,10 @@ def _simpler(step: Step) -> Iterator[Step]:
 class _Scene:
     """Who is there while a script is played; steps that make no sense at their time are passed over."""
 
+    stage: Stage
     trial: Trial
-    devices: dict[int, Device] = field(factory=dict[int, Device])
-    viewers: dict[int, Viewer] = field(factory=dict[int, Viewer])
+    devices: dict[int, RawDevice] = field(factory=dict[int, RawDevice])
+    viewers: dict[int, RawViewer] = field(factory=dict[int, RawViewer])
     stalled: set[int] = field(factory=set[int])
     #: When the last frame was sent of each camera that is online, as far as a gateway must know.
     online: dict[tuple[int, str], float] = field(factory=dict[tuple[int, str], float])
@@ -144,12 +146,12 @@ class _Scene:
     vanished: set[int] = field(factory=set[int])
 
     def source(self, device: int) -> str:
-        return self.trial.source(f"d{device}")
+        return self.stage.source(f"d{device}")
 
-    async def device(self, number: int) -> Device:
+    async def device(self, number: int) -> RawDevice:
         device = self.devices.get(number)
         if device is None or device.peer.ending is not None:
-            device = await self.trial.open_device(self.source(number), name=f"device {number}")
+            device = await self.stage.open_device(self.source(number), name=f"device {number}")
             self.devices[number] = device
             self.left.discard(number)
         return device
@@ -187,37 +189,36 @@ class _Scene:
 
     async def _watch(self, number: int, device_number: int, cameras: tuple[str, ...]) -> None:
         device = self.devices.get(device_number)
-        read = device is not None and await self.trial.until_read(device)
+        read = device is not None and await self.stage.until_read(device)
         known = read and self._must_know(device_number, cameras)
         try:
-            viewer = await self.trial.connect_viewer(
-                self.source(device_number), cameras, name=f"viewer {number}", timeout=LASTING
+            viewer = await self.stage.connect_viewer(
+                self.source(device_number), cameras, name=f"viewer {number}", timeout=LONG_TIMEOUT
             )
         except HandshakeFailed:
             if known:
                 raise
             return
-        await viewer.authenticate(self.trial.target.keys.api_key)
-        if await viewer.await_init(self.trial.patience.at_once) is not None:
+        if await self.stage.authenticate(viewer) is not None:
             self.viewers[number] = viewer
             if device_number in self.left:
                 # A gateway that has not noticed yet may close it when it does.
                 self.orphaned.add(number)
         elif known:
-            fate = self.trial.fate(viewer.peer)
-            self.trial.find("PW-INIT-1", "one init", f"{viewer.peer.name}: none ({fate})")
+            state = viewer.peer.state
+            self.trial.find("PW-INIT-1", "one init", f"{viewer.peer.name}: none ({state})")
 
     def _note_sent(self, device: int, camera: str) -> None:
-        self.online[device, camera] = self.trial.now()
+        self.online[device, camera] = self.stage.now()
 
     def _must_know(self, device: int, cameras: tuple[str, ...]) -> bool:
         """Whether a gateway has to know *cameras*: it may count those that sent of late alone.  [PW-INIT-10]"""
-        oldest = self.trial.now() - _FRESH_S
+        oldest = self.stage.now() - _FRESH_S
         return device not in self.vanished and all(
             self.online.get((device, camera), oldest) > oldest for camera in cameras
         )
 
-    def _unplug(self, number: int) -> Peer:
+    def _unplug(self, number: int) -> RawPeer:
         source = self.source(number)
         self.left.add(number)
         self.orphaned |= {n for n, v in self.viewers.items() if v.source_id == source}
@@ -231,13 +232,13 @@ class _Scene:
         if viewer is not None:
             await self._end(viewer.peer, vanish=vanish)
 
-    async def _end(self, peer: Peer, *, vanish: bool) -> None:
+    async def _end(self, peer: RawPeer, *, vanish: bool) -> None:
         if vanish:
             await peer.vanish()
         else:
             await peer.close()
             peer.resume()
-            await peer.until_ended(self.trial.patience.at_once)
+            await peer.until_ended(self.stage.tolerances.immediate)
 
     async def probe(self) -> None:
         """See that every viewer that is left gets a frame of each of its cameras."""
@@ -250,7 +251,7 @@ class _Scene:
         async with trio.open_nursery() as nursery:
             for viewer in self.viewers.values():
                 if viewer.peer.ending is None:
-                    nursery.start_soon(self.trial.until_read, viewer)
+                    nursery.start_soon(self.stage.until_read, viewer)
 
     async def _look(self, number: int) -> bool:
         """See that a viewer gets a frame of each of its cameras; whether nothing speaks against looking further."""
@@ -260,28 +261,28 @@ class _Scene:
                 actual = f"{viewer.peer.name}: {viewer.peer.ending}"
                 self.trial.find("PW-FRAME-9", "a viewer that stays is not closed", actual)
             return True
-        tries = 1 if self.trial.patience.haste < 1 else 3
+        tries = 1 if self.stage.tolerances.wait_factor < 1 else 3
         for camera in viewer.cameras:
             device = await self._device_of(viewer)
-            if await self.trial.see(viewer, device, camera, tries) is None:
+            if await self.stage.see(viewer, device, camera, tries) is None:
                 if viewer.peer.ending is not None and number in self.orphaned:
                     return True
-                fate = self.trial.fate(viewer.peer)
-                actual = f"{viewer.peer.name} sees none of {camera!r} ({fate})"
+                state = viewer.peer.state
+                actual = f"{viewer.peer.name} sees none of {camera!r} ({state})"
                 self.trial.find("PW-FRAME-9", "frames reach whoever watches", actual)
                 return False
             self._note_sent(self._number_of(viewer), camera)
         return True
 
-    async def _device_of(self, viewer: Viewer) -> Device:
+    async def _device_of(self, viewer: RawViewer) -> RawDevice:
         return await self.device(self._number_of(viewer))
 
-    def _number_of(self, viewer: Viewer) -> int:
+    def _number_of(self, viewer: RawViewer) -> int:
         return next(n for n in range(_DEVICES) if self.source(n) == viewer.source_id)
 
 
-async def _play(trial: Trial, script: Script) -> None:
-    scene = _Scene(trial)
+async def _play(stage: Stage, trial: Trial, script: Script) -> None:
+    scene = _Scene(stage, trial)
     try:
         for step in script:
             await scene.play(step)

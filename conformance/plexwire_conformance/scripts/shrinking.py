@@ -5,7 +5,7 @@ from typing import TypeAlias, TypeVar
 
 import trio
 
-from plexwire_conformance.scripts.properties import AT_ONCE, Script, Step
+from plexwire_conformance.scripts.properties import MOST_CONCURRENT, Script, Step
 
 Breaks: TypeAlias = Callable[[Script], Awaitable[bool]]
 Simpler: TypeAlias = Callable[[Step], Iterable[Step]]
@@ -14,27 +14,27 @@ T = TypeVar("T")
 
 
 async def shrink(
-    script: Script, breaks: Breaks, simpler: Simpler, *, at_once: int = AT_ONCE
+    script: Script, breaks: Breaks, simpler: Simpler, *, concurrency: int = MOST_CONCURRENT
 ) -> Script:
-    """Return the shortest form of *script* for which *breaks* still holds, trying so many *at_once*.
+    """Return the shortest form of *script* for which *breaks* still holds, trying *concurrency* scripts at a time.
 
     It ends when no step can be left out and none made simpler.  A caller that has not so long lets *breaks* say no to
     everything once the time is up.
     """
     chunk = max(1, len(script) // 2)
     while True:
-        shorter = await _leave_out(script, chunk, breaks, at_once)
+        shorter = await _leave_out(script, chunk, breaks, concurrency)
         if len(shorter) < len(script):
             script = shorter
         elif chunk > 1:
             chunk //= 2
-        elif (plainer := await _simplify(script, breaks, simpler, at_once)) is not None:
+        elif (plainer := await _simplify(script, breaks, simpler, concurrency)) is not None:
             script = plainer
         else:
             return script
 
 
-async def _leave_out(script: Script, chunk: int, breaks: Breaks, at_once: int) -> Script:
+async def _leave_out(script: Script, chunk: int, breaks: Breaks, concurrency: int) -> Script:
     """Go through *script* once and leave out every *chunk* of steps that it breaks without."""
     left_out: frozenset[int] = frozenset()
 
@@ -43,7 +43,7 @@ async def _leave_out(script: Script, chunk: int, breaks: Breaks, at_once: int) -
         return tuple(step for place, step in enumerate(script) if place not in gone)
 
     chunks = [range(start, start + chunk) for start in range(0, len(script), chunk)]
-    for batch in _batches(chunks, at_once):
+    for batch in _batches(chunks, concurrency):
         needless = await _breaking([without(places) for places in batch], breaks)
         if not needless:
             continue
@@ -56,14 +56,14 @@ async def _leave_out(script: Script, chunk: int, breaks: Breaks, at_once: int) -
 
 
 async def _simplify(
-    script: Script, breaks: Breaks, simpler: Simpler, at_once: int
+    script: Script, breaks: Breaks, simpler: Simpler, concurrency: int
 ) -> Script | None:
     plainer = [
         (*script[:place], other, *script[place + 1 :])
         for place, step in enumerate(script)
         for other in simpler(step)
     ]
-    for batch in _batches(plainer, at_once):
+    for batch in _batches(plainer, concurrency):
         if breaking := await _breaking(batch, breaks):
             return batch[breaking[0]]
     return None

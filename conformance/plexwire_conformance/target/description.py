@@ -39,7 +39,7 @@ _KEY: Final = re.compile(r"plx_\w", re.IGNORECASE)
 
 
 @frozen(kw_only=True)
-class Aim:
+class TargetDescription:
     """What was said about a target; None and empty mean that nothing was.
 
     `key_variables` names, by the member of `Keys`, the environment variable that holds it, in place of the usual ones.
@@ -63,11 +63,11 @@ class Aim:
     skip: tuple[str, ...] = ()
     expected_failures: Path | None = None
 
-    def over(self, other: "Aim") -> "Aim":
+    def over(self, other: "TargetDescription") -> "TargetDescription":
         """Return what *self* says, and *other* where it says nothing; headers go by their names."""
         said = {
             member.name: getattr(self, member.name)
-            for member in fields(Aim)
+            for member in fields(TargetDescription)
             if getattr(self, member.name) not in (None, (), {})
         }
         if "keys_file" in said:

@@ -11,7 +11,7 @@ from plexwire_server import Gateway, KeyStore, ThrowAwayKeys, serve
 
 
 @asynccontextmanager
-async def stock_gateway() -> AsyncGenerator[Target]:
+async def reference_gateway() -> AsyncGenerator[Target]:
     """Run the reference gateway on a free loopback port while the context lasts."""
     store, given = KeyStore.throw_away()
     async with trio.open_nursery() as nursery:

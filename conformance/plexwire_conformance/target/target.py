@@ -1,5 +1,6 @@
 """The gateway under judgement: where it is, how to reach it, which keys we were given."""
 
+import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +10,12 @@ from urllib.parse import urlsplit
 import trio
 from attrs import field, frozen
 
+from plexwire_client.keys_file import KeysFileError, read_keys_file
 from plexwire_conformance.target.proxy import Proxy, dial_through
 from plexwire_conformance.target.streams import Dial, dial_tcp
+
+#: A user and a password in a URL, however badly the rest of it is written.
+_LOGIN: Final = re.compile(r"\A(\w+://)?.*@", re.DOTALL)
 
 
 class BadTarget(Exception):
@@ -67,19 +72,17 @@ VARIABLES: Final = {
 
 
 def read_keys(environment: Mapping[str, str], keys_file: Path | None) -> Keys:
-    """Return the keys in *keys_file* (lines `NAME=value`, `export` and `#` allowed), else those in *environment*.
+    """Return the keys in *keys_file*, or those in *environment* without one: keys of two gateways never mix.
 
     Raises:
-        BadTarget: the file can't be read, or there is no PLEXWIRE_API_KEY.
+        BadTarget: the file can't be used, or there is no PLEXWIRE_API_KEY.
     """
     values = dict(environment)
     if keys_file is not None:
         try:
-            text = keys_file.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadTarget(f"can't read the keys file {keys_file}: {_why(error)}") from None
-        lines = (line.strip().removeprefix("export ").partition("=") for line in text.splitlines())
-        values = {name.strip(): value.strip().strip("'\"") for name, _, value in lines}
+            values = read_keys_file(keys_file)
+        except KeysFileError as error:
+            raise BadTarget(str(error)) from None
     found = {field: values.get(variable, "") for field, variable in VARIABLES.items()}
     if not found["api_key"]:
         raise BadTarget(
@@ -149,11 +152,13 @@ def split_url(url: str) -> UrlParts:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise BadTarget(f"{url!r} is no URL: {error}") from None
+        raise BadTarget(f"{without_login(url)!r} is no URL: {error}") from None
     if parts.scheme not in ("ws", "wss"):
-        raise BadTarget(f"{url!r} must begin with ws:// or wss://")
+        raise BadTarget(f"{without_login(url)!r} must begin with ws:// or wss://")
     if not host:
-        raise BadTarget(f"{url!r} names no host; write it as wss://gateway.example.com")
+        raise BadTarget(
+            f"{without_login(url)!r} names no host; write it as wss://gateway.example.com"
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise BadTarget(f"give the base URL alone, wss://{host}: no user, no query, no fragment")
     return UrlParts(
@@ -163,6 +168,11 @@ def split_url(url: str) -> UrlParts:
         port=port or (443 if parts.scheme == "wss" else 80),
         path=parts.path.rstrip("/"),
     )
+
+
+def without_login(url: str) -> str:
+    """Return what was given for a URL, right or wrong, as an error may quote it."""
+    return _LOGIN.sub(r"\1•••@", url)
 
 
 @frozen
@@ -229,7 +239,3 @@ class Target:
     def watched(self) -> Camera | None:
         """The live camera, where the run has no other to watch, since it publishes nothing."""
         return None if self.publishing else self.live
-
-
-def _why(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

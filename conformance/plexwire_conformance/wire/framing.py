@@ -32,7 +32,7 @@ class BadFraming(Exception):
 
 
 @frozen
-class Frame:
+class WireFrame:
     """One frame as it came."""
 
     opcode: Opcode
@@ -95,9 +95,9 @@ class FrameReader:
     """Bytes in, frames out; fragments are joined, so TEXT and BINARY frames are whole messages."""
 
     _buffer: bytearray = field(factory=bytearray, init=False)
-    _message: list[Frame] = field(factory=list[Frame], init=False)
+    _message: list[WireFrame] = field(factory=list[WireFrame], init=False)
 
-    def feed(self, data: bytes) -> Iterable[Frame]:
+    def feed(self, data: bytes) -> Iterable[WireFrame]:
         """Take *data* and give the messages and control frames that it completes.
 
         Raises:
@@ -110,7 +110,7 @@ class FrameReader:
             elif (message := self._join(frame)) is not None:
                 yield message
 
-    def _next(self) -> Frame | None:
+    def _next(self) -> WireFrame | None:
         buffer = self._buffer
         if len(buffer) < 2:
             return None
@@ -134,15 +134,15 @@ class FrameReader:
             return None
         payload = bytes(buffer[start : start + size])
         del buffer[: start + size]
-        return Frame(opcode, payload, bool(first & 0x80))
+        return WireFrame(opcode, payload, bool(first & 0x80))
 
-    def _join(self, frame: Frame) -> Frame | None:
+    def _join(self, frame: WireFrame) -> WireFrame | None:
         if (frame.opcode is Opcode.CONTINUATION) is not bool(self._message):
             raise BadFraming("fragments of a message are out of order")
         self._message.append(frame)
         if not frame.fin:
             return None
-        whole = Frame(self._message[0].opcode, b"".join(f.payload for f in self._message))
+        whole = WireFrame(self._message[0].opcode, b"".join(f.payload for f in self._message))
         self._message.clear()
         return whole
 
@@ -176,8 +176,8 @@ def handshake_request(target: str, host: str, headers: Iterable[tuple[str, str]]
 
 
 @frozen
-class Answer:
-    """The answer to an opening handshake: status, headers by lower-case name, what came behind the head."""
+class HandshakeResponse:
+    """The response to an opening handshake: status, headers by lower-case name, what came behind the head."""
 
     status: int
     headers: dict[str, str]
@@ -198,8 +198,8 @@ class Answer:
 _STATUS: Final = re.compile(r"HTTP/1\.[0-9] ([0-9]{3})(?: |$)")
 
 
-def parse_answer(data: bytes) -> Answer | None:
-    """Return the answer in *data*, or None while its head is incomplete.
+def parse_response(data: bytes) -> HandshakeResponse | None:
+    """Return the response in *data*, or None while its head is incomplete.
 
     Raises:
         BadFraming: it is no HTTP.
@@ -217,4 +217,4 @@ def parse_answer(data: bytes) -> Answer | None:
         raise BadFraming(f"the status line is {first[:60]!r}")
     fields = (line.partition(":") for line in lines)
     headers = {name.strip().lower(): value.strip() for name, _, value in fields}
-    return Answer(int(status[1]), headers, rest)
+    return HandshakeResponse(int(status[1]), headers, rest)

@@ -12,19 +12,19 @@ from enum import StrEnum
 import trio
 from attrs import define, field, frozen
 
-from plexwire_conformance.recording.recorder import Entry, Kind, Recorder, Way
+from plexwire_conformance.recording.recorder import Entry, Kind, Way, WireRecorder
 from plexwire_conformance.wire.framing import (
-    Answer,
     BadFraming,
-    Frame,
     FrameReader,
+    HandshakeResponse,
     Opcode,
+    WireFrame,
     encode_close,
     encode_frame,
     encode_message,
     handshake_request,
-    parse_answer,
     parse_close,
+    parse_response,
 )
 
 _CHUNK = 65536
@@ -36,7 +36,7 @@ _NO_TIME = 1e-9
 USER_AGENT = ("User-Agent", "plexwire-conform")
 
 
-class Closing(StrEnum):
+class ClosingKind(StrEnum):
     """How a connection ended, judged apart from the code."""
 
     #: It has not ended.
@@ -48,10 +48,10 @@ class Closing(StrEnum):
 
 
 _ENDINGS = {
-    Kind.CLOSE: Closing.CLOSE_FRAME,
-    Kind.EOF: Closing.TCP_EOF,
-    Kind.RESET: Closing.TCP_RESET,
-    Kind.GARBAGE: Closing.GARBAGE,
+    Kind.CLOSE: ClosingKind.CLOSE_FRAME,
+    Kind.EOF: ClosingKind.TCP_EOF,
+    Kind.RESET: ClosingKind.TCP_RESET,
+    Kind.GARBAGE: ClosingKind.GARBAGE,
 }
 
 
@@ -59,23 +59,23 @@ _ENDINGS = {
 class Ending:
     """How and when (seconds) a connection ended; `code` is that of the close frame, if it had one."""
 
-    how: Closing
+    kind: ClosingKind
     code: int | None
     at: float
 
     def __str__(self) -> str:
-        if self.how is not Closing.CLOSE_FRAME:
-            return self.how.value
+        if self.kind is not ClosingKind.CLOSE_FRAME:
+            return self.kind.value
         return "a close without a code" if self.code is None else f"close {self.code}"
 
 
 class HandshakeFailed(Exception):
-    """The gateway did not upgrade; `answer` is its HTTP answer, if it gave one."""
+    """The gateway did not upgrade; `response` is its HTTP response, if it gave one."""
 
-    def __init__(self, problem: str, answer: Answer | None = None) -> None:
+    def __init__(self, problem: str, response: HandshakeResponse | None = None) -> None:
         super().__init__(problem)
         self.problem = problem
-        self.answer = answer
+        self.response = response
 
 
 class NoConnection(HandshakeFailed):
@@ -83,18 +83,18 @@ class NoConnection(HandshakeFailed):
 
 
 @define(eq=False)
-class Peer:
+class RawPeer:
     """One connection; `run` must run in a nursery from the handshake to the end."""
 
     _stream: trio.abc.Stream
-    _recorder: Recorder
+    _recorder: WireRecorder
     _clock: Callable[[], float]
     #: Seconds to allow on top to whoever waits since then, as the gateway is slow to answer anything.
     slack: Callable[[float], float] = lambda since: 0.0
     opened_at: float = field(init=False)
-    #: When the answer to the handshake had come, in seconds.
+    #: When the response to the handshake had come, in seconds.
     upgraded_at: float = field(default=0.0, init=False)
-    answer: Answer | None = field(default=None, init=False)
+    response: HandshakeResponse | None = field(default=None, init=False)
     ending: Ending | None = field(default=None, init=False)
     answers_pings: bool = field(default=True, init=False)
     _inbox: deque[Entry] = field(factory=deque[Entry], init=False)
@@ -115,10 +115,15 @@ class Peer:
         return self._recorder.peer
 
     @property
-    def is_standing(self) -> bool:
+    def is_open(self) -> bool:
         """Whether it was upgraded and has not ended."""
-        answer = self.answer
-        return answer is not None and answer.status == 101 and self.ending is None
+        response = self.response
+        return response is not None and response.status == 101 and self.ending is None
+
+    @property
+    def state(self) -> str:
+        """Whether it is still open, or how it ended, for people."""
+        return ClosingKind.OPEN.value if self.ending is None else str(self.ending)
 
     @property
     def is_closing(self) -> bool:
@@ -142,21 +147,21 @@ class Peer:
         host: str,
         headers: Iterable[tuple[str, str]] = (),
         *,
-        behind: bytes = b"",
+        pipelined: bytes = b"",
     ) -> None:
-        """Upgrade; *behind* goes out in the same write as the request.
+        """Upgrade; *pipelined* goes out in the same write as the request.
 
         Raises:
-            HandshakeFailed: no answer, no HTTP, or another status than 101.
+            HandshakeFailed: no response, no HTTP, or another status than 101.
         """
         request = handshake_request(target, host, (USER_AGENT, *headers))
         self._note(Way.SENT, Kind.HANDSHAKE, f"GET {target}")
-        if behind:
-            self._note(Way.SENT, Kind.RAW, "auth, in the same write", size=len(behind))
+        if pipelined:
+            self._note(Way.SENT, Kind.RAW, "auth, in the same write", size=len(pipelined))
         data = b""
         try:
-            await self._stream.send_all(request + behind)
-            while (answer := parse_answer(data)) is None:
+            await self._stream.send_all(request + pipelined)
+            while (response := parse_response(data)) is None:
                 chunk = bytes(await self._stream.receive_some(_CHUNK))
                 if not chunk:
                     self._note(Way.RECEIVED, Kind.EOF)
@@ -173,21 +178,21 @@ class Peer:
                 "the connection broke before the handshake was answered"
             ) from None
         self.upgraded_at = self._clock()
-        self.answer = answer
-        self._note(Way.RECEIVED, Kind.HANDSHAKE, f"HTTP {answer.status}")
-        if answer.status != 101:
-            body = " ".join(answer.rest[:200].decode("utf-8", "replace").split())
-            raise HandshakeFailed(f"HTTP {answer.status} {body}".strip(), answer)
-        if (problem := answer.problem()) is not None:
-            raise HandshakeFailed(problem, answer)
+        self.response = response
+        self._note(Way.RECEIVED, Kind.HANDSHAKE, f"HTTP {response.status}")
+        if response.status != 101:
+            body = " ".join(response.rest[:200].decode("utf-8", "replace").split())
+            raise HandshakeFailed(f"HTTP {response.status} {body}".strip(), response)
+        if (problem := response.problem()) is not None:
+            raise HandshakeFailed(problem, response)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
         """Read until the connection ends; then close our side."""
         try:
-            if self.answer is not None:
-                await self._take(self.answer.rest)
+            if self.response is not None:
+                await self._take(self.response.rest)
             while self.ending is None:
                 await self._reading.wait()
                 with trio.CancelScope() as self._receiving:
@@ -223,7 +228,7 @@ class Peer:
         if at_end:
             self._end(Kind.EOF)
 
-    async def _take_frame(self, frame: Frame) -> None:
+    async def _take_frame(self, frame: WireFrame) -> None:
         now = self._clock()
         match frame.opcode:
             case Opcode.TEXT:
@@ -284,14 +289,19 @@ class Peer:
                 return None
 
     async def until_ended(self, within: float, *, exactly: bool = False) -> Ending:
-        """Return how the connection ended; `Closing.OPEN` if it did not within *within* seconds.
+        """Return how the connection ended; `ClosingKind.OPEN` if it did not within *within* seconds.
 
         Where so many are meant *exactly*, a slow gateway is allowed no more.
         """
         began = self._clock()
         while self.ending is None and await self._arrival(began, within, exactly=exactly):
             pass
-        return self.ending or Ending(Closing.OPEN, None, self._clock())
+        return self.ending or Ending(ClosingKind.OPEN, None, self._clock())
+
+    async def state_after(self, within: float) -> str:
+        """Return `state` once the connection has ended, or *within* seconds have passed."""
+        await self.until_ended(within)
+        return self.state
 
     async def _arrival(self, began: float, within: float, *, exactly: bool = False) -> bool:
         """Wait until something arrives, or the connection ends; whether it did before the time was up."""

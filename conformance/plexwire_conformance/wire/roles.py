@@ -10,12 +10,12 @@ from attrs import define, field, frozen
 
 from plexwire_conformance.recording.recorder import Entry, Kind, digest
 from plexwire_conformance.wire.framing import encode_message
-from plexwire_conformance.wire.peer import Peer
+from plexwire_conformance.wire.peer import RawPeer
 from plexwire_conformance.wire.pictures import picture
 
 
 @frozen(kw_only=True)
-class Sent:
+class SentFrame:
     """A frame that a device sent: what must come out at the other end."""
 
     camera_id: str
@@ -38,10 +38,10 @@ class Sent:
 
 
 @define(eq=False)
-class Viewer:
+class RawViewer:
     """A viewer's connection."""
 
-    peer: Peer
+    peer: RawPeer
     source_id: str
     cameras: tuple[str, ...]
     #: The `init`, once it came.
@@ -56,7 +56,7 @@ class Viewer:
         self.init = await self.peer.until(lambda entry: entry.type == "init", within)
         return self.init
 
-    async def sees(self, sent: Sent, within: float) -> Entry | None:
+    async def sees(self, sent: SentFrame, within: float) -> Entry | None:
         """Return the entry that shows *sent*, passing over others; None if it did not come."""
         return await self.peer.until(sent.is_in, within)
 
@@ -94,7 +94,7 @@ def auth_text(api_key: str, **more: Any) -> str:
 
 
 def pipelined_auth(api_key: str) -> bytes:
-    """Return an `auth` as bytes to send behind the handshake."""
+    """Return an `auth` as bytes to send right after the handshake."""
     return b"".join(encode_message(auth_text(api_key)))
 
 
@@ -113,13 +113,13 @@ def device_auth_text(api_key: str, source_id: str, **more: Any) -> str:
 
 
 @define(eq=False)
-class Device:
+class RawDevice:
     """A device's connection; `stamp` gives a new Unix time in ms for every frame of the run."""
 
-    peer: Peer
+    peer: RawPeer
     source_id: str
     _stamp: Callable[[], int]
-    sent: list[Sent] = field(factory=list[Sent], init=False)
+    sent: list[SentFrame] = field(factory=list[SentFrame], init=False)
 
     async def authenticate(self, api_key: str, **more: Any) -> float:
         """Send a proper `device_auth`; return when (seconds)."""
@@ -139,7 +139,7 @@ class Device:
         timestamp: int | None = None,
         source_field: str | None = None,
         cuts: tuple[int, ...] = (),
-    ) -> Sent:
+    ) -> SentFrame:
         """Send a frame in the binary form; `source_field` is what its source_id field says, *size* the JPEG's bytes."""
         sent = self.make(camera_id, size=size, width=width, height=height, timestamp=timestamp)
         named = self.source_id if source_field is None else source_field
@@ -155,7 +155,7 @@ class Device:
         names_source: bool = True,
         extra: Mapping[str, Any] | None = None,
         **more: Any,
-    ) -> Sent:
+    ) -> SentFrame:
         """Send a frame in the text form, with *extra* members behind its own."""
         sent = self.make(camera_id, size=size, **more)
         await self.peer.send(text_frame(sent, self.source_id if names_source else None, extra))
@@ -170,11 +170,11 @@ class Device:
         width: int = 640,
         height: int = 480,
         timestamp: int | None = None,
-    ) -> Sent:
+    ) -> SentFrame:
         """Make a frame that no other equals, without sending it."""
         stamp = self._stamp()
         jpeg = picture(f"{self.source_id} {camera_id[:40]} {stamp}", size)
-        return Sent(
+        return SentFrame(
             camera_id=camera_id,
             jpeg=jpeg,
             sha256=digest(jpeg)["sha256"],
@@ -185,7 +185,7 @@ class Device:
         )
 
 
-def binary_frame(sent: Sent, source_id: str) -> bytes:
+def binary_frame(sent: SentFrame, source_id: str) -> bytes:
     """Return *sent* in the binary form, from the published layout."""
     source, camera = source_id.encode(), sent.camera_id.encode()
     return b"".join(
@@ -200,7 +200,9 @@ def binary_frame(sent: Sent, source_id: str) -> bytes:
     )
 
 
-def text_frame(sent: Sent, source_id: str | None, extra: Mapping[str, Any] | None = None) -> str:
+def text_frame(
+    sent: SentFrame, source_id: str | None, extra: Mapping[str, Any] | None = None
+) -> str:
     """Return *sent* in the text form; NaN goes out as the SDK writes it."""
     members: dict[str, Any] = {"type": "video_frame"}
     if source_id is not None:

@@ -4,14 +4,15 @@ import trio
 
 from plexwire_conformance.recording.recorder import Entry, Kind, Way
 from plexwire_conformance.run.case import Need, case
+from plexwire_conformance.run.stage import Inconclusive, Stage
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.wire.roles import Device, Viewer
+from plexwire_conformance.wire.roles import RawDevice, RawViewer
 
 _PACED = 10
 _WANTED = 8
 
 
-async def _paced(trial: Trial, viewer: Viewer, device: Device) -> tuple[int, int]:
+async def _paced(stage: Stage, viewer: RawViewer, device: RawDevice) -> tuple[int, int]:
     """Publish ten frames, each once the one before it came or its time was up.
 
     Returns how many came in time, and how many at all.
@@ -21,7 +22,7 @@ async def _paced(trial: Trial, viewer: Viewer, device: Device) -> tuple[int, int
     for _ in range(_PACED):
         sent = await device.publish("front", size=400)
         published.append(sent)
-        in_time += await viewer.sees(sent, trial.patience.frame) is not None
+        in_time += await viewer.sees(sent, stage.tolerances.frame) is not None
         if viewer.peer.ending is not None:
             break
     frames = viewer.frames()
@@ -42,36 +43,36 @@ def _is_unreadable(entry: Entry) -> bool:
     "PW-BIN-1",
     needs=(Need.PUBLISHER,),
 )
-async def frames_relayed(trial: Trial) -> None:
+async def frames_relayed(stage: Stage, trial: Trial) -> None:
     """At least 8 of 10 unhurried frames reach a viewer that reads."""
-    device = await trial.open_source(trial.source())
-    viewer = await trial.open_viewer(device.source_id)
-    in_time, came = await _paced(trial, viewer, device)
+    device = await stage.open_source(stage.source())
+    viewer = await stage.open_viewer(device.source_id)
+    in_time, came = await _paced(stage, viewer, device)
     if in_time >= _WANTED:
         return
     if any(map(_is_unreadable, viewer.peer.entries)):
-        trial.inconclusive("what came can't be read")
+        raise Inconclusive("what came can't be read")
     if came:
-        actual = f"{in_time} came within {trial.patience.frame:.2g} s, {came} at all"
+        actual = f"{in_time} came within {stage.tolerances.frame:.2g} s, {came} at all"
         trial.find("PW-FRAME-9", f"at least {_WANTED} of {_PACED} frames as they arrive", actual)
     else:
         trial.find("PW-BIN-1", "binary frames are relayed", f"none of {_PACED} came")
 
 
 @case("frames.unaltered", "PW-FRAME-2", "PW-FRAME-11", needs=(Need.PUBLISHER,))
-async def frames_unaltered(trial: Trial) -> None:
+async def frames_unaltered(stage: Stage, trial: Trial) -> None:
     """Pictures of many sizes arrive to the byte, as padded standard base64."""
-    device, viewer = await trial.open_stream(trial.source())
+    device, viewer = await stage.open_stream(stage.source())
     # Three sizes in a row need three different paddings of base64.
     for size in (300, 301, 302, 4096, 65_535, 65_536, 200_000):
         sent = await device.publish("front", size=size)
-        await viewer.sees(sent, trial.patience.frame)
+        await viewer.sees(sent, stage.tolerances.frame)
 
 
 @case("frames.metadata", "PW-FRAME-3", "PW-FRAME-4", needs=(Need.PUBLISHER,))
-async def frames_metadata(trial: Trial) -> None:
+async def frames_metadata(stage: Stage, trial: Trial) -> None:
     """Width, height and time stamp arrive exactly, ordinary and odd ones."""
-    device, viewer = await trial.open_stream(trial.source())
+    device, viewer = await stage.open_stream(stage.source())
     for width, height, timestamp in (
         (1, 1, 1_746_969_660_001),
         (641, 479, 1_746_969_660_999),
@@ -80,58 +81,58 @@ async def frames_metadata(trial: Trial) -> None:
         (480, 640, 1),
     ):
         sent = await device.publish("front", width=width, height=height, timestamp=timestamp)
-        await viewer.sees(sent, trial.patience.frame)
+        await viewer.sees(sent, stage.tolerances.frame)
 
 
 @case("frames.in-order", "PW-FRAME-5", "PW-FRAME-6", needs=(Need.PUBLISHER,))
-async def frames_in_order(trial: Trial) -> None:
+async def frames_in_order(stage: Stage, trial: Trial) -> None:
     """Of forty frames sent as fast as they go, those that arrive do so in order, each once."""
-    device, viewer = await trial.open_stream(trial.source(), ("front", "rear"))
+    device, viewer = await stage.open_stream(stage.source(), ("front", "rear"))
     for number in range(40):
         await device.publish("rear" if number % 4 == 3 else "front", size=1000 + number)
-    await trial.must_see(viewer, device)
+    await stage.must_see(viewer, device)
 
 
 @case("frames.no-replay", "PW-FRAME-7", needs=(Need.PUBLISHER,), connections=3)
-async def frames_no_replay(trial: Trial) -> None:
+async def frames_no_replay(stage: Stage, trial: Trial) -> None:
     """A viewer that comes later gets no frame from before."""
-    device, early = await trial.open_stream(trial.source())
+    device, early = await stage.open_stream(stage.source())
     for _ in range(3):
-        await trial.must_see(early, device)
-    await trio.sleep(trial.patience.silence)
-    late = await trial.open_viewer(device.source_id, name="late viewer")
-    await late.peer.until(lambda entry: entry.type == "video_frame", trial.patience.silence)
-    await trial.must_see(late, device)
+        await stage.must_see(early, device)
+    await trio.sleep(stage.tolerances.silence)
+    late = await stage.open_viewer(device.source_id, name="late viewer")
+    await late.peer.until(lambda entry: entry.type == "video_frame", stage.tolerances.silence)
+    await stage.must_see(late, device)
 
 
 @case("frames.several-viewers", "PW-FRAME-10", needs=(Need.PUBLISHER,), connections=5)
-async def frames_several_viewers(trial: Trial) -> None:
+async def frames_several_viewers(stage: Stage, trial: Trial) -> None:
     """Three viewers of one camera get its frames alike."""
-    device, first = await trial.open_stream(trial.source())
-    viewers = [first, *[await trial.open_viewer(device.source_id) for _ in range(2)]]
+    device, first = await stage.open_stream(stage.source())
+    viewers = [first, *[await stage.open_viewer(device.source_id) for _ in range(2)]]
     for viewer in viewers:
-        if await trial.see(viewer, device) is None:
-            actual = f"{viewer.peer.name} sees none ({trial.fate(viewer.peer)})"
+        if await stage.see(viewer, device) is None:
+            actual = f"{viewer.peer.name} sees none ({viewer.peer.state})"
             trial.find("PW-FRAME-10", "frames for each of three viewers", actual)
 
 
 @case("frames.goes-on", "PW-FRAME-10", "PW-ROB-3", needs=(Need.PUBLISHER,), connections=4)
-async def frames_goes_on(trial: Trial) -> None:
+async def frames_goes_on(stage: Stage, trial: Trial) -> None:
     """When one viewer of a camera leaves, the others go on."""
-    device, staying = await trial.open_stream(trial.source())
-    leaving = await trial.open_viewer(device.source_id, name="leaving viewer")
-    vanishing = await trial.open_viewer(device.source_id, name="vanishing viewer")
-    await trial.must_see(leaving, device)
+    device, staying = await stage.open_stream(stage.source())
+    leaving = await stage.open_viewer(device.source_id, name="leaving viewer")
+    vanishing = await stage.open_viewer(device.source_id, name="vanishing viewer")
+    await stage.must_see(leaving, device)
     await leaving.peer.close()
-    await leaving.peer.until_ended(trial.patience.at_once)
+    await leaving.peer.until_ended(stage.tolerances.immediate)
     # Whatever a gateway does when somebody leaves, it has done by then.
-    await trio.sleep(trial.patience.silence)
-    if await trial.see(staying, device) is None:
-        actual = f"none ({trial.fate(staying.peer)})"
+    await trio.sleep(stage.tolerances.silence)
+    if await stage.see(staying, device) is None:
+        actual = f"none ({staying.peer.state})"
         trial.find("PW-FRAME-10", "frames after another viewer left", actual)
         return
     await vanishing.peer.vanish()
-    await trio.sleep(trial.patience.silence)
-    if await trial.see(staying, device) is None:
-        actual = f"none ({trial.fate(staying.peer)})"
+    await trio.sleep(stage.tolerances.silence)
+    if await stage.see(staying, device) is None:
+        actual = f"none ({staying.peer.state})"
         trial.find("PW-ROB-3", "frames after another viewer vanished", actual)

@@ -6,21 +6,22 @@ from collections.abc import Callable
 import trio
 
 from plexwire_conformance.run.case import Need, case
+from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.wire.framing import Opcode, encode_close, encode_frame
-from plexwire_conformance.wire.roles import Device, Viewer, auth_text, binary_frame
+from plexwire_conformance.wire.roles import RawDevice, RawViewer, auth_text, binary_frame
 
 
-async def _unharmed(trial: Trial, clause: str, by: str, device: Device, viewer: Viewer) -> None:
+async def _unharmed(
+    stage: Stage, trial: Trial, clause: str, by: str, device: RawDevice, viewer: RawViewer
+) -> None:
     """Judge that a stream that was up before the misdeed still is, on the same connections."""
-    if await trial.see(viewer, device) is None:
-        actual = (
-            f"none after {by} (viewer {trial.fate(viewer.peer)}, device {trial.fate(device.peer)})"
-        )
+    if await stage.see(viewer, device) is None:
+        actual = f"none after {by} (viewer {viewer.peer.state}, device {device.peer.state})"
         trial.find(clause, "another stream goes on", actual)
 
 
-def _malformed(device: Device) -> dict[str, str | bytes]:
+def _malformed(device: RawDevice) -> dict[str, str | bytes]:
     """The messages of a device that are wrong in one thing each."""
     sent = device.make("front")
     good = binary_frame(sent, device.source_id)
@@ -70,53 +71,53 @@ _BINARY_FLAWS: Callable[[str], bool] = {
     needs=(Need.PUBLISHER,),
     connections=5,
 )
-async def rob_malformed_device_messages(trial: Trial) -> None:
+async def rob_malformed_device_messages(stage: Stage, trial: Trial) -> None:
     """Malformed frames and messages of a device disturb no other stream, nor the viewers of its camera."""
-    device, bystander = await trial.open_stream(trial.source("bystander"))
-    source = trial.source()
+    device, bystander = await stage.open_stream(stage.source("bystander"))
+    source = stage.source()
     # A gateway that relays what it was given may not look into it.
     trial.excuse("PW-FRAME-1", "PW-FRAME-2", "PW-FRAME-11")
-    fates: dict[str, str] = {}
-    rude = await trial.open_source(source, name="rude device")
-    viewer = await trial.open_viewer(source, name="viewer of the rude device")
+    states: dict[str, str] = {}
+    rude = await stage.open_source(source, name="rude device")
+    viewer = await stage.open_viewer(source, name="viewer of the rude device")
     malformed = _malformed(rude)
     for what, payload in malformed.items():
         await rude.peer.send(payload)
         await rude.peer.ping(b"still there?")
-        await rude.peer.next(trial.patience.at_once)
+        await rude.peer.next(stage.tolerances.immediate)
         # A pong may overtake what becomes of the message.
         await rude.peer.until_ended(0.05)
-        fates[what] = "dropped" if rude.peer.ending is None else str(rude.peer.ending)
+        states[what] = "dropped" if rude.peer.ending is None else str(rude.peer.ending)
         if rude.peer.ending is not None:
-            rude = await trial.open_device(source, name="rude device")
-    await _unharmed(trial, "PW-ROB-1", "malformed device messages", device, bystander)
+            rude = await stage.open_device(source, name="rude device")
+    await _unharmed(stage, trial, "PW-ROB-1", "malformed device messages", device, bystander)
     # What becomes of its viewers once a device was thrown out is for the gateway to say.  [PW-FRAME-13]
-    await rude.peer.until_ended(trial.patience.silence)
-    if rude.peer.ending is None and set(fates.values()) == {"dropped"}:
-        await _unharmed(trial, "PW-ROB-1", "its device's malformed messages", rude, viewer)
+    await rude.peer.until_ended(stage.tolerances.silence)
+    if rude.peer.ending is None and set(states.values()) == {"dropped"}:
+        await _unharmed(stage, trial, "PW-ROB-1", "its device's malformed messages", rude, viewer)
     for clause, chosen in (
-        ("PW-BIN-4", {what for what in fates if _BINARY_FLAWS(what)}),
-        ("PW-TXT-2", {what for what in fates if isinstance(malformed[what], str)}),
+        ("PW-BIN-4", {what for what in states if _BINARY_FLAWS(what)}),
+        ("PW-TXT-2", {what for what in states if isinstance(malformed[what], str)}),
     ):
-        trial.chose(clause, _by_fate({what: fates[what] for what in sorted(chosen)}))
+        trial.chose(clause, _by_state({what: states[what] for what in sorted(chosen)}))
 
 
-def _by_fate(fates: dict[str, str]) -> str:
+def _by_state(states: dict[str, str]) -> str:
     """Say what became of each, those alike together."""
-    alike = {fate: [what for what in fates if fates[what] == fate] for fate in fates.values()}
-    return "; ".join(f"{fate}: {', '.join(whats)}" for fate, whats in alike.items())
+    alike = {state: [what for what in states if states[what] == state] for state in states.values()}
+    return "; ".join(f"{state}: {', '.join(whats)}" for state, whats in alike.items())
 
 
 @case("rob.rude-viewers", "PW-ROB-2", needs=(Need.PUBLISHER,), takes=2.0, connections=8)
-async def rob_rude_viewers(trial: Trial) -> None:
+async def rob_rude_viewers(stage: Stage, trial: Trial) -> None:
     """Viewers that break the protocol, or WebSocket itself, disturb no other stream."""
-    device, bystander = await trial.open_stream(trial.source())
-    polite = await trial.open_viewer(device.source_id, name="polite viewer")
+    device, bystander = await stage.open_stream(stage.source())
+    polite = await stage.open_viewer(device.source_id, name="polite viewer")
     await polite.peer.close()
-    await polite.peer.until_ended(trial.patience.at_once)
-    await trio.sleep(trial.patience.silence)
-    await trial.must_see(bystander, device)
-    key = trial.target.keys.api_key
+    await polite.peer.until_ended(stage.tolerances.immediate)
+    await trio.sleep(stage.tolerances.silence)
+    await stage.must_see(bystander, device)
+    key = stage.target.keys.api_key
     rudeness: dict[str, bytes] = {
         "a frame without mask": encode_frame(Opcode.TEXT, b"{}", mask=None),
         "a reserved bit": encode_frame(Opcode.TEXT, b"{}", rsv=4),
@@ -132,46 +133,46 @@ async def rob_rude_viewers(trial: Trial) -> None:
     }
     for what, data in rudeness.items():
         for authenticated in (False, True):
-            viewer = await trial.connect_viewer(device.source_id, name=f"rude viewer: {what}")
+            viewer = await stage.connect_viewer(device.source_id, name=f"rude viewer: {what}")
             if authenticated:
                 await viewer.peer.send(auth_text(key))
-                await viewer.await_init(trial.patience.at_once)
+                await viewer.await_init(stage.tolerances.immediate)
             await viewer.peer.send_raw(data, what)
             await viewer.peer.until_ended(0.05)
             # Vanishing is another case's business; who waits for more of a message may do so until the end.
             await viewer.peer.close()
-            await viewer.peer.until_ended(trial.patience.silence)
-    await _unharmed(trial, "PW-ROB-2", "rude viewers", device, bystander)
+            await viewer.peer.until_ended(stage.tolerances.silence)
+    await _unharmed(stage, trial, "PW-ROB-2", "rude viewers", device, bystander)
 
 
 @case("rob.vanishing-peers", "PW-ROB-3", needs=(Need.PUBLISHER,), connections=5)
-async def rob_vanishing_peers(trial: Trial) -> None:
+async def rob_vanishing_peers(stage: Stage, trial: Trial) -> None:
     """Peers that vanish in the middle of a frame disturb no other stream."""
-    device, bystander = await trial.open_stream(trial.source())
-    other = await trial.open_device(trial.source("other"), name="vanishing device")
+    device, bystander = await stage.open_stream(stage.source())
+    other = await stage.open_device(stage.source("other"), name="vanishing device")
     data = encode_frame(Opcode.BINARY, binary_frame(other.make("front", size=50_000), "x"))
     await other.peer.send_raw(data[:20_000], "two fifths of a frame")
     await other.peer.vanish()
     for number in range(2):
-        viewer = await trial.open_viewer(device.source_id, name="vanishing viewer")
+        viewer = await stage.open_viewer(device.source_id, name="vanishing viewer")
         if number:
             await viewer.peer.send_raw(b"\x81\xfe\x40", "the beginning of a frame")
         await viewer.peer.vanish()
-    await trial.see(bystander, device)
-    await _unharmed(trial, "PW-ROB-3", "vanished peers", device, bystander)
+    await stage.see(bystander, device)
+    await _unharmed(stage, trial, "PW-ROB-3", "vanished peers", device, bystander)
 
 
 @case("rob.device-returns", "PW-FRAME-9", "PW-FRAME-13", needs=(Need.PUBLISHER,), connections=3)
-async def rob_device_returns(trial: Trial) -> None:
+async def rob_device_returns(stage: Stage, trial: Trial) -> None:
     """A viewer whose stream stays open while its device vanishes gets frames again when it is back."""
-    source = trial.source()
-    device, viewer = await trial.open_stream(source)
+    source = stage.source()
+    device, viewer = await stage.open_stream(source)
     await device.peer.vanish()
-    again = await trial.open_device(source, name="device again")
-    seen = await trial.see(viewer, again) is not None
+    again = await stage.open_device(source, name="device again")
+    seen = await stage.see(viewer, again) is not None
     if viewer.peer.ending is None:
         trial.chose("PW-FRAME-13", "a viewer stays while its device is away")
         if not seen:
             trial.find("PW-FRAME-9", "frames of the device that came back", "none, still open")
     else:
-        trial.chose("PW-FRAME-13", f"a viewer whose device vanishes: {trial.fate(viewer.peer)}")
+        trial.chose("PW-FRAME-13", f"a viewer whose device vanishes: {viewer.peer.state}")

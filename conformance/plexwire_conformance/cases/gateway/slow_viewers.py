@@ -6,8 +6,9 @@ import trio
 
 from plexwire_conformance.recording.recorder import Way
 from plexwire_conformance.run.case import Need, case
+from plexwire_conformance.run.stage import Inconclusive, Stage
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.wire.roles import Device, Sent, Viewer
+from plexwire_conformance.wire.roles import RawDevice, RawViewer, SentFrame
 
 _FRAME_BYTES = 128 * 1024
 #: Bytes of JPEG that go by before the stall, and how many frames another viewer may not miss during it.
@@ -34,45 +35,48 @@ _PROXIED = 3
     takes=5.0,
     connections=3,
 )
-async def flow_stalled_viewer(trial: Trial) -> None:
+async def flow_stalled_viewer(stage: Stage, trial: Trial) -> None:
     """A viewer that stops reading loses frames silently, harms nobody, and gets fresh ones afterwards."""
-    device, watching = await trial.open_stream(trial.source())
-    stalled = await trial.open_viewer(device.source_id, name="stalled viewer", narrow=True)
-    await trial.must_see(stalled, device)
-    _, lost = await _publish(trial, device, watching, _REHEARSAL)
+    device, watching = await stage.open_stream(stage.source())
+    stalled = await stage.open_viewer(device.source_id, name="stalled viewer", narrow=True)
+    await stage.must_see(stalled, device)
+    _, lost = await _publish(stage, device, watching, _REHEARSAL)
     # That a gateway is slow to answer is no excuse from here on, as the stall may be why.
     watching.peer.slack = lambda since: 0.0
     if lost > 1:
-        trial.inconclusive(f"{lost} frames were lost before anybody stalled")
+        raise Inconclusive(f"{lost} frames were lost before anybody stalled")
 
     # More than the network between it and the gateway holds.
-    enough = 3 * trial.target.viewers.holds // 2
-    missed = await _stall(trial, device, watching, stalled, enough)
+    enough = 3 * stage.target.viewers.holds // 2
+    missed = await _stall(stage, trial, device, watching, stalled, enough)
     if missed is not None and len(_came(stalled, missed)) == len(missed):
-        missed = await _stall(trial, device, watching, stalled, _PROXIED * enough)
+        missed = await _stall(stage, trial, device, watching, stalled, _PROXIED * enough)
     if missed is not None:
-        _judge_backlog(trial, stalled, missed)
+        _judge_backlog(stage, trial, stalled, missed)
 
 
 async def _stall(
-    trial: Trial, device: Device, watching: Viewer, stalled: Viewer, enough: int
-) -> list[Sent] | None:
+    stage: Stage,
+    trial: Trial,
+    device: RawDevice,
+    watching: RawViewer,
+    stalled: RawViewer,
+    enough: int,
+) -> list[SentFrame] | None:
     """Have a viewer stop reading, publish *enough* bytes, read again; return the frames, None once something is found."""
     stalled.peer.stall()
-    began = trial.now()
-    missed, lost = await _publish(trial, device, watching, enough)
+    began = stage.now()
+    missed, lost = await _publish(stage, device, watching, enough)
     if lost >= _TOO_MANY:
-        actual = (
-            f"{watching.peer.name} missed {lost} of {len(missed)} ({trial.fate(watching.peer)})"
-        )
+        actual = f"{watching.peer.name} missed {lost} of {len(missed)} ({watching.peer.state})"
         trial.find("PW-FLOW-1", "another viewer gets its frames all the while", actual)
         return None
-    # A gateway that loses its patience with a viewer shall have the time to.
-    await trio.sleep(max(0.0, began + _SHORTEST_STALL - trial.now()))
+    # A gateway that gives up on a viewer shall have the time to.
+    await trio.sleep(max(0.0, began + _SHORTEST_STALL - stage.now()))
     stalled.peer.resume()
-    await _until_caught_up(trial, stalled, missed[-1])
+    await _until_caught_up(stage, stalled, missed[-1])
 
-    if await trial.see(stalled, device, tries=10) is None:
+    if await stage.see(stalled, device, tries=10) is None:
         if stalled.peer.ending is not None:
             actual = f"{stalled.peer.ending} after the stall"
             trial.find("PW-FLOW-2", "a stalled viewer stays connected", actual)
@@ -85,52 +89,52 @@ async def _stall(
     return missed
 
 
-async def _until_caught_up(trial: Trial, stalled: Viewer, newest: Sent) -> None:
+async def _until_caught_up(stage: Stage, stalled: RawViewer, newest: SentFrame) -> None:
     """Wait for the newest of the missed frames while older ones still come.
 
     It must come before a fresher one is sent, which would take its place by right.
     """
     # A network that was at a standstill is slow to move.
-    patience = 2 * trial.patience.frame
-    arrived = await stalled.next_frame(patience)
+    within = 2 * stage.tolerances.frame
+    arrived = await stalled.next_frame(within)
     while arrived is not None and not newest.is_in(arrived):
-        arrived = await stalled.next_frame(patience)
+        arrived = await stalled.next_frame(within)
 
 
 async def _publish(
-    trial: Trial, device: Device, watching: Viewer, enough: int
-) -> tuple[list[Sent], int]:
+    stage: Stage, device: RawDevice, watching: RawViewer, enough: int
+) -> tuple[list[SentFrame], int]:
     """Publish large frames, *enough* bytes of JPEG in all, each once *watching* had the one before.
 
     Returns them, and how many it missed.
     """
-    published: list[Sent] = []
+    published: list[SentFrame] = []
     lost, size, volume = 0, _FRAME_BYTES, 0
-    longest = _LONGEST_STALL + _TRIPS_ON_TOP * trial.patience.round_trip
-    longest *= 1.5 if enough > 2 * trial.target.viewers.holds else 1.0
-    with trio.move_on_after(longest + _TOO_MANY * trial.patience.frame):
-        ends = trial.now() + longest
-        while volume < enough and lost < _TOO_MANY and trial.now() < ends:
+    longest = _LONGEST_STALL + _TRIPS_ON_TOP * stage.tolerances.round_trip
+    longest *= 1.5 if enough > 2 * stage.target.viewers.holds else 1.0
+    with trio.move_on_after(longest + _TOO_MANY * stage.tolerances.frame):
+        ends = stage.now() + longest
+        while volume < enough and lost < _TOO_MANY and stage.now() < ends:
             sent = await device.publish("front", size=size)
             published.append(sent)
             volume += len(sent.jpeg)
-            seen = await watching.sees(sent, trial.patience.frame)
+            seen = await watching.sees(sent, stage.tolerances.frame)
             if seen is None:
                 lost += 1
             else:
-                size = _next_size(trial, size, seen.at - sent.at, enough)
+                size = _next_size(stage, size, seen.at - sent.at, enough)
     return published, lost
 
 
-def _next_size(trial: Trial, size: int, took: float, enough: int) -> int:
+def _next_size(stage: Stage, size: int, took: float, enough: int) -> int:
     """Return the bytes of the next frame, so that *enough* goes by in the time of a stall, if the link bears it with ease."""
-    if took > trial.patience.frame / 3:
+    if took > stage.tolerances.frame / 3:
         return _FRAME_BYTES
     wanted = int(enough * took / _LONGEST_STALL)
     return max(_FRAME_BYTES, min(wanted, 2 * size, _LARGEST_FRAME))
 
 
-def _came(stalled: Viewer, missed: list[Sent]) -> list[int]:
+def _came(stalled: RawViewer, missed: list[SentFrame]) -> list[int]:
     """Return which of *missed* came, in the order in which they did, each once: what came twice is judged elsewhere."""
     return list(
         dict.fromkeys(
@@ -142,13 +146,13 @@ def _came(stalled: Viewer, missed: list[Sent]) -> list[int]:
     )
 
 
-def _judge_backlog(trial: Trial, stalled: Viewer, missed: list[Sent]) -> None:
+def _judge_backlog(stage: Stage, trial: Trial, stalled: RawViewer, missed: list[SentFrame]) -> None:
     came = _came(stalled, missed)
     # What came counts, not what was sent: a gateway may make pictures smaller, which is judged elsewhere.
     volume = sum(frame.size for frame in stalled.frames())
     if len(came) == len(missed):
-        if volume < _PROXIED * trial.target.viewers.holds:
-            trial.inconclusive(f"only {volume} bytes went by during the stall; too few to tell")
+        if volume < _PROXIED * stage.target.viewers.holds:
+            raise Inconclusive(f"only {volume} bytes went by during the stall; too few to tell")
         actual = f"all {len(missed)} frames of the stall came afterwards, {volume} bytes"
         trial.find("PW-FLOW-3", "frames that a viewer can't take are dropped", actual)
         return
@@ -171,5 +175,5 @@ def _behind_the_gap(came: list[int]) -> list[int]:
     return came[steps.index(widest) :] if widest > 1 else []
 
 
-def _types(viewer: Viewer) -> set[str]:
+def _types(viewer: RawViewer) -> set[str]:
     return {str(entry.type) for entry in viewer.peer.entries if entry.way is Way.RECEIVED}

@@ -3,53 +3,56 @@
 import trio
 
 from plexwire_conformance.run.case import Need, case
+from plexwire_conformance.run.stage import Inconclusive, Stage
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.wire.peer import Closing, HandshakeFailed
-from plexwire_conformance.wire.roles import Device
+from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed
+from plexwire_conformance.wire.roles import RawDevice
 
 _TIMEOUT = 4008
 _SECONDS = 2
 
 
-async def _keep_sending(device: Device) -> None:
+async def _keep_sending(device: RawDevice) -> None:
     while True:
         await device.publish("front")
         await trio.sleep(0.05)
 
 
-async def _judge_timeout(trial: Trial, seconds: int, *, device: bool = False) -> None:
-    source = trial.source() if device else trial.online
-    publisher = await trial.open_source(source) if device else None
-    viewer = await trial.connect_viewer(source, timeout=seconds)
-    asked_at = await viewer.authenticate(trial.target.keys.api_key)
-    init = await viewer.await_init(trial.patience.at_once)
+async def _judge_timeout(
+    stage: Stage, trial: Trial, seconds: int, publisher: RawDevice | None = None
+) -> None:
+    """Judge the timeout of a viewer of *publisher*, which sends all the time, or of the online camera."""
+    source_id = None if publisher is None else publisher.source_id
+    viewer = await stage.connect_viewer(source_id, timeout=seconds)
+    asked_at = stage.now()
+    init = await stage.authenticate(viewer)
     if init is None:
-        trial.inconclusive(f"the viewer got no init ({trial.fate(viewer.peer)})")
+        raise Inconclusive(f"the viewer got no init ({viewer.peer.state})")
     async with trio.open_nursery() as nursery:
         if publisher is not None:
             nursery.start_soon(_keep_sending, publisher)
         # A gateway may count from the handshake, the auth or its init: early is judged from the first of them, late
         # from the last.
-        latest = init.at + seconds + trial.patience.late
+        latest = init.at + seconds + stage.tolerances.late
         ending = await trial.expect_close(
             viewer.peer,
             _TIMEOUT,
             "PW-TIME-1",
             why=f"timeout={seconds} has passed",
-            within=latest - trial.now(),
+            within=latest - stage.now(),
         )
         nursery.cancel_scope.cancel()
-    early = viewer.peer.opened_at + seconds - trial.patience.early - ending.at
-    if ending.how is not Closing.OPEN and early > 0:
+    early = viewer.peer.opened_at + seconds - stage.tolerances.early - ending.at
+    if ending.kind is not ClosingKind.OPEN and early > 0:
         actual = f"{ending} {ending.at - asked_at:.2f} s after the auth"
         expected = f"open for {seconds} s"
-        trial.find("PW-TIME-2", expected, actual, margin_s=early + trial.patience.early)
+        trial.find("PW-TIME-2", expected, actual, margin_s=early + stage.tolerances.early)
 
 
 @case("time.closes", "PW-TIME-1", "PW-TIME-2", "PW-CLOSE-1", takes=2.0)
-async def time_closes(trial: Trial) -> None:
+async def time_closes(stage: Stage, trial: Trial) -> None:
     """timeout=2 closes a silent stream with 4008 after two seconds, not before and not much later."""
-    await _judge_timeout(trial, _SECONDS)
+    await _judge_timeout(stage, trial, _SECONDS)
 
 
 @case(
@@ -59,43 +62,42 @@ async def time_closes(trial: Trial) -> None:
     needs=(Need.PUBLISHER,),
     takes=3.0,
 )
-async def time_closes_a_busy_stream(trial: Trial) -> None:
+async def time_closes_a_busy_stream(stage: Stage, trial: Trial) -> None:
     """timeout=3 closes a stream with 4008 while frames come without a pause."""
-    await _judge_timeout(trial, 3, device=True)
+    await _judge_timeout(stage, trial, 3, await stage.open_source(stage.source()))
 
 
 @case("time.reconnect", "PW-TIME-3", needs=(Need.PUBLISHER,), takes=2.0, connections=3)
-async def time_reconnect(trial: Trial) -> None:
+async def time_reconnect(stage: Stage, trial: Trial) -> None:
     """A viewer that was closed with 4008 connects again at once and goes on."""
-    source = trial.source()
-    device = await trial.open_source(source)
+    source = stage.source()
+    device = await stage.open_source(source)
     # Long enough for a frame to come through before.
-    seconds = 2 + round(4 * trial.patience.round_trip)
-    viewer = await trial.open_viewer(source, timeout=seconds)
-    await trial.must_see(viewer, device)
-    ending = await viewer.peer.until_ended(seconds + trial.patience.late)
+    seconds = 2 + round(4 * stage.tolerances.round_trip)
+    viewer = await stage.open_viewer(source, timeout=seconds)
+    await stage.must_see(viewer, device)
+    ending = await viewer.peer.until_ended(seconds + stage.tolerances.late)
     if ending.code != _TIMEOUT:
-        trial.inconclusive(f"timeout={seconds} ended with {ending}")
+        raise Inconclusive(f"timeout={seconds} ended with {ending}")
     expected = "init and frames on a new connection"
     try:
-        again = await trial.connect_viewer(source, timeout=600, name="viewer again")
+        again = await stage.connect_viewer(source, timeout=600, name="viewer again")
     except HandshakeFailed as error:
         trial.find("PW-TIME-3", expected, error.problem)
         return
-    await again.authenticate(trial.target.keys.api_key)
-    await again.await_init(trial.patience.at_once)
-    if again.init is None or await trial.see(again, device) is None:
-        actual = f"no frames ({trial.fate(again.peer)})"
+    await stage.authenticate(again)
+    if again.init is None or await stage.see(again, device) is None:
+        actual = f"no frames ({again.peer.state})"
         trial.find("PW-TIME-3", expected, actual)
 
 
 @case("time.counts-from", "PW-TIME-4", takes=5.0)
-async def time_counts_from(trial: Trial) -> None:
+async def time_counts_from(stage: Stage, trial: Trial) -> None:
     """From when the timeout counts."""
-    viewer = await trial.connect_viewer(trial.online, timeout=3)
+    viewer = await stage.connect_viewer(timeout=3)
     await trio.sleep(1.5)
-    asked_at = await viewer.authenticate(trial.target.keys.api_key)
-    ending = await viewer.peer.until_ended(3 + trial.patience.late)
+    asked_at = await viewer.authenticate(stage.target.keys.api_key)
+    ending = await viewer.peer.until_ended(3 + stage.tolerances.late)
     if ending.code != _TIMEOUT:
         trial.chose("PW-TIME-4", f"unclear: {ending}")
         return
@@ -104,28 +106,27 @@ async def time_counts_from(trial: Trial) -> None:
 
 
 @case("time.odd-values", "PW-TIME-5", takes=1.0, connections=2)
-async def time_odd_values(trial: Trial) -> None:
+async def time_odd_values(stage: Stage, trial: Trial) -> None:
     """What becomes of a timeout that is no whole number of seconds above zero."""
-    await trial.open_viewer(trial.online)
+    await stage.open_viewer()
     said = []
     for value in ("0", "-1", "1.5", "abc", "", "99999999999999999999"):
         try:
-            viewer = await trial.connect_viewer(trial.online, timeout=value)
+            viewer = await stage.connect_viewer(timeout=value)
         except HandshakeFailed as error:
-            status = error.problem if error.answer is None else f"HTTP {error.answer.status}"
+            status = error.problem if error.response is None else f"HTTP {error.response.status}"
             said.append(f"{value or 'empty'}: refused, {status}")
             continue
-        await viewer.authenticate(trial.target.keys.api_key)
-        await viewer.await_init(trial.patience.at_once)
-        ending = await viewer.peer.until_ended(trial.patience.silence)
+        await stage.authenticate(viewer)
+        ending = await viewer.peer.until_ended(stage.tolerances.silence)
         said.append(f"{value or 'empty'}: {ending}")
         await viewer.peer.close()
     trial.chose("PW-TIME-5", "; ".join(said))
 
 
 @case("time.without", "PW-TIME-6", takes=8.0)
-async def time_without(trial: Trial) -> None:
+async def time_without(stage: Stage, trial: Trial) -> None:
     """Whether a stream without timeout ends by itself within eight seconds."""
-    viewer = await trial.open_viewer(trial.online, timeout=None)
+    viewer = await stage.open_viewer(timeout=None)
     ending = await viewer.peer.until_ended(8.0)
     trial.chose("PW-TIME-6", f"without timeout, after 8 s: {ending}")
