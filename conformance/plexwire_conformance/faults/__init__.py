@@ -16,6 +16,7 @@ from plexwire_conformance.faults import (
     _iso,
     _keys,
     _media,
+    _recon,
     _rob,
     _time,
 )
@@ -40,6 +41,7 @@ _AREAS = (
     _iso,
     _keys,
     _media,
+    _recon,
     _rob,
     _time,
 )

@@ -90,6 +90,7 @@ class Fault:
 RETIRED: Final[Mapping[str, str]] = {
     "auth.pipelined-lost": "PW-AUTH-19",
     "flow.newest-dropped": "PW-FLOW-5",
+    "flow.queue-of-ten": "PW-FLOW-5",
 }
 
 _faults: dict[str, Fault] = {}

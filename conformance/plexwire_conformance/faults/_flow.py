@@ -48,13 +48,6 @@ class UnboundedQueue(Queueing):
     """Stores up whatever a viewer can't take."""
 
 
-@fault("flow.queue-of-ten", "PW-FLOW-5")
-class QueueOfTen(Queueing):
-    """Keeps the last ten frames for a viewer that stalls."""
-
-    places = 10
-
-
 @fault("flow.told-of-drops", "PW-FLOW-2")
 class ToldOfDrops(Queueing):
     """Tells a viewer how many frames it has missed."""

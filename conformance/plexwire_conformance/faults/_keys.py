@@ -138,20 +138,7 @@ class ReasonAsMessage(GatewayViewerSession):
         return outbox
 
 
-@fault(
-    "close.tcp-drop",
-    "PW-CLOSE-1",
-    also=(
-        "PW-AUTH-3",
-        "PW-AUTH-5",
-        "PW-AUTH-6",
-        "PW-AUTH-7",
-        "PW-AUTH-8",
-        "PW-AUTH-9",
-        "PW-DEV-5",
-        "PW-TIME-1",
-    ),
-)
+@fault("close.tcp-drop", "PW-CLOSE-1", also=("PW-DEV-5",))
 class TcpDrop(Wire):
     """Drops the connection where a close of its own is due."""
 
@@ -161,7 +148,7 @@ class TcpDrop(Wire):
         return frame
 
 
-@fault("close.tcp-drop-on-timeout", "PW-CLOSE-1", also=("PW-TIME-1",))
+@fault("close.tcp-drop-on-timeout", "PW-CLOSE-1")
 class TcpDropOnTimeout(Wire):
     """Drops the connection once the timeout has passed."""
 

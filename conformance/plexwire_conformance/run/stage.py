@@ -495,7 +495,7 @@ class Stage:
             await _close_all(viewers, within=_FAREWELL / 3)
             await _close_all(devices, within=_FAREWELL)
         for peer, about in self._peers:
-            if peer in viewers and peer.is_closing and about["role"] == "viewer":
+            if peer in viewers and peer.is_closing and peer.was_used:
                 unanswered = self.network.unanswered.setdefault(about["source_id"], set())
                 unanswered.update(about["cameras"])
         self._nursery.cancel_scope.cancel()
