@@ -170,7 +170,7 @@ async def auth_key_revoked(stage: Stage, trial: Trial) -> None:
     await _refused(stage, trial, text, "PW-AUTH-8", "an auth with a revoked key")
 
 
-@case("auth.no-api-access", "PW-AUTH-9", needs=(Need.NO_ACCESS_KEY,))
+@case("auth.no-api-access", "PW-AUTH-9", needs=(Need.NO_ACCESS_KEY,), connections=3)
 async def auth_no_api_access(stage: Stage, trial: Trial) -> None:
     """A key whose plan has no API access closes with 4002."""
     await _still_serves(stage)

@@ -183,8 +183,14 @@ async def live_same_for_all(stage: Stage, trial: Trial) -> None:
         trial.untestable(_repeats(stage, again))
     elif not found and in_common < TELLING:
         states = f"{more.peer.state}, {fewer.peer.state}"
-        reason = f"too few frames to compare: {len(one)} and {len(other)} ({states})"
-        trial.inconclusive(reason, *FRAMES_PASS)
+        _too_few(stage, trial, f"too few frames to compare: {len(one)} and {len(other)} ({states})")
+
+
+def _too_few(stage: Stage, trial: Trial, reason: str) -> NoReturn:
+    """Give up: a camera that runs anyway may be slow; our own is not."""
+    if stage.target.live is not None:
+        trial.untestable(f"{reason}; does {stage.live} send often enough?")
+    trial.inconclusive(reason, *FRAMES_PASS)
 
 
 def _repeats(stage: Stage, again: int) -> str:
@@ -214,8 +220,9 @@ async def live_no_replay(stage: Stage, trial: Trial) -> None:
     if again := repeated(shown(early.frames())):
         trial.untestable(_repeats(stage, again))
     if len(ages) < _SURE:
-        reason = f"{len(ages)} of {len(late)} late viewers got frames, too few to tell"
-        trial.inconclusive(reason, *FRAMES_PASS)
+        _too_few(
+            stage, trial, f"{len(ages)} of {len(late)} late viewers got frames, too few to tell"
+        )
     old = [age for age in ages if age > 0]
     if len(old) >= _SURE:
         observed = {"count": len(old), "of": len(ages), "age": round(max(old), 3)}
