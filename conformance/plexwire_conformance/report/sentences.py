@@ -84,11 +84,11 @@ class _Words(Formatter):
         match format_spec:
             case "q":
                 return f"“{_short(str(value))}”"
-            case "s":
+            case "s" if isinstance(value, int | float):
                 return seconds(value)
             case "json":
                 return _short(json.dumps(value, ensure_ascii=False))
-            case "list":
+            case "list" if isinstance(value, list | tuple):
                 return listed(value)
             case "The":
                 return f"The {value}"
@@ -120,7 +120,7 @@ def _outcome(outcome: Any) -> str:
 
 def _ending(how: str, ending: Mapping[str, Any]) -> str:
     """Say what became of a connection, with the gateway as the one who acts."""
-    who, after = ending["connection"], ending.get("after")
+    who, after = ending.get("connection", "connection"), ending.get("after")
     when = "" if after is None else f" after {seconds(after)}"
     reason = f", with the reason “{_short(ending['reason'])}”" if ending.get("reason") else ""
     match how:
