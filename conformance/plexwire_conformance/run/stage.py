@@ -40,6 +40,9 @@ NO_ROOM = (429, 503)
 #: The close code that says so.
 TRY_AGAIN_LATER = 1013
 
+#: Bytes of the longest camera id that a device's binary frame can hold.
+_LONGEST_CAMERA_ID = 255
+
 #: Stands for the timeout that the stage sets.
 DEFAULT: Final = object()
 
@@ -488,7 +491,8 @@ class Stage:
                 and len(cameras) == len(about["cameras"])
             ):
                 place = (about["organisation"], about["source_id"])
-                self.network.unaware.setdefault(place, set()).update(sorted(cameras)[:1])
+                sendable = sorted(c for c in cameras if len(c.encode()) <= _LONGEST_CAMERA_ID)
+                self.network.unaware.setdefault(place, set()).update(sendable[:1])
         self._nursery.cancel_scope.cancel()
 
     def _note_use(self) -> None:
