@@ -86,11 +86,12 @@ class Fault:
         return gateway
 
 
-#: Ids of what were faults until the specification left it to the gateway, and the clause that does.
+#: Ids of what were faults, and why they no longer are.
 RETIRED: Final[Mapping[str, str]] = {
-    "auth.pipelined-lost": "PW-AUTH-19",
-    "flow.newest-dropped": "PW-FLOW-5",
-    "flow.queue-of-ten": "PW-FLOW-5",
+    "auth.no-access-as-bad-key": "a gateway that does not know the key answers alike, so nobody can tell",
+    "auth.pipelined-lost": "PW-AUTH-19 leaves the choice to the gateway",
+    "flow.newest-dropped": "PW-FLOW-5 leaves the choice to the gateway",
+    "flow.queue-of-ten": "PW-FLOW-5 leaves the choice to the gateway",
 }
 
 _faults: dict[str, Fault] = {}
