@@ -311,15 +311,15 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
         ("live.frames", "frames.source-renamed", "PW-FRAME-8/live-other-names"),
         ("live.frames", "frames.no-camera-id", "PW-FRAME-1/member-not-a-string"),
         ("live.frames", "frames.url-safe-base64", "PW-FRAME-11/bad-base64"),
-        ("live.frames", "iso.all-cameras", "PW-ISO-1/live-other-camera"),
+        ("live.frames", "iso.all-cameras", "PW-ISO-1/other-camera"),
         ("live.listed", "init.always-empty", "PW-INIT-5/online-camera-missing"),
         ("live.same-for-all", "frames.watermarked", "PW-FRAME-2/viewers-disagree"),
         ("live.same-for-all", "frames.two-viewers-at-most", "PW-FRAME-10/live-none-for-one"),
-        ("live.no-replay", "frames.last-frame-replayed", "PW-FRAME-7/live-replayed"),
-        ("live.other-camera", "iso.camera-prefix", "PW-ISO-1/live-other-camera"),
-        ("live.other-camera", "iso.camera-in-any-case", "PW-ISO-1/live-other-camera"),
-        ("live.other-source", "iso.same-camera-elsewhere", "PW-ISO-2/live-other-source"),
-        ("live.foreign-viewer", "iso.foreign-frames", "PW-ISO-3/live-other-organisation"),
+        ("live.no-replay", "frames.last-frame-replayed", "PW-FRAME-7/replayed"),
+        ("live.other-camera", "iso.camera-prefix", "PW-ISO-1/other-camera"),
+        ("live.other-camera", "iso.camera-in-any-case", "PW-ISO-1/other-camera"),
+        ("live.other-source", "iso.same-camera-elsewhere", "PW-ISO-2/other-source"),
+        ("live.foreign-viewer", "iso.foreign-frames", "PW-ISO-3/other-organisation"),
     ],
 )
 def test_gateway_is_faulty_and_a_viewer_of_a_camera_that_runs_sees_it(
@@ -342,7 +342,7 @@ def test_gateway_sends_twice_what_the_run_itself_sent_and_that_is_no_doubt_the_g
     gateway = FAULTS["frames.twice"].build()
     case = CASES["live.same-for-all"]
     run = ran([case], None, gateway=gateway, keys=keys_of(gateway.given), live=None)
-    assert {said for _, said, _ in run.accusations} == {"PW-FRAME-6/live-repeated"}
+    assert {said for _, said, _ in run.accusations} == {"PW-FRAME-6/repeated"}
 
 
 def test_gateway_sends_twice_what_a_camera_sent_and_that_may_have_been_the_camera() -> None:

@@ -39,8 +39,9 @@ Handler: TypeAlias = Callable[[trio.abc.HalfCloseableStream], Awaitable[None]]
 
 INIT = '{"type": "init", "online_sources": []}'
 KEYS = Keys(api_key="plx_0123456789abcdef")
-#: What every run opens besides its cases: the online camera, and the control's viewers one after the other.
-ONLINE_CAMERA, CONTROL_VIEWERS = 1, 3
+#: What every run opens besides its cases: the online camera, the control's viewers one after the other, and a device whose
+#: last frame shows a gateway that they have left.
+ONLINE_CAMERA, CONTROL_VIEWERS, FAREWELL = 1, 3, 1
 
 # ── gateways of a few lines ──────────────────────────────────────────────────────────────────
 
@@ -565,9 +566,8 @@ def test_runner_never_opens_more_than_it_may_and_runs_every_case(
     run = trio.run(partial(ran, cases, max_connections=most), clock=clock)
     assert run.dialled.most <= most
     assert list(run.results) == ["control", *(case.id for case in cases)]
-    assert run.dialled.total == ONLINE_CAMERA + CONTROL_VIEWERS + sum(
-        count for count, _, _ in wanted
-    )
+    cases_opened = sum(count for count, _, _ in wanted)
+    assert run.dialled.total == ONLINE_CAMERA + CONTROL_VIEWERS + FAREWELL + cases_opened
     for case, (_, _, fails) in zip(cases, wanted, strict=True):
         assert run.results[case.id].verdict is (Verdict.ERROR if fails else Verdict.PASS)
 

@@ -43,7 +43,7 @@ def _is_message(entry: Entry) -> bool:
 
 async def _still_serves(stage: Stage) -> None:
     """See that the accepted twin of the refused conversation is accepted."""
-    await stage.open_viewer()
+    await (await stage.open_viewer()).peer.close()
 
 
 @case("auth.in-time", "PW-AUTH-2", "PW-ADDR-1", "PW-ADDR-5")
