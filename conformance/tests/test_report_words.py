@@ -78,9 +78,9 @@ def test_command_to_play_again_names_the_whole_target() -> None:
     finding = Finding(check="PW-AUTH-3/not-closed")
     command = replay_command(finding, "auth.never", other)
     assert command == f"plexwire replay auth.never --url {other}"
-    # No case answers for what the monitor saw; the control shows it as well.
+    # No case answers for what the monitor saw.
     observed = replay_command(Finding(check="PW-INIT-4/no-list"), "observed.PW-INIT-4", other)
-    assert observed == f"plexwire replay control --url {other}"
+    assert observed == f"plexwire replay PW-INIT-4 --url {other}"
 
 
 # ── the sentence on top ──────────────────────────────────────────────────────────────────────
