@@ -253,8 +253,7 @@ class Runner:
         def unjudged(trouble: Trouble, reason: str) -> CaseResult:
             return evolve(outcome, verdict=Verdict.ERROR, trouble=trouble, reason=reason)
 
-        slow = _ROUND_TRIPS * self.tolerances.round_trip + _AUTHS * self.tolerances.auth_time
-        limit = case.takes + self.settings.case_budget + slow
+        limit = case.takes + self.settings.case_budget + self._slow
         with trio.move_on_after(limit) as scope:
             try:
                 async with trio.open_nursery() as nursery:
@@ -310,6 +309,11 @@ class Runner:
         )
         return CaseFinished(result=result, transcripts=trial.transcripts())
 
+    @property
+    def _slow(self) -> float:
+        """Seconds that a case may take longer because the gateway is slow or far away."""
+        return _ROUND_TRIPS * self.tolerances.round_trip + _AUTHS * self.tolerances.auth_time
+
     def _note_measured(self, control: Trial) -> None:
         self.tolerances = evolve(
             self.tolerances,
@@ -330,7 +334,7 @@ class Runner:
             nonce=self.settings.nonce,
             online=self._online,
             network=self._network,
-            timeout=math.ceil(takes) + TIMEOUT_MARGIN,
+            timeout=math.ceil(takes + self._slow) + TIMEOUT_MARGIN,
             nursery=nursery,
             clock=self.now,
             stamp=self._stamp,
