@@ -229,10 +229,13 @@ class Runner:
         async def say(
             stage: Stage, organisation: str, source_id: str, cameras: Iterable[str]
         ) -> None:
-            with suppress(HandshakeFailed, NoConnection, Inconclusive):
-                key = keys[organisation]
-                await stage.open_source(source_id, tuple(sorted(cameras)), api_key=key)
+            async with places:
+                with suppress(HandshakeFailed, NoConnection, Inconclusive):
+                    async with stage.branch(connections=1) as own:
+                        key = keys[organisation]
+                        await own.open_source(source_id, tuple(sorted(cameras)), api_key=key)
 
+        places = trio.Semaphore(max(1, self._most))
         async with trio.open_nursery() as nursery:
             stage = self._stage("farewell", nursery, self._most, 0.0)
             with trio.move_on_after(_FAREWELL_S):
