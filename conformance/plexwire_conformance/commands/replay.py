@@ -38,6 +38,7 @@ from plexwire_conformance.scripts.exploring import report
 from plexwire_conformance.scripts.properties import BadToken, Property, Script, read_token
 from plexwire_conformance.target.description import TargetDescription
 from plexwire_conformance.target.target import BadTarget, Target
+from plexwire_spec import clauses
 
 #: Times that a script is played, at once: one that breaks something only now and then is not fixed.
 _TIMES: Final = 3
@@ -81,7 +82,7 @@ class UnknownItem(Exception):
 
 
 def items_of(what: str) -> list[Item]:
-    """Return what *what* names: a file with a stored run, the id of a case, or a token.
+    """Return what *what* names: a file with a stored run, a case, a clause (the cases that judge it), or a token.
 
     Raises:
         BadFile: it is a file, and holds no run.
@@ -92,9 +93,19 @@ def items_of(what: str) -> list[Item]:
         return items_of_run(read_run(Path(what)))
     if what in CASES or what == CONTROL.id:
         return [Item(case=CASES.get(what, CONTROL))]
+    if what in clauses():
+        return [Item(case=case) for case in _judging(what)]
     if ":" in what:
         return [Item(case=case_of_token(what))]
-    raise UnknownItem(f"{what!r} is no file, no case (see plexwire conform --list), and no token")
+    raise UnknownItem(
+        f"{what!r} is no file, no case (see plexwire conform --list), no clause, and no token"
+    )
+
+
+def _judging(clause: str) -> list[Case]:
+    """Return the cases that judge *clause*; the control, if only the monitor does."""
+    judging = [case for case in CASES.values() if clause in case.clauses and not case.scripted]
+    return judging or [CONTROL]
 
 
 def items_of_run(run: StoredRun) -> list[Item]:
@@ -123,7 +134,16 @@ def items_of_run(run: StoredRun) -> list[Item]:
         )
         if unscripted or not tokens:
             items.append(Item(case=_known_case(result.case, run), broken=unscripted))
+    told = {check for item in items for check in item.broken}
+    for observed in filter(_is_failure, run.results):
+        if broken := frozenset(finding.check for finding in observed.findings) - told:
+            (clause,) = observed.clauses
+            items.append(Item(case=_judging(clause)[0], broken=broken))
     return _with_unique_ids(items)
+
+
+def _is_failure(result: CaseResult) -> bool:
+    return result.is_observation and result.verdict is Verdict.FAIL
 
 
 def _known_case(case_id: str, run: StoredRun) -> Case:
@@ -217,20 +237,23 @@ async def replay_items(
     cases = [item.case for item in items if item.case is not CONTROL]
     finished = await Runner(target, settings).run(cases, lambda event: None)
     results = {result.case: result for result in finished.results}
-    outcomes = [outcome_of(item, results[item.case.id]) for item in items]
+    observed = [f for r in finished.results if r.is_observation for f in r.findings]
+    outcomes = [outcome_of(item, results[item.case.id], observed) for item in items]
     for outcome in outcomes:
         tell(outcome)
     return outcomes
 
 
-def outcome_of(item: Item, result: CaseResult) -> Outcome:
-    """Return what *result* says about *item*."""
+def outcome_of(item: Item, result: CaseResult, observed: Iterable[Finding] = ()) -> Outcome:
+    """Return what *result* says about *item*, and what was *observed* in the run."""
     counts = (Verdict.FAIL,) if item.broken else _BREACHES
     still = tuple(
         finding
         for finding in result.findings
         if finding.verdict in counts or finding.check in item.broken
     )
+    said = {finding.check for finding in still}
+    still += tuple(f for f in observed if f.check in item.broken - said)
     if still:
         return Outcome(item=item, fate=Fate.STILL_FAILS, findings=still)
     if not result.was_judged:
@@ -253,7 +276,7 @@ _SAID: Final = {
 
 
 @click.command()
-@click.argument("what", metavar="TOKEN|FILE|CASE")
+@click.argument("what", metavar="TOKEN|FILE|CASE|CLAUSE")
 @click.option(
     "--url",
     "place",
@@ -265,7 +288,7 @@ def replay(what: str, place: str | None, description: TargetDescription) -> None
     """Play again what failed: the script in a TOKEN, the failed cases of a stored run, or one CASE.
 
     A TOKEN is what a finding shows behind "replay"; FILE is what plexwire conform --report wrote. Any gateway will do,
-    not just the one on which it failed. Keys and targets are given as to plexwire conform.
+    not just the one on which it failed. A CLAUSE stands for the cases that judge it. Keys and targets are given as to plexwire conform.
 
     \b
     Is it mended?

@@ -22,7 +22,7 @@ from plexwire_server.extending import DeviceConnection, ViewerConnection
 # ── order and number ─────────────────────────────────────────────────────────────────────────
 
 
-@fault("frames.newest-first", "PW-FRAME-5", also=("PW-FLOW-5",))
+@fault("frames.newest-first", "PW-FRAME-5")
 class NewestFirst(Queueing):
     """Sends the newer of two waiting frames first."""
 

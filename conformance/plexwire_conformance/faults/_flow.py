@@ -48,22 +48,6 @@ class UnboundedQueue(Queueing):
     """Stores up whatever a viewer can't take."""
 
 
-@fault("flow.queue-of-ten", "PW-FLOW-5")
-class QueueOfTen(Queueing):
-    """Keeps the last ten frames for a viewer that stalls."""
-
-    places = 10
-
-
-@fault("flow.newest-dropped", "PW-FLOW-5")
-class NewestDropped(Queueing):
-    """Drops what comes while a frame waits."""
-
-    def take(self, frame: EncodedFrame) -> None:
-        if not self.queue:
-            super().take(frame)
-
-
 @fault("flow.told-of-drops", "PW-FLOW-2")
 class ToldOfDrops(Queueing):
     """Tells a viewer how many frames it has missed."""
@@ -104,7 +88,7 @@ class SlowViewerClosed(_Impatient):
     async def send_frame(self, frame: EncodedFrame) -> None:
         await super().send_frame(frame)
         if self.through:
-            self.session.close(CloseReason.TRY_AGAIN_LATER, "too slow", now=trio.current_time())
+            self.session.close(CloseReason.POLICY_VIOLATION, "too slow", now=trio.current_time())
             await self.flush()
 
 

@@ -139,6 +139,16 @@ class CamerasAsObjects(RetoldInit):
         return members
 
 
+@fault("init.cameras-with-camera-id", "PW-INIT-4")
+class CamerasWithCameraId(RetoldInit):
+    """Lists cameras as objects with a camera_id, which can be understood all the same."""
+
+    def tell(self, members: Members) -> Members:
+        for source in members["online_sources"]:
+            source["cameras"] = [{"camera_id": camera} for camera in source["cameras"]]
+        return members
+
+
 @fault("init.null-when-empty", "PW-INIT-4")
 class NullWhenEmpty(RetoldInit):
     """Says null where nothing is online."""

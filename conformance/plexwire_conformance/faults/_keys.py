@@ -84,12 +84,14 @@ class NoAccessAccepted(_Lenient):
         return self.given.api_key if api_key == self.given.no_access_key else api_key
 
 
-@fault("auth.no-access-as-bad-key", "PW-AUTH-9")
-class NoAccessAsBadKey(_Lenient):
-    """Closes with 4001 where the plan has no API access."""
+@fault("auth.no-access-by-another-code", "PW-AUTH-9")
+class NoAccessByAnotherCode(GatewayViewerSession):
+    """Closes with 4001 where the plan has no API access, and says why."""
 
-    def meant(self, api_key: str) -> str:
-        return "" if api_key == self.given.no_access_key else api_key
+    def _closing(self, close: Close) -> Close:
+        if close.code == CloseCode.NO_API_ACCESS:
+            return evolve(close, code=CloseCode.UNAUTHORIZED, reason="no API access")
+        return close
 
 
 # ── how a bad one is refused ─────────────────────────────────────────────────────────────────

@@ -9,7 +9,6 @@ from typing import Final
 from plexwire_conformance.recording.recorder import Entry, Kind
 from plexwire_conformance.report.sentences import actual_with_margin, expected_sentence
 from plexwire_conformance.report.summary import Accusation, plural
-from plexwire_conformance.run.control import CONTROL
 from plexwire_conformance.run.events import RunFinished
 from plexwire_conformance.run.findings import OBSERVED, Finding
 
@@ -115,8 +114,8 @@ def replay_command(finding: Finding, case_id: str, place: str) -> str:
 
     *place* is the target as the command line names it.
     """
-    # What the monitor saw needs no case of its own: the control shows it.
-    case_id = CONTROL.id if case_id.startswith(OBSERVED) else case_id
+    # No case answers for what the monitor saw.
+    case_id = finding.clause if case_id.startswith(OBSERVED) else case_id
     return f"plexwire replay {shlex.quote(finding.replay or case_id)} --url {place}"
 
 

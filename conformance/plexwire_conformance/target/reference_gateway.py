@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import trio
+from attrs import evolve
 
 from plexwire_conformance.target.streams import memory_connection
 from plexwire_conformance.target.target import Endpoint, Keys, Target
@@ -35,7 +36,8 @@ async def memory_gateway(gateway: Gateway, given: ThrowAwayKeys) -> AsyncGenerat
         endpoint = Endpoint(
             url="memory:", host_header="gateway.test", path="", dial=dial, holds=2 * 1024 * 1024
         )
-        yield Target(viewers=endpoint, devices=endpoint, keys=keys_of(given))
+        # As with --device-url: a gateway that serves no devices there is faulty.
+        yield Target(viewers=endpoint, devices=evolve(endpoint), keys=keys_of(given))
         nursery.cancel_scope.cancel()
 
 

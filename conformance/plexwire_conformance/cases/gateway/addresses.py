@@ -110,7 +110,14 @@ async def addr_unknown_parameter(stage: Stage, trial: Trial) -> None:
     await _judge_selected(stage, trial, viewer, device, "PW-ADDR-10", "rear")
 
 
-@case("addr.empty-camera", "PW-ADDR-8", "PW-BIN-5", needs=(Need.PUBLISHER,), connections=3)
+@case(
+    "addr.empty-camera",
+    "PW-ADDR-8",
+    "PW-BIN-5",
+    needs=(Need.PUBLISHER,),
+    takes=4.5,
+    connections=3,
+)
 async def addr_empty_camera(stage: Stage, trial: Trial) -> None:
     """What an empty camera_id selects."""
     source = stage.source()
