@@ -32,13 +32,13 @@ class JunitReport:
             case RunStarted():
                 self._about = About.of(event)
             case RunFinished() if self._about is not None:
-                self._out.write(render(event, self._about.url, self._about.place))
+                self._out.write(render(event, self._about))
             case _:
                 pass
 
 
-def render(event: RunFinished, url: str, place: str) -> str:
-    """Return the XML of a finished run at *url*; *place* is what the command line calls its target."""
+def render(event: RunFinished, about: About) -> str:
+    """Return the XML of a finished run *about* some target."""
     root = ElementTree.Element("testsuites")
     areas: dict[str, list[CaseResult]] = {}
     for result in event.results:
@@ -46,9 +46,13 @@ def render(event: RunFinished, url: str, place: str) -> str:
     for area, results in areas.items():
         suite = ElementTree.SubElement(root, "testsuite", {"name": f"plexwire.{area}"})
         properties = ElementTree.SubElement(suite, "properties")
-        ElementTree.SubElement(properties, "property", {"name": "url", "value": url})
+        ElementTree.SubElement(properties, "property", {"name": "url", "value": about.url})
+        if about.called:
+            ElementTree.SubElement(
+                properties, "property", {"name": "called", "value": about.called}
+            )
         for result in results:
-            _case(suite, result, event.reckoning, place)
+            _case(suite, result, event.reckoning, about.place)
         seconds = sum(result.seconds for result in results)
         suite.attrib.update(_counts(suite) | {"time": f"{seconds:.3f}"})
     # The schema that Jenkins holds files against knows no skipped here.

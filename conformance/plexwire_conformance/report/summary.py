@@ -96,6 +96,14 @@ class Summary:
         return {verdict: counted[verdict] for verdict in Verdict}
 
     @property
+    def observed(self) -> dict[Verdict, int]:
+        """How many checks were seen to fail only outside the cases that judge their clause; every verdict is a key."""
+        counted = Counter(
+            each.finding.verdict for each in self.accusations if each.case.is_observation
+        )
+        return {verdict: counted[verdict] for verdict in Verdict}
+
+    @property
     def clauses(self) -> dict[str, Verdict]:
         """The verdict of each clause that was cited or broken."""
         return self._clauses
