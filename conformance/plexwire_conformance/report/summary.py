@@ -244,16 +244,16 @@ class Summary:
             sentences.append(f"{verb} {first.check}: {observed_sentence(first.finding)} {expected}")
             if first.blocks:
                 sentences.append(f"It keeps {plural(first.blocks, 'case')} from being judged.")
-        for verdict, words in (
-            (Verdict.ERROR, "ended without a verdict"),
-            (Verdict.UNTESTABLE, "lack an input"),
+        for verdict, one, several in (
+            (Verdict.ERROR, "ended without a verdict", "ended without a verdict"),
+            (Verdict.UNTESTABLE, "lacks an input", "lack an input"),
         ):
             reasons = [why for silent, why in unjudged(self.results) if silent is verdict]
             if reasons:
                 more = f", and {plural(len(reasons) - 1, 'other reason')}" if reasons[1:] else ""
-                sentences.append(
-                    f"{plural(self.cases[verdict], 'case')} {words}: {reasons[0]}{more}."
-                )
+                count = self.cases[verdict]
+                words = one if count == 1 else several
+                sentences.append(f"{plural(count, 'case')} {words}: {reasons[0]}{more}.")
         return " ".join(sentences)
 
 
