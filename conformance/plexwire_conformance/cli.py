@@ -1,14 +1,17 @@
 """The command `plexwire`: a group that loads each room's commands only when they are called."""
 
+import sys
 from importlib import import_module
 from typing import Final
 
 try:
     import click
 except ModuleNotFoundError:  # pragma: no cover - the base install has the core alone
-    raise SystemExit(
-        "The command line needs an extra: pip install 'plexwire[conformance]' (or [server], [tools])"
-    ) from None
+    print(
+        "The command line needs an extra: pip install 'plexwire[conformance]' (or [server], [tools])",
+        file=sys.stderr,
+    )
+    raise SystemExit(2) from None
 
 #: Where each command lives, what it needs, and what --help says of it.
 _COMMANDS: Final = {
@@ -53,6 +56,12 @@ _COMMANDS: Final = {
 }
 
 
+class _MissingExtra(click.ClickException):
+    """A command can't run here: nothing was judged."""
+
+    exit_code = 2
+
+
 class _Rooms(click.Group):
     """Imports a command's room when it is asked for, and says which extra is missing."""
 
@@ -69,7 +78,7 @@ class _Rooms(click.Group):
         except ModuleNotFoundError as error:
             if error.name is not None and error.name.startswith("plexwire"):
                 raise
-            raise click.ClickException(
+            raise _MissingExtra(
                 f"`plexwire {cmd_name}` needs {error.name}, which is not installed: "
                 f"pip install 'plexwire[{extra}]'"
             ) from None

@@ -43,7 +43,7 @@ class Reaction(StrEnum):
     ERROR_AND_CLOSE = "error-and-close"
     #: Sends the viewers of its camera a `video_frame` with the members of the outcome.
     RELAYED = "relayed"
-    #: Sends nothing to anybody for it, and keeps the connection.
+    #: Relays nothing and keeps the connection; it may still answer the sender, by a `telemetry_ack` or an `error`.
     NOTHING = "nothing"
     #: Relays nothing; closes with 1009, or does what it does with a message that it can't read.
     TOO_LARGE = "too-large"
@@ -72,9 +72,18 @@ _UNALTERED: Final = {
 }
 
 
+#: No request has an empty target, and the path of devices is answered to whoever asks for it.
+_NO_TARGETS: Final = ("", "/ws/device")
+
+
 def plays(vector: Vector) -> tuple[Play, ...]:
-    """Return the ways in which an outside peer can send *vector* to a gateway; none for what gateways send."""
+    """Return the ways in which an outside peer can send *vector* to a gateway.
+
+    There is none for what gateways send, nor for an address that no viewer's handshake can have.
+    """
     match vector.kind, vector.sender:
+        case Kind.ADDRESS, _ if vector.input in _NO_TARGETS:
+            return ()
         case Kind.ADDRESS, _:
             refused = "refused" in vector.outcome
             reaction = Reaction.HTTP_ERROR if refused else Reaction.UPGRADED

@@ -1,25 +1,44 @@
 """A vector as a live judge sends it: with a key and a source of its own, and with a picture that it recognises."""
 
 import json
+import re
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from plexwire_spec._clauses import Party
-from plexwire_spec._vectors import EXAMPLE_KEY, EXAMPLE_PICTURE, EXAMPLE_SOURCE, Kind, Vector
+from plexwire_spec._vectors import (
+    EXAMPLE_KEY,
+    EXAMPLE_PICTURE,
+    EXAMPLE_SOURCE,
+    Json,
+    Kind,
+    Vector,
+)
 
 #: No input has so many of one letter but for its size.
 _PADDING: Final = "x" * 1000
+_RUNS: Final = re.compile("x+")
 _LARGE: Final = 1000
+
+#: The example's source id with its first letter and its hyphen percent-encoded.
+_ESCAPED_SOURCE: Final = "%72obot%2D01"
 
 
 @frozen
 class Sending:
-    """What to send, and the picture that the viewers get if it is relayed; `None` if it has none to recognise."""
+    """What to send, and what the viewers get if it is relayed.
+
+    `picture` is the JPEG in `data`, or `None` if that has none to recognise.  `relayed` holds the members of the outcome
+    as a viewer gets them; numbers compare by value, and `frame` by the bytes that it stands for.  It is empty if the
+    outcome is another one.
+    """
 
     data: str | bytes
     picture: bytes | None = None
+    relayed: Mapping[str, Json] = field(factory=dict[str, Json], repr=False)
 
 
 def sending(vector: Vector, *, api_key: str, source_id: str, picture: bytes) -> Sending:
@@ -29,19 +48,24 @@ def sending(vector: Vector, *, api_key: str, source_id: str, picture: bytes) -> 
     """
     match vector.kind, vector.sender:
         case Kind.ADDRESS, _:
-            return Sending(vector.input.replace(EXAMPLE_SOURCE, source_id, 1))
+            target = vector.input.replace(EXAMPLE_SOURCE, source_id, 1)
+            return Sending(target.replace(_ESCAPED_SOURCE, _percent_encoded(source_id), 1))
         case Kind.BINARY, Party.DEVICE:
-            return _binary_frame(vector, picture)
+            return _relayed(vector, _binary_frame(vector, picture), source_id)
         case Kind.BINARY, _:
             data = bytes.fromhex(vector.input)
             return Sending(data.replace(EXAMPLE_KEY.encode(), _escaped(api_key).encode()))
         case _, Party.DEVICE if "video_frame" in vector.input:
-            return _text_frame(vector, picture)
+            return _relayed(vector, _text_frame(vector, picture), source_id)
         case _:
             text = vector.input.replace(EXAMPLE_KEY, _escaped(api_key))
             if vector.sender is Party.DEVICE:
                 text = text.replace(EXAMPLE_SOURCE, source_id, 1)
             return Sending(_of_size(text, len(vector.input)))
+
+
+def _percent_encoded(source_id: str) -> str:
+    return f"%{ord(source_id[0]):02x}{source_id[1:].replace('-', '%2D')}"
 
 
 def _escaped(api_key: str) -> str:
@@ -74,6 +98,22 @@ def _text_frame(vector: Vector, picture: bytes) -> Sending:
             text = vector.input.replace(literal, after.replace("/", escape), 1)
             return Sending(_of_size(text, len(vector.input)), new)
     return Sending(vector.input)
+
+
+def _relayed(vector: Vector, sent: Sending, source_id: str) -> Sending:
+    """Return *sent* with what a viewer gets of it, under the authenticated source."""
+    members = vector.outcome.get("accepted")
+    if not isinstance(members, Mapping) or members["type"] != "video_frame":
+        return sent
+    relayed: dict[str, Json] = {**members, "source_id": source_id}
+    if sent.picture is not None:
+        relayed["frame"] = b64encode(sent.picture).decode()
+    if isinstance(sent.data, str):
+        padding: str = max(_RUNS.findall(sent.data), key=len, default="")
+        for name, value in members.items():
+            if str(value).startswith(_PADDING):
+                relayed[name] = padding
+    return evolve(sent, relayed=relayed)
 
 
 def _accepted_picture(vector: Vector) -> bytes | None:

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 
 import pytest
+from attrs import evolve
 
 from plexwire_protocol import (
     AddressRefused,
@@ -30,6 +31,7 @@ from plexwire_spec import (
     EXAMPLE_PICTURE,
     EXAMPLE_SOURCE,
     DistinctCameras,
+    Kind,
     Level,
     Party,
     Place,
@@ -132,9 +134,11 @@ def test_vectors_are_played_in_every_place_and_to_every_reaction() -> None:
     assert {play.reaction for _, play in PLAYS.values()} == set(Reaction)
 
 
-def test_only_vectors_of_the_gateway_are_not_played() -> None:
+def test_only_what_no_peer_can_send_a_gateway_is_not_played() -> None:
     for vector in vectors().values():
-        assert bool(plays(vector)) is (vector.sender is not Party.GATEWAY), vector.id
+        of_gateway = vector.sender is Party.GATEWAY
+        no_target = vector.kind is Kind.ADDRESS and vector.input in ("", "/ws/device")
+        assert bool(plays(vector)) is not (of_gateway or no_target), vector.id
 
 
 def test_play_rests_on_clauses_that_bind_a_gateway() -> None:
@@ -153,6 +157,19 @@ def test_vector_sent_with_the_examples_is_its_input(vector: Vector) -> None:
     assert type(sent.data) is type(vector.data)
 
 
+def test_accepted_address_is_sent_with_the_source_of_the_judge() -> None:
+    for vector in vectors().values():
+        match vector.kind, vector.outcome:
+            case Kind.ADDRESS, {"accepted": {"source_id": "robot-01", "cameras": cameras}}:
+                sent = sending(vector, api_key=KEY, source_id=SOURCE, picture=PICTURE)
+                assert isinstance(sent.data, str)
+                address = StreamAddress.parse(sent.data)
+                assert address.source_id == SOURCE
+                assert list(address.cameras) == cameras
+            case _:
+                pass
+
+
 def test_vector_at_a_limit_keeps_its_size_with_another_key_and_picture() -> None:
     at_a_limit = ("-as-large-as-allowed", "-one-byte-too-large", "-of-4096-bytes", "-750000-bytes")
     found = [vector for vector in vectors().values() if vector.id.endswith(at_a_limit)]
@@ -162,13 +179,22 @@ def test_vector_at_a_limit_keeps_its_size_with_another_key_and_picture() -> None
         assert len(sent.data) == len(vector.data), vector.id
 
 
-def test_frame_sent_with_a_picture_is_relayed_with_that_picture() -> None:
+def test_relayed_frame_is_what_the_core_reads_under_the_source_of_the_device() -> None:
     recognised = 0
     for vector, play in PLAYS.values():
         sent = sending(vector, api_key=KEY, source_id=SOURCE, picture=PICTURE)
-        if play.reaction is Reaction.RELAYED and sent.picture is not None:
-            frame = decode(sent.data, sender=Role.DEVICE)
-            assert isinstance(frame, VideoFrame)
+        match vector.outcome:
+            case {"accepted": {"type": "video_frame"}}:
+                assert sent.relayed
+            case _:
+                assert not sent.relayed
+        if play.reaction is not Reaction.RELAYED:
+            continue
+        frame = decode(sent.data, sender=Role.DEVICE)
+        assert isinstance(frame, VideoFrame)
+        told = json.loads(encode(evolve(frame, source_id=SOURCE)))
+        assert {name: told[name] for name in sent.relayed} == sent.relayed, vector.id
+        if sent.picture is not None:
             assert frame.jpeg == sent.picture
             assert frame.jpeg.startswith(PICTURE)
             recognised += 1

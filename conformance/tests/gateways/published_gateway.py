@@ -214,6 +214,8 @@ class Gateway:
                     self.receive(device, data)
                 except DeviceError as error:
                     await say(device.ws, type="error", code=error.code, message=str(error))
+                # The writers take their turn: what a device sends in a burst is not for a viewer to lose.
+                await asyncio.sleep(0)
         finally:
             if self.devices.get(place) is device:
                 del self.devices[place]
