@@ -137,6 +137,8 @@ class Runner:
             )
         )
         finished = [control]
+        if not _may_change(control.result):
+            listen(control)
         try:
             if control.result.verdict in _HOPELESS and not served(control.transcripts):
                 finished += _all_blocked(cases, control.result)
