@@ -22,6 +22,7 @@ from plexwire_conformance.commands.options import (
     FILE,
     INTERRUPTED,
     NOTHING,
+    check_place,
     fail,
     faulty,
     given_or_reference,
@@ -183,6 +184,7 @@ def conform(
         (html, HtmlReport),
     )
     try:
+        check_place(place, fault)
         target = None if fault else description.target(os.environ)
         known = _known_failures(description.expected_failures, update_expected, settings)
         with ExitStack() as stack:

@@ -223,6 +223,14 @@ def faulty(context: click.Context, option: click.Parameter, fault: str | None) -
         raise click.BadParameter(
             f"there is no fault {fault}{hint} `plexwire selftest --list` lists them."
         )
-    if context.params.get("place") is not None:
-        raise click.BadParameter("it is of the reference gateway; leave out the URL.")
     return fault
+
+
+def check_place(place: str | None, fault: str) -> None:
+    """Check that not both a target and a fault are given.
+
+    Raises:
+        BadTarget: they are.
+    """
+    if fault and place is not None:
+        raise BadTarget(f"--fault is a fault of the reference gateway; leave out {place}")

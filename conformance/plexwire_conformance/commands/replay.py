@@ -17,6 +17,7 @@ from plexwire_conformance.commands.options import (
     COULD_NOT_JUDGE,
     INTERRUPTED,
     NOTHING,
+    check_place,
     fail,
     faulty,
     given_or_reference,
@@ -287,6 +288,7 @@ def replay(what: str, place: str | None, description: TargetDescription, fault: 
                 3 nothing failed there, and nothing was testable
     """
     try:
+        check_place(place, fault)
         target = None if fault else make_target(place, description)
         items = items_of(what)
         if not items:

@@ -248,8 +248,8 @@ class Summary:
         elif accusations := self.accusations:
             first = accusations[0]
             verb = "Begin with" if first.finding.verdict is Verdict.FAIL else "Not followed:"
-            expected = expected_sentence(first.finding)
-            sentences.append(f"{verb} {first.check}: {observed_sentence(first.finding)} {expected}")
+            sentences.append(f"{verb} {first.check}: {observed_sentence(first.finding)}")
+            sentences.append(f"Expected: {expected_sentence(first.finding)}")
             if first.blocks:
                 sentences.append(f"It keeps {plural(first.blocks, 'case')} from being judged.")
         for verdict, one, several in (
