@@ -10,7 +10,7 @@ from datetime import date
 from xml.etree import ElementTree
 
 import pytest
-from gossip_run import FINISHED, KEYS, PAGE, REPORTS, SUMMARY, TEXTS, TOKEN
+from gossip_run import EVENTS, FINISHED, KEYS, PAGE, REPORTS, SUMMARY, TEXTS, TOKEN
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import escape
@@ -18,7 +18,7 @@ from markupsafe import escape
 from plexwire_conformance.report.github import GithubReport, annotations, command
 from plexwire_conformance.report.markdown import code, fence
 from plexwire_conformance.report.summary import unjudged
-from plexwire_conformance.run.events import RunFinished
+from plexwire_conformance.run.events import CaseFinished, RunFinished
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 from plexwire_conformance.run.known_failures import updated
 
@@ -41,6 +41,12 @@ def test_no_artefact_of_a_run_holds_a_key_in_any_spelling(name: str) -> None:
     for key in KEYS.secrets:
         spelled = (key, key[:-1], json.dumps(key)[1:-1], str(escape(key)))
         assert not [spelling for spelling in spelled if spelling in text]
+
+
+def test_reports_are_told_each_result_exactly_once() -> None:
+    told_of = [event.result for event in EVENTS if isinstance(event, CaseFinished)]
+    assert len(told_of) == len(SUMMARY.results)
+    assert all(result in told_of for result in SUMMARY.results)
 
 
 ACCUSED = {

@@ -74,7 +74,7 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     made.globals |= {"SIGNS": SIGNS, "AREAS": AREAS, "clauses": clauses(), "Verdict": Verdict}
-    made.filters |= {"prose": prose, "plural": plural, "areas": areas_of}
+    made.filters |= {"prose": prose, "plural": plural, "areas": areas_of, "with_units": with_units}
     made.tests["url"] = is_url
     return made
 
@@ -99,6 +99,11 @@ def prose(text: str) -> Markup:
 def areas_of(cited: Iterable[str]) -> str:
     """Return the areas of the clauses *cited*, as the filter wants them."""
     return " ".join(dict.fromkeys(clauses()[clause].area for clause in cited))
+
+
+def with_units(text: str) -> str:
+    """Return *text* with no line break between a number and its unit."""
+    return re.sub(r"(\d) (m?s)\b", "\\1\N{NO-BREAK SPACE}\\2", text)
 
 
 def is_url(text: str) -> bool:
