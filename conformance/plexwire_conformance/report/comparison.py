@@ -65,7 +65,7 @@ def render_matrix(runs: Sequence[StoredRun]) -> str:
         Link("Clauses", "clauses"),
         *([Link("Dialect", "dialect")] if dialect else []),
     ]
-    counts = {v: [run.summary.cases[v] for run in runs] for v in Verdict}
+    counts = {v: [_count(run, v) for run in runs] for v in Verdict}
     return render_page(
         "matrix.html",
         title=f"{len(runs)} runs side by side",
@@ -74,11 +74,16 @@ def render_matrix(runs: Sequence[StoredRun]) -> str:
         runs=runs,
         broken=list(_broken(runs)),
         links=links,
-        counted=[(verdict, counted) for verdict, counted in counts.items() if any(counted)],
+        counted=[(v, counted) for v, counted in counts.items() if {*counted} != {"0"}],
         rows=rows,
         differing=differing,
         dialect=dialect,
     )
+
+
+def _count(run: StoredRun, verdict: Verdict) -> str:
+    observed = run.summary.observed[verdict]
+    return f"{run.summary.cases[verdict]}{f' + {observed} observed' if observed else ''}"
 
 
 def _broken(runs: Sequence[StoredRun]) -> Iterator[_Broken]:
