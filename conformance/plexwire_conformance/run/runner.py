@@ -388,7 +388,8 @@ def missing_needs(case: Case, target: Target) -> str:
 
 def _may_change(result: CaseResult) -> bool:
     """Whether something that happens later in the run could change *result*."""
-    return bool(result.hinges_on) or any(finding.is_breach for finding in result.findings)
+    # A finding, a choice as well, is dropped if the network proves to have been in the way.
+    return bool(result.hinges_on or result.findings)
 
 
 def _all_blocked(cases: Iterable[Case], control: CaseResult) -> list[CaseFinished]:
