@@ -22,7 +22,9 @@ from plexwire_conformance.commands.options import (
     FILE,
     INTERRUPTED,
     NOTHING,
+    check_place,
     fail,
+    faulty,
     given_or_reference,
     make_settings,
     run_trio,
@@ -59,6 +61,12 @@ from plexwire_conformance.target.target import BadTarget, Target
 @click.command()
 @click.argument("place", metavar="[URL|NAME]", required=False)
 @target_options
+@click.option(
+    "--fault",
+    metavar="ID",
+    callback=faulty,
+    help="Judge the reference gateway with this fault; see plexwire selftest --list.",
+)
 @click.option(
     "--only", multiple=True, metavar="WORD", help="Only these: id, pattern, clause, area."
 )
@@ -97,6 +105,7 @@ from plexwire_conformance.target.target import BadTarget, Target
 def conform(
     place: str | None,
     description: TargetDescription,
+    fault: str,
     only: tuple[str, ...],
     skip: tuple[str, ...],
     listing: bool,
@@ -117,6 +126,8 @@ def conform(
     \b
     See how it looks, with nothing to set up:
         plexwire conform --html report.html
+    See how a failing report looks:
+        plexwire conform --fault auth.policy-violation --html report.html
     A gateway, its report for people, and the run for later:
         plexwire conform wss://staging.example.com --html report.html --report run.ndjson
     One area, or one case:
@@ -173,7 +184,8 @@ def conform(
         (html, HtmlReport),
     )
     try:
-        target = description.target(os.environ)
+        check_place(place, fault)
+        target = None if fault else description.target(os.environ)
         known = _known_failures(description.expected_failures, update_expected, settings)
         with ExitStack() as stack:
             listeners = [
@@ -187,7 +199,7 @@ def conform(
                 listeners.append(stack.enter_context(annotations).listen)
             reports = Reports(listeners, None if known is None else known.compare)
             try:
-                run_trio(_run, target, cases, settings, reports)
+                run_trio(_run, target, fault, cases, settings, reports)
             except KeyboardInterrupt:
                 reports.interrupted = True
             if reports.interrupted:
@@ -232,13 +244,14 @@ def _drop_if_empty(path: Path) -> None:
 
 async def _run(
     target: Target | None,
+    fault: str,
     cases: list[Case],
     settings: Settings,
     reports: Reports,
 ) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(heed_interrupt, reports, nursery.cancel_scope)
-        async with given_or_reference(target) as given:
+        async with given_or_reference(target, fault) as given:
             await Runner(given, settings).run(cases, reports.listen)
         nursery.cancel_scope.cancel()
 

@@ -17,7 +17,9 @@ from plexwire_conformance.commands.options import (
     COULD_NOT_JUDGE,
     INTERRUPTED,
     NOTHING,
+    check_place,
     fail,
+    faulty,
     given_or_reference,
     make_settings,
     make_target,
@@ -283,8 +285,14 @@ _SAID: Final = {
     metavar="URL|NAME",
     help="Where; without it, on the reference gateway itself.",
 )
+@click.option(
+    "--fault",
+    metavar="ID",
+    callback=faulty,
+    help="Play it on the reference gateway with this fault; see plexwire selftest --list.",
+)
 @target_options
-def replay(what: str, place: str | None, description: TargetDescription) -> None:
+def replay(what: str, place: str | None, description: TargetDescription, fault: str) -> None:
     """Play again what failed: the script in a TOKEN, the failed cases of a stored run, or one CASE.
 
     A TOKEN is what a finding shows behind "replay"; FILE is what plexwire conform --report wrote. Any gateway will do,
@@ -303,14 +311,15 @@ def replay(what: str, place: str | None, description: TargetDescription) -> None
                 3 nothing failed there, and nothing was testable
     """
     try:
-        target = make_target(place, description)
+        check_place(place, fault)
+        target = None if fault else make_target(place, description)
         items = items_of(what)
         if not items:
             _nothing(what)
         cases = plural(len(items), "case")
         click.echo(f"playing {cases} of {what[:60]}", err=True)
         with Console(stderr=True).status("waiting for what the gateway does"):
-            outcomes = run_trio(_run, target, items, make_settings())
+            outcomes = run_trio(_run, target, fault, items, make_settings())
     except (BadTarget, BadFile, BadToken, UnknownItem, CouldNotJudge) as error:
         fail(str(error), COULD_NOT_JUDGE)
     except KeyboardInterrupt:
@@ -325,8 +334,10 @@ def _nothing(what: str) -> None:
     raise SystemExit(0 if read_run(Path(what)).summary.exit_code == 0 else NOTHING)
 
 
-async def _run(target: Target | None, items: Sequence[Item], settings: Settings) -> list[Outcome]:
-    async with given_or_reference(target) as given:
+async def _run(
+    target: Target | None, fault: str, items: Sequence[Item], settings: Settings
+) -> list[Outcome]:
+    async with given_or_reference(target, fault) as given:
         return await replay_items(given, items, settings)
 
 

@@ -94,6 +94,7 @@ def _about(line: JsonObject) -> About:
     if began.tzinfo is None:
         raise BadFile(f"{line.where}: 'began' must say in which time zone")
     return About(
+        called=line.text("called"),
         url=line.text("url"),
         device_url=line.text("device_url"),
         began=began,

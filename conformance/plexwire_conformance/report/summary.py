@@ -96,6 +96,14 @@ class Summary:
         return {verdict: counted[verdict] for verdict in Verdict}
 
     @property
+    def observed(self) -> dict[Verdict, int]:
+        """How many checks were seen to fail only outside the cases that judge their clause; every verdict is a key."""
+        counted = Counter(
+            each.finding.verdict for each in self.accusations if each.case.is_observation
+        )
+        return {verdict: counted[verdict] for verdict in Verdict}
+
+    @property
     def clauses(self) -> dict[str, Verdict]:
         """The verdict of each clause that was cited or broken."""
         return self._clauses
@@ -240,20 +248,20 @@ class Summary:
         elif accusations := self.accusations:
             first = accusations[0]
             verb = "Begin with" if first.finding.verdict is Verdict.FAIL else "Not followed:"
-            expected = expected_sentence(first.finding)
-            sentences.append(f"{verb} {first.check}: {observed_sentence(first.finding)} {expected}")
+            sentences.append(f"{verb} {first.check}: {observed_sentence(first.finding)}")
+            sentences.append(f"Expected: {expected_sentence(first.finding)}")
             if first.blocks:
                 sentences.append(f"It keeps {plural(first.blocks, 'case')} from being judged.")
-        for verdict, words in (
-            (Verdict.ERROR, "ended without a verdict"),
-            (Verdict.UNTESTABLE, "lack an input"),
+        for verdict, one, several in (
+            (Verdict.ERROR, "ended without a verdict", "ended without a verdict"),
+            (Verdict.UNTESTABLE, "lacks an input", "lack an input"),
         ):
             reasons = [why for silent, why in unjudged(self.results) if silent is verdict]
             if reasons:
                 more = f", and {plural(len(reasons) - 1, 'other reason')}" if reasons[1:] else ""
-                sentences.append(
-                    f"{plural(self.cases[verdict], 'case')} {words}: {reasons[0]}{more}."
-                )
+                count = self.cases[verdict]
+                words = one if count == 1 else several
+                sentences.append(f"{plural(count, 'case')} {words}: {reasons[0]}{more}.")
         return " ".join(sentences)
 
 

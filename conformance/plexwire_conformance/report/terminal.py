@@ -73,6 +73,7 @@ class TerminalReport:
         self._done = 0
         self._told = 0
         self._place = ""
+        self._called = ""
 
     def __enter__(self) -> Self:
         if self._plain is None:
@@ -87,10 +88,12 @@ class TerminalReport:
         """Take one event of the run."""
         match event:
             case RunStarted():
-                self._place = About.of(event).place
+                about = About.of(event)
+                self._place, self._called = about.place, about.called
                 self._left = dict.fromkeys(case.id for case in event.cases)
                 self._bar.update(self._task, total=len(event.cases), description="")
-                self._say(f"judging {event.target.viewers.url} by {len(event.cases)} cases")
+                called = f", {about.called}," if about.called else ""
+                self._say(f"judging {about.url}{called} by {len(event.cases)} cases")
                 if event.target.live is not None:
                     self._say(f"watching {event.target.live}")
                 self._say(f"{event.tolerances}")
@@ -140,6 +143,8 @@ class TerminalReport:
             self._out.print(Text(late, "yellow"))
         self._out.print(Text(f"\nused {say_used(event)}", "dim"))
         self._out.print(_conclusion(summary, event.seconds))
+        if self._called:
+            self._out.print(Text(f"Judged: {self._called}."))
 
     def _accuse(self, accusation: Accusation, reckoning: Reckoning | None) -> None:
         case, finding = accusation.case.case, accusation.finding
@@ -260,6 +265,9 @@ def _conclusion(summary: Summary, seconds: float) -> RenderableType:
     for number, (count, verdict) in enumerate(counted):
         text.append(" · " if number else "")
         text.append(f"{count} {verdict}", _STYLES[verdict])
+    observed = [f"{count} {verdict}" for verdict, count in summary.observed.items() if count]
+    if observed:
+        text.append(f"  and {', '.join(observed)} observed", "dim")
     text.append(
         f"  {len(summary.judged_by)} cases, {len(summary.clauses)} clauses, {seconds:.1f} s\n"
     )

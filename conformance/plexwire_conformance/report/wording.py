@@ -43,7 +43,7 @@ def say(entry: Entry, *, whole: bool = False) -> str:
         case Kind.TEXT | Kind.HANDSHAKE | Kind.NOTE:
             return text
         case Kind.CLOSE:
-            return f"close {entry.code or ''} {text}".rstrip()
+            return f"close {entry.code or ''}{f' “{text}”' if text else ''}".rstrip()
         case Kind.EOF:
             return text or "TCP ended without a close frame"
         case Kind.RESET:
@@ -112,11 +112,11 @@ def say_late(late: float) -> str:
 def replay_command(finding: Finding, case_id: str, place: str) -> str:
     """Return the command that plays again what *finding* came from: its script, or the whole case.
 
-    *place* is the target as the command line names it.
+    *place* are the options by which the command line names the target.
     """
     # No case answers for what the monitor saw.
     case_id = finding.clause if case_id.startswith(OBSERVED) else case_id
-    return f"plexwire replay {shlex.quote(finding.replay or case_id)} --url {place}"
+    return f"plexwire replay {shlex.quote(finding.replay or case_id)} {place}".rstrip()
 
 
 def seen_elsewhere(accusation: Accusation) -> list[str]:

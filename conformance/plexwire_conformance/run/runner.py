@@ -141,6 +141,8 @@ class Runner:
         if not _may_change(control.result):
             listen(control)
         finished = [control]
+        if not _may_change(control.result):
+            listen(control)
         try:
             if control.result.verdict in _HOPELESS and not served(control.transcripts):
                 finished += _all_blocked(cases, control.result)
@@ -225,17 +227,17 @@ class Runner:
         if not self.target.publishing or self._network.gone:
             return
         keys = {HOME: self.target.publishing, FOREIGN: self.target.keys.foreign_key}
+        room = trio.CapacityLimiter(self._most)
 
         async def say(
             stage: Stage, organisation: str, source_id: str, cameras: Iterable[str]
         ) -> None:
-            async with places:
-                with suppress(HandshakeFailed, NoConnection, Inconclusive):
-                    async with stage.branch(connections=1) as own:
-                        key = keys[organisation]
-                        await own.open_source(source_id, tuple(sorted(cameras)), api_key=key)
+            with suppress(HandshakeFailed, NoConnection, Inconclusive):
+                # On a stage of its own, which closes even a device that was not authenticated.
+                async with room, stage.branch(connections=1) as own:
+                    key = keys[organisation]
+                    await own.open_source(source_id, tuple(cameras), api_key=key)
 
-        places = trio.Semaphore(max(1, self._most))
         async with trio.open_nursery() as nursery:
             stage = self._stage("farewell", nursery, self._most, 0.0)
             with trio.move_on_after(_FAREWELL_S):
@@ -389,7 +391,8 @@ def missing_needs(case: Case, target: Target) -> str:
 
 def _may_change(result: CaseResult) -> bool:
     """Whether something that happens later in the run could change *result*."""
-    return bool(result.hinges_on) or any(finding.is_breach for finding in result.findings)
+    # A finding, a choice as well, is dropped if the network proves to have been in the way.
+    return bool(result.hinges_on or result.findings)
 
 
 def _all_blocked(cases: Iterable[Case], control: CaseResult) -> list[CaseFinished]:

@@ -15,8 +15,15 @@ from plexwire_server import Gateway, KeyStore, ThrowAwayKeys, serve
 async def reference_gateway() -> AsyncGenerator[Target]:
     """Run the reference gateway on a free loopback port while the context lasts."""
     store, given = KeyStore.throw_away()
+    async with loopback_gateway(Gateway(store), given) as target:
+        yield evolve(target, called="the reference gateway (no URL was given)")
+
+
+@asynccontextmanager
+async def loopback_gateway(gateway: Gateway, given: ThrowAwayKeys) -> AsyncGenerator[Target]:
+    """Serve *gateway* on a free loopback port while the context lasts."""
     async with trio.open_nursery() as nursery:
-        addresses = await nursery.start(serve, Gateway(store))
+        addresses = await nursery.start(serve, gateway)
         endpoint = Endpoint.of_url(f"ws://127.0.0.1:{addresses[0][1]}")
         yield Target(viewers=endpoint, devices=endpoint, keys=keys_of(given))
         nursery.cancel_scope.cancel()

@@ -222,7 +222,8 @@ class Target:
     """What a run judges: the viewers' and the devices' endpoint, the keys, and where sources are made up.
 
     `source_prefix` begins the id of every source that the run makes up; `headers` go with every handshake.  `live` is a
-    camera that runs there, and that the run may watch.
+    camera that runs there, and that the run may watch.  A gateway that the suite runs itself is `called` something, and
+    the command line takes the options `chosen_by` to judge it, instead of a URL.
     """
 
     viewers: Endpoint
@@ -231,6 +232,8 @@ class Target:
     source_prefix: str = "plexwire"
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     live: Camera | None = None
+    called: str = ""
+    chosen_by: tuple[str, ...] = ()
 
     @property
     def publishing(self) -> str:
