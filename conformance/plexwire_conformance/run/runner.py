@@ -232,9 +232,9 @@ class Runner:
         async def say(
             stage: Stage, organisation: str, source_id: str, cameras: Iterable[str]
         ) -> None:
-            with suppress(HandshakeFailed, NoConnection, Inconclusive):
-                # On a stage of its own, which closes even a device that was not authenticated.
-                async with room, stage.branch(connections=1) as own:
+            # On a stage of its own, which closes even a device that was not authenticated.
+            async with room, stage.branch(connections=1) as own:
+                with suppress(HandshakeFailed, NoConnection, Inconclusive):
                     key = keys[organisation]
                     await own.open_source(source_id, tuple(cameras), api_key=key)
 
