@@ -141,8 +141,6 @@ class Runner:
         if not _may_change(control.result):
             listen(control)
         finished = [control]
-        if not _may_change(control.result):
-            listen(control)
         try:
             if control.result.verdict in _HOPELESS and not served(control.transcripts):
                 finished += _all_blocked(cases, control.result)
