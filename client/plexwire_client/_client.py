@@ -209,7 +209,8 @@ class Client(ABC, Generic[S]):
     def _handle(self, event: Event) -> None:
         match event:
             case MessageReceived(message):
-                if self._received(message):
+                # A gateway may send another `init` on a connection that goes on.
+                if self._received(message) and self._welcomed_at is None:
                     self.reconnects += self._entered.is_set()
                     self._welcomed_at = trio.current_time()
                     self._away = None

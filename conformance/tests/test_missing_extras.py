@@ -44,6 +44,7 @@ main()
         ("trio_websocket", ("serve",), COULD_NOT_JUDGE, "pip install 'plexwire[server]'"),
         ("rich", ("watch", "ws://x"), COULD_NOT_JUDGE, "pip install 'plexwire[tools]'"),
         ("trio", ("publish", "ws://x"), COULD_NOT_JUDGE, "pip install 'plexwire[tools]'"),
+        ("prometheus_client", ("conform",), COULD_NOT_JUDGE, "pip install 'plexwire[server]'"),
         (
             "click",
             ("conform", "ws://x"),
