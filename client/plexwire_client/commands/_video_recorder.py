@@ -272,7 +272,16 @@ def _check(out: Path, paths: Iterable[Path], *, overwrite: bool) -> None:
         if not out.parent.is_dir():
             raise SinkError(f"There is no folder {out.parent} for the recording.")
         for path in paths:
-            if path.exists() and not overwrite:
+            if _exists(path) and not overwrite:
                 raise SinkError(f"{path} exists: choose another name, or give --overwrite.")
     except OSError as error:
         raise SinkError(f"{out} can't be recorded: {error.strerror}.") from None
+
+
+def _exists(path: Path) -> bool:
+    # Path.exists() has taken every error for an absence since Python 3.14: names too long, folders that can't be read.
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True

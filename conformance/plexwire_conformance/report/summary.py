@@ -207,6 +207,8 @@ class Summary:
                 return f"Not as expected: {parts}; {broken} broken."
             case 1:
                 return f"Not conformant: {broken} broken."
+            case 2 if reason := self._no_devices:
+                return f"Could not judge: {reason}."
             case 2 if self.lossy:
                 return f"Could not judge: the network loses connections ({self.lossy})."
             case 2:
@@ -214,6 +216,12 @@ class Summary:
                 return f"Could not judge: only {judged} of {plural(len(self.asked), 'case')} came to a verdict."
             case _:
                 return "Nothing could be tested."
+
+    @property
+    def _no_devices(self) -> str:
+        """Why no device can connect to the target as it was given, if that is so."""
+        reasons = (r.reason for r in self.results if r.trouble is Trouble.NO_DEVICES)
+        return next(reasons, "")
 
     @property
     def _scope(self) -> str:

@@ -55,6 +55,8 @@ class Trouble(StrEnum):
     NETWORK = "network"
     #: The gateway stopped answering during the run.
     GONE = "gone"
+    #: Where devices were expected, there is no endpoint for them.
+    NO_DEVICES = "no-devices"
     #: Something that the case depends on did not happen, and no finding says why.
     UNCLEAR = "unclear"
     #: The run was ended from outside.

@@ -5,7 +5,8 @@ is told at the end of the run: what the network did, and which finding was in th
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -68,6 +69,8 @@ class Runner:
     #: The camera that is online while the run lasts.
     _online: Camera = field(init=False)
     _stamps: int = field(default=0, init=False)
+    #: What becomes of cases that publish, if nothing can be published.
+    _no_publisher: Callable[[Case], CaseResult] | None = field(default=None, init=False)
     #: What the monitor saw that no case answers for.
     _observed: list[Finding] = field(factory=list[Finding], init=False)
 
@@ -108,12 +111,15 @@ class Runner:
             async with trio.open_nursery() as nursery:
                 stage = self._stage("online-camera", nursery, 1, _NO_END)
                 nursery.start_soon(measure_scheduling_delay, self._latency)
-                await nursery.start(keep_camera_online, stage, self._latency)
+                offline = await nursery.start(keep_camera_online, stage, self._latency)
+                self._no_publisher = _why_no_publisher(offline, self.target)
                 try:
                     finished = await self._run(cases, listen)
                 finally:
                     with trio.CancelScope(shield=True):
                         await stage.close()
+                        await self._say_farewell(nursery)
+                    nursery.cancel_scope.cancel()
         except* CouldNotJudge as group:
             could_not = _first(group)
         if finished is None:
@@ -172,10 +178,16 @@ class Runner:
                 listen(one)
 
         async def run(case: Case) -> None:
-            try:
-                one = await self._run_case(case)
-            finally:
-                self._capacity.give_back(self._share(case))
+            for pause in (*_PAUSES, None):
+                try:
+                    one = await self._run_case(case)
+                finally:
+                    self._capacity.give_back(self._share(case))
+                if pause is None or one.result.trouble is not Trouble.NETWORK:
+                    break
+                # By then fewer cases run, so there may be room.
+                await trio.sleep(pause)
+                await self._capacity.take(self._share(case))
             finish(one)
 
         async def watch() -> None:
@@ -186,6 +198,9 @@ class Runner:
             nursery.start_soon(watch)
             async with trio.open_nursery() as running:
                 for case in sorted(cases, key=lambda case: -case.takes):
+                    if self._no_publisher is not None and Need.PUBLISHER in case.needs:
+                        finish(CaseFinished(result=self._no_publisher(case)))
+                        continue
                     missing = missing_needs(case, self.target)
                     if not missing and case.least > self._most:
                         missing = f"allow the run {case.least + 1} connections at once"
@@ -200,6 +215,18 @@ class Runner:
             if case.id not in done:
                 reason = f"the gateway had gone: {self._network.gone}"
                 finish(CaseFinished(result=not_run(case, Trouble.GONE, reason)))
+
+    async def _say_farewell(self, nursery: trio.Nursery) -> None:
+        """Send one more frame to every viewer whose close was not answered: a gateway may notice only then."""
+        if not self.target.publishing or self._network.gone:
+            return
+        stage = self._stage("farewell", nursery, self._most, 0.0)
+        with trio.move_on_after(_FAREWELL_S):
+            for source_id, cameras in sorted(self._network.unanswered.items()):
+                with suppress(HandshakeFailed, NoConnection, Inconclusive):
+                    device = await stage.open_source(source_id, tuple(sorted(cameras)))
+                    await device.peer.close()
+                    await device.peer.until_ended(self.tolerances.silence)
 
     async def _run_case(self, case: Case) -> CaseFinished:
         began = self.now()
@@ -297,8 +324,32 @@ class Runner:
         )
 
 
+#: Seconds to wait before a case runs again that the network, or a gateway without room, kept from being judged.
+_PAUSES: Final = (1.0, 3.0)
+#: Seconds that the run's last frames may take.
+_FAREWELL_S: Final = 2.0
 #: Seconds for which the online camera may be watched.
 _NO_END: Final = 600.0
+
+
+def _why_no_publisher(
+    offline: Exception | None, target: Target
+) -> Callable[[Case], CaseResult] | None:
+    """Return what becomes of cases that publish, if *offline* says that the target as it was given lets nothing publish."""
+    if target.watched is not None or target.devices is not target.viewers:
+        return None
+    if isinstance(offline, HandshakeFailed) and offline.status is not None:
+        reason = (
+            f"{target.devices.url} answers a device's handshake at /ws/device with HTTP {offline.status}; "
+            "if devices connect to another host, give --device-url"
+        )
+        return lambda case: not_run(case, Trouble.NO_DEVICES, reason)
+    if isinstance(offline, Inconclusive) and not target.keys.device_key:
+        lacks = (
+            f"a device with the key in PLEXWIRE_API_KEY is refused; provide {Need.PUBLISHER.value}"
+        )
+        return lambda case: untestable(case, lacks)
+    return None
 
 
 def missing_needs(case: Case, target: Target) -> str:

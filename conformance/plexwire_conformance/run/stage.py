@@ -477,8 +477,12 @@ class Stage:
             await _close_all(viewers, within=0.0)
             for device in self._devices:
                 await device.publish_last()
-            await _close_all(viewers, within=_FAREWELL)
+            await _close_all(viewers, within=_FAREWELL / 3)
             await _close_all(devices, within=_FAREWELL)
+        for peer, about in self._peers:
+            if peer in viewers and peer.is_closing and about["role"] == "viewer":
+                unanswered = self.network.unanswered.setdefault(about["source_id"], set())
+                unanswered.update(about["cameras"])
         self._nursery.cancel_scope.cancel()
 
     def _note_use(self) -> None:

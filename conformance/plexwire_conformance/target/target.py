@@ -49,6 +49,19 @@ class Keys:
             revoked_key=values.get("revoked_key", ""),
         )
 
+    def check_apart(self) -> None:
+        """Check that keys which must differ do.
+
+        Raises:
+            BadTarget: two of them are the same key; the text says which.
+        """
+        for name in ("foreign_key", "no_access_key", "revoked_key"):
+            for other in ("api_key", "device_key"):
+                if getattr(self, name) and getattr(self, name) == getattr(self, other):
+                    raise BadTarget(
+                        f"{VARIABLES[name]} and {VARIABLES[other]} hold the same key; {_MEANT[name]}"
+                    )
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every key and other secret, longest first, for the recorder to take out."""
@@ -62,6 +75,13 @@ class Keys:
         }
         return tuple(sorted(filter(None, given), key=len, reverse=True))
 
+
+#: What to do if a key that must differ does not.
+_MEANT: Final = {
+    "foreign_key": "give a key of a second organisation, or none",
+    "no_access_key": "give a key whose plan has no API access, or none",
+    "revoked_key": "give a key that is revoked, or none",
+}
 
 #: Which environment variable gives which key.
 VARIABLES: Final = {
