@@ -2,11 +2,17 @@
 
 import sys
 from importlib import import_module
-from typing import Final
+from importlib.metadata import version
+from typing import Any, Final
+
+from plexwire_conformance.commands.standard_streams import write_any_text
 
 try:
     import click
-except ModuleNotFoundError:  # pragma: no cover - the base install has the core alone
+except ModuleNotFoundError:  # The base install has only the core.
+    if sys.argv[1:] == ["--version"]:
+        print(f"plexwire, version {version('plexwire')}")
+        raise SystemExit(0) from None
     print(
         "The command line needs an extra: pip install 'plexwire[conformance]' (or [server], [tools])",
         file=sys.stderr,
@@ -64,6 +70,11 @@ class _MissingExtra(click.ClickException):
 
 class _Rooms(click.Group):
     """Imports a command's room when it is asked for, and says which extra is missing."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command line."""
+        write_any_text()
+        return super().main(*arguments, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -68,7 +68,7 @@ def annotations(event: RunFinished, place: str) -> list[str]:
     reckoning = event.reckoning
     level = "notice" if summary.exit_code == 0 else "error"
     said = " ".join(filter(None, (summary.conclusion, summary.advice)))
-    lines = [command(level, f"plexwire conform {place}", said)]
+    lines = [command(level, f"plexwire conform {place}".rstrip(), said)]
     for red in () if reckoning is None else reckoning.red:
         lines.append(command("error", red.check, red_sentence(red)))
     for accusation in summary.accusations:

@@ -2,6 +2,7 @@
 
 import shlex
 from datetime import UTC, datetime
+from typing import Final
 
 from attrs import frozen
 
@@ -9,6 +10,9 @@ from plexwire_conformance.run.events import RunStarted
 from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.target.description import SOURCE_ID
 from plexwire_protocol import __version__
+
+#: Stands for the URL if there was none.
+REFERENCE: Final = "the reference gateway (no URL was given)"
 
 
 @frozen(kw_only=True)
@@ -28,9 +32,10 @@ class About:
     @classmethod
     def of(cls, event: RunStarted) -> "About":
         """Return what the run that *event* begins is about."""
+        is_reference = event.target.is_reference
         return cls(
-            url=event.target.viewers.url,
-            device_url=event.target.devices.url,
+            url=REFERENCE if is_reference else event.target.viewers.url,
+            device_url=REFERENCE if is_reference else event.target.devices.url,
             began=datetime.fromtimestamp(event.unix_ms / 1000, UTC),
             tolerances=event.tolerances,
             cases=tuple(case.id for case in event.cases),
@@ -40,7 +45,12 @@ class About:
 
     @property
     def place(self) -> str:
-        """The target as the command line names it: its URL, and the options without which it is another one."""
+        """The target as the command line names it: its URL, and the options without which it is another one.
+
+        Empty for the reference gateway, which has no URL.
+        """
+        if self.url == REFERENCE:
+            return ""
         words = [self.url]
         if self.device_url != self.url:
             words += ["--device-url", self.device_url]

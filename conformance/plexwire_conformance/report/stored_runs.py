@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from plexwire_conformance.recording.jsonlines import BadFile, JsonObject, read_lines, read_text
 from plexwire_conformance.recording.transcript import read_entry
 from plexwire_conformance.report.ndjson import FORMAT, KIND
-from plexwire_conformance.report.run_description import About
+from plexwire_conformance.report.run_description import REFERENCE, About
 from plexwire_conformance.report.summary import Summary
 from plexwire_conformance.run.checks import checks, clause_of
 from plexwire_conformance.run.findings import CaseResult, Finding, Trouble, Verdict
@@ -35,7 +35,8 @@ class StoredRun:
     @property
     def summary(self) -> Summary:
         """What it comes to."""
-        return Summary(self.results, None, self.gone, self.gone_at, self.lossy)
+        is_reference = self.about.url == REFERENCE
+        return Summary(self.results, None, self.gone, self.gone_at, self.lossy, is_reference)
 
 
 def read_run(path: Path) -> StoredRun:

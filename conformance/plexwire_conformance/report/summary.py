@@ -74,6 +74,8 @@ class Summary:
     gone_at: float = 0.0
     #: What the network did to the run, if that was too much.
     lossy: str = ""
+    #: Whether the reference gateway was judged, since there was no URL.
+    is_reference: bool = False
     _clauses: dict[str, Verdict] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -82,7 +84,14 @@ class Summary:
     @classmethod
     def of(cls, event: RunFinished) -> "Summary":
         """Summarise a run that is over."""
-        return cls(event.results, event.reckoning, event.gone, event.gone_at, event.lossy)
+        return cls(
+            event.results,
+            event.reckoning,
+            event.gone,
+            event.gone_at,
+            event.lossy,
+            event.is_reference,
+        )
 
     @property
     def judged_by(self) -> tuple[CaseResult, ...]:
@@ -192,7 +201,13 @@ class Summary:
 
     @property
     def conclusion(self) -> str:
-        """The run in one sentence."""
+        """The run in one sentence, and in another that no gateway was named, if so."""
+        if self.is_reference:
+            return f"{self._verdict} This was the reference gateway (no URL was given)."
+        return self._verdict
+
+    @property
+    def _verdict(self) -> str:
         broken = plural(self.broken, "documented promise")
         match self.exit_code:
             case 2 if self.gone:

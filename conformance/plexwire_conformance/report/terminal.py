@@ -55,8 +55,12 @@ _SHOWN: Final = 14
 class TerminalReport:
     """Shows the run: to *progress* while it lasts, to *out* when it is over."""
 
-    def __init__(self, out: Console, progress: Console, *, every_case: bool = True) -> None:
+    def __init__(
+        self, out: Console, progress: Console, *, every_case: bool = True, whence: str = ""
+    ) -> None:
         self._out = out
+        #: Where the URL is from, if it was not given.
+        self._whence = f" ({whence})" if whence else ""
         self._every_case = every_case
         self._bar = Progress(
             TextColumn("judging"),
@@ -87,10 +91,11 @@ class TerminalReport:
         """Take one event of the run."""
         match event:
             case RunStarted():
-                self._place = About.of(event).place
+                about = About.of(event)
+                self._place = about.place
                 self._left = dict.fromkeys(case.id for case in event.cases)
                 self._bar.update(self._task, total=len(event.cases), description="")
-                self._say(f"judging {event.target.viewers.url} by {len(event.cases)} cases")
+                self._say(f"judging {about.url}{self._whence} by {len(event.cases)} cases")
                 if event.target.live is not None:
                     self._say(f"watching {event.target.live}")
                 self._say(f"{event.tolerances}")

@@ -117,7 +117,8 @@ def replay_command(finding: Finding, case_id: str, place: str) -> str:
     """
     # What the monitor saw needs no case of its own: the control shows it.
     case_id = CONTROL.id if case_id.startswith(OBSERVED) else case_id
-    return f"plexwire replay {shlex.quote(finding.replay or case_id)} --url {place}"
+    command = f"plexwire replay {shlex.quote(finding.replay or case_id)}"
+    return f"{command} --url {place}" if place else command
 
 
 def seen_elsewhere(accusation: Accusation) -> list[str]:

@@ -136,6 +136,8 @@ class Runner:
                 unix_ms=self.settings.unix_ms,
             )
         )
+        if not _may_change(control.result):
+            listen(control)
         finished = [control]
         try:
             if control.result.verdict in _HOPELESS and not served(control.transcripts):
@@ -155,6 +157,7 @@ class Runner:
             gone=network.gone,
             gone_at=network.heard_at,
             lossy=network.summary if network.is_lossy else "",
+            is_reference=self.target.is_reference,
         )
         listen(run)
         return run

@@ -17,7 +17,7 @@ async def reference_gateway() -> AsyncGenerator[Target]:
     async with trio.open_nursery() as nursery:
         addresses = await nursery.start(serve, Gateway(store))
         endpoint = Endpoint.of_url(f"ws://127.0.0.1:{addresses[0][1]}")
-        yield Target(viewers=endpoint, devices=endpoint, keys=keys_of(given))
+        yield Target(viewers=endpoint, devices=endpoint, keys=keys_of(given), is_reference=True)
         nursery.cancel_scope.cancel()
 
 

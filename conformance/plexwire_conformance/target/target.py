@@ -221,7 +221,7 @@ class Camera:
 class Target:
     """What a run judges: the viewers' and the devices' endpoint, the keys, and where sources are made up.
 
-    `source_prefix` begins the id of every source that the run makes up; `headers` go with every handshake.  `live` is a
+    `is_reference` is whether it is the reference gateway, which is judged if there is no URL.  `source_prefix` begins the id of every source that the run makes up; `headers` go with every handshake.  `live` is a
     camera that runs there, and that the run may watch.
     """
 
@@ -231,6 +231,7 @@ class Target:
     source_prefix: str = "plexwire"
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     live: Camera | None = None
+    is_reference: bool = False
 
     @property
     def publishing(self) -> str:
