@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 
 from attrs import frozen
 
+from plexwire_conformance.run.checks import WRONG_CLOSE_CODE, checks
 from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_spec import clauses
@@ -55,6 +56,12 @@ _cases: dict[str, Case] = {}
 CASES: Final[Mapping[str, Case]] = _cases
 
 
+#: The clauses that ask for a close: a case of one of them answers for its manner as well.
+CLOSING: Final = frozenset(
+    check.clause for check in checks().values() if check.id.endswith(f"/{WRONG_CLOSE_CODE}")
+)
+
+
 class InvalidCase(Exception):
     """A case was declared wrongly; the text names it and the fix."""
 
@@ -79,6 +86,7 @@ def case(
     Raises:
         InvalidCase: the id is taken, no clause is cited or one does not exist, or there is no docstring.
     """
+    closing = ("PW-CLOSE-1",) if set(cited) & CLOSING and "PW-CLOSE-1" not in cited else ()
 
     def register(body: CaseBody) -> CaseBody:
         title = (body.__doc__ or "").strip().partition("\n")[0]
@@ -94,7 +102,7 @@ def case(
             id=case_id,
             title=title,
             clauses=cited,
-            may_find=may_find,
+            may_find=(*may_find, *closing),
             needs=frozenset(needs),
             takes=takes,
             connections=connections,

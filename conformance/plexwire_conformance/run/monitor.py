@@ -36,6 +36,7 @@ MONITORED: Final = (
     "PW-ISO-2",
     "PW-ISO-3",
     "PW-RECON-1",
+    "PW-RECON-4",
 )
 
 #: Seconds after an `auth` from which on a frame without an `init` before it shows that none comes.
@@ -94,6 +95,7 @@ def _judge(
 ) -> Iterator[_Breach]:
     authenticated_at: float | None = None
     inits = 0
+    reconnecting = False
     early: list[Entry] = []
     last_number: dict[tuple[str, str], int] = {}
     got: set[int] = set()
@@ -115,7 +117,9 @@ def _judge(
             case "init":
                 inits += 1
                 if inits > 1:
-                    yield _Breach("PW-INIT-1/second-init", entry, observed={"count": inits})
+                    check = "PW-RECON-4" if reconnecting else "PW-INIT-1"
+                    yield _Breach(f"{check}/second-init", entry, observed={"count": inits})
+                reconnecting = False
                 if early:
                     yield _Breach("PW-INIT-3/frame-before-init", early[0])
                 yield from _judge_init(entry)
@@ -132,6 +136,7 @@ def _judge(
                     yield from _judge_order(entry, origin, last_number, got)
                     yield from _judge_replay(entry, origin, authenticated_at, seen)
             case "gateway_reconnecting":
+                reconnecting = True
                 yield from _judge_reconnecting(entry)
             case None if entry.body is None:
                 broken = {"message": entry.text, "broken_at": entry.broken_at}
@@ -228,7 +233,7 @@ def _judge_scope(
         if isinstance(named, str) and named != conversation.source_id:
             # Whoever sent it, in this case or another, the gateway itself says that it does not belong here.
             yield _Breach("PW-ISO-2/other-source", entry, source, {"got": named}, "source_id")
-        elif picture_of(entry) is not None:
+        elif isinstance(named, str) and picture_of(entry) is not None:
             which = {"camera": body.get("camera_id"), "timestamp": body.get("timestamp")}
             yield _Breach("PW-FRAME-2/unknown-picture", entry, observed=which, path="frame")
         return

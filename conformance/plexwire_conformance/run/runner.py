@@ -288,11 +288,13 @@ class Runner:
         findings = tuple(redacted(f, self._secrets) for f in trial.own_findings())
         found = dict.fromkeys(finding.clause for finding in findings)
         early = stopped_early or outcome.verdict is not Verdict.PASS
+        judged = found if early else dict.fromkeys((*case.clauses, *found))
         result = evolve(
             outcome,
             verdict=worst((outcome.verdict, *(finding.verdict for finding in findings))),
             findings=findings,
-            judged=tuple(found) if early else tuple(dict.fromkeys((*case.clauses, *found))),
+            clauses=tuple(c for c in case.clauses if c not in trial.skipped),
+            judged=tuple(c for c in judged if c not in trial.withheld | trial.skipped),
             reason=tame(redact(outcome.reason, self._secrets)),
             seconds=self.now() - began,
         )

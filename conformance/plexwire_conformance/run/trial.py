@@ -38,6 +38,9 @@ class Trial:
     findings: list[Finding] = field(factory=list[Finding], init=False)
     #: Clauses that the monitor does not judge, since what the case sends is to blame for them.
     excused: set[str] = field(factory=set[str], init=False)
+    #: Clauses that the case cites and could not judge after all, and those that do not apply to what happened.
+    withheld: set[str] = field(factory=set[str], init=False)
+    skipped: set[str] = field(factory=set[str], init=False)
     _branches: list["Trial"] = field(factory=list["Trial"], init=False)
 
     @asynccontextmanager
@@ -142,8 +145,8 @@ class Trial:
     ) -> Ending:
         """Judge that *peer*, after *stimulus*, is closed with *code* within so many seconds (immediately, if not given).
 
-        The closing is judged apart from the code: the right one, a wrong one, TCP ended without a close frame, or not
-        closed at all.  Without a close frame [PW-CLOSE-1] is broken as well, if the case cites it.
+        The closing is judged apart from the code: the right one, a wrong one, not closed at all, or TCP ended without a
+        close frame [PW-CLOSE-1].
         """
         limit = self.stage.tolerances.immediate if within is None else within
         began = self.stage.now()
@@ -158,10 +161,14 @@ class Trial:
             case ClosingKind.OPEN:
                 self.find(f"{clause}/{NOT_CLOSED}", expected, observed)
             case ClosingKind.TCP_EOF | ClosingKind.TCP_RESET | ClosingKind.GARBAGE:
-                self.find(f"{clause}/{NO_CLOSE_FRAME}", expected, observed)
-                if "PW-CLOSE-1" in self.cited:
-                    self.find(f"PW-CLOSE-1/{NO_CLOSE_FRAME}", expected, observed)
+                # The manner is one thing, the code another: which it would have been is not known.
+                self.find(f"PW-CLOSE-1/{NO_CLOSE_FRAME}", expected, observed)
+                self.withheld.add(clause)
         return ending
+
+    def skip(self, clause: str) -> None:
+        """Say that *clause*, which the case cites, does not apply to what happened: the case has no say on it."""
+        self.skipped.add(clause)
 
     def excuse(self, *clauses: str) -> None:
         """Keep the monitor from judging *clauses*: what this case sends could lead a sound gateway to break them."""

@@ -171,7 +171,7 @@ async def _play(stage: Stage, trial: Trial, script: Script) -> None:
             case ClosingKind.OPEN:
                 name = NOT_CLOSED
             case _:
-                name = NO_CLOSE_FRAME
+                clause, name = "PW-CLOSE-1", NO_CLOSE_FRAME
         trial.find(f"{clause}/{name}", expected, {"ending": viewer.peer.outcome()})
     else:
         init = await viewer.await_init(stage.tolerances.immediate)
@@ -201,7 +201,15 @@ AUTH: Final = register(
     Property(
         id="scripts.auth",
         title="Whatever the first message is, and however it is cut, a valid auth is accepted and any other refused.",
-        clauses=("PW-AUTH-2", "PW-AUTH-5", "PW-AUTH-6", "PW-AUTH-7", "PW-AUTH-11", "PW-CONN-2"),
+        clauses=(
+            "PW-AUTH-2",
+            "PW-AUTH-5",
+            "PW-AUTH-6",
+            "PW-AUTH-7",
+            "PW-AUTH-11",
+            "PW-CLOSE-1",
+            "PW-CONN-2",
+        ),
         needs=frozenset(),
         scripts=st.lists(_step, max_size=5).map(tuple),
         play=_play,

@@ -150,6 +150,11 @@ class RawDevice:
         """Return the gateway's first message, or None."""
         return await self.peer.until(lambda entry: entry.kind is Kind.TEXT, within)
 
+    def errors(self) -> list[Entry]:
+        """Every `error` that came so far."""
+        entries = self.peer.entries
+        return [e for e in entries if e.way is Way.RECEIVED and e.type == "error"]
+
     async def publish(
         self,
         camera_id: str,
@@ -181,12 +186,14 @@ class RawDevice:
         *,
         size: int = 0,
         names_source: bool = True,
+        named: str | None = None,
         extra: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> SentFrame:
-        """Send a frame in the text form, with *extra* members behind its own."""
+        """Send a frame in the text form, with *extra* members after its own; *named* is what its source_id says."""
         sent = self.make(camera_id, size=size, **more)
-        await self.peer.send(text_frame(sent, self.source_id if names_source else None, extra))
+        source_id = (named or self.source_id) if names_source else None
+        await self.peer.send(text_frame(sent, source_id, extra))
         self.sent.append(sent)
         return sent
 

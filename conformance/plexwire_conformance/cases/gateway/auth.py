@@ -2,7 +2,7 @@
 
 import json
 
-from plexwire_conformance.recording.recorder import Kind, Way
+from plexwire_conformance.recording.recorder import Entry, Kind, Way
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
@@ -34,6 +34,10 @@ async def _refused(
             "PW-AUTH-10/message-to-refused", {"stimulus": stimulus}, {"message": told[0].text}
         )
     await viewer.peer.close()
+
+
+def _is_message(entry: Entry) -> bool:
+    return entry.kind in _MESSAGES
 
 
 async def _still_serves(stage: Stage) -> None:
@@ -199,7 +203,7 @@ async def auth_nothing_before(stage: Stage, trial: Trial) -> None:
     waiting = await stage.connect_viewer(stage.source(), name="viewer without auth")
     for _ in range(3):
         await stage.must_see(watching, device)
-    entry = await waiting.peer.next(stage.tolerances.silence)
+    entry = await waiting.peer.until(_is_message, stage.tolerances.silence)
     if entry is not None:
         trial.find("PW-AUTH-10/message-before-auth", observed={"message": entry.text})
 

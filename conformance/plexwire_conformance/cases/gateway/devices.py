@@ -173,14 +173,18 @@ async def dev_other_messages(stage: Stage, trial: Trial) -> None:
             )
 
 
-@case("dev.unknown-type", "PW-DEV-9", needs=(Need.PUBLISHER,))
+@case("dev.unknown-type", "PW-DEV-9", "PW-DEV-24", needs=(Need.PUBLISHER,))
 async def dev_unknown_type(stage: Stage, trial: Trial) -> None:
-    """A message of an unknown type is ignored."""
+    """A message of an unknown type neither ends nor disturbs the device's connection."""
     device, viewer = await stage.open_stream(stage.source())
+    told = len(device.errors())
     await device.peer.send('{"type": "from_the_future", "nested": {"a": [1, null]}}')
     if await stage.see(viewer, device) is None:
         observed = {"tries": TRIES, "ending": device.peer.outcome()}
         trial.find("PW-DEV-9/no-frames-after", observed=observed)
+    answered = len(device.errors()) > told
+    outcome = "answered with an error" if answered else "not answered"
+    trial.chose("PW-DEV-24/unknown-type-answered", outcome=outcome)
 
 
 @case("dev.acks", "PW-DEV-8", needs=(Need.PUBLISHER,))

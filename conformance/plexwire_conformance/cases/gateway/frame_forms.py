@@ -184,3 +184,40 @@ async def media_oversize(stage: Stage, trial: Trial) -> None:
     if device.peer.ending is None and await stage.see(viewer, device) is None:
         observed = {"tries": TRIES, "ending": viewer.peer.outcome()}
         trial.find("PW-ROB-1/own-viewer-disturbed", stimulus, observed)
+
+
+@case("media.foreign-source-text", "PW-FRAME-8", needs=(Need.PUBLISHER,))
+async def media_foreign_source_text(stage: Stage, trial: Trial) -> None:
+    """A text frame that names another source reaches viewers under the name of its device's source."""
+    device, viewer = await stage.open_stream(stage.source())
+    await _must_see_text(stage, trial, viewer, device)
+    for _ in range(TRIES):
+        sent = await device.publish_text("front", named=stage.source("other"))
+        entry = await viewer.sees(sent, stage.tolerances.frame)
+        if entry is not None or device.peer.ending is not None:
+            break
+    # A gateway may refuse such a frame; what it says of one that it relays, the monitor judges.
+    if entry is None:
+        trial.skip("PW-FRAME-8")
+
+
+#: The JPEG of a frame that is larger than devices send, in a message of at most a million bytes.
+_LARGE_JPEG = 900_000
+#: Seconds in which a gateway that lost its upstream over it is back.
+_BACK = 3.0
+
+
+@case("media.large-binary", "PW-LIM-11", "PW-RECON-4", needs=(Need.PUBLISHER,), takes=3.0)
+async def media_large_binary(stage: Stage, trial: Trial) -> None:
+    """What becomes of a binary frame that is larger than those of devices, and of its viewers."""
+    device, viewer = await stage.open_stream(stage.source())
+    await stage.until_read(viewer)
+    sent = await device.publish("front", size=_LARGE_JPEG)
+    seen = await viewer.sees(sent, stage.tolerances.frame) is not None
+    state = await device.peer.state_after(stage.tolerances.silence)
+    outcome = "relayed" if seen else f"dropped (the device: {state})"
+    trial.chose("PW-LIM-11/large-binary", bytes=_LARGE_JPEG, outcome=outcome)
+    if any(entry.type == "gateway_reconnecting" for entry in viewer.messages()):
+        await viewer.peer.until(lambda entry: entry.type == "init", _BACK)
+    else:
+        trial.skip("PW-RECON-4")

@@ -166,3 +166,47 @@ async def frames_goes_on(stage: Stage, trial: Trial) -> None:
         observed = {"tries": TRIES, "ending": staying.peer.outcome()}
         stimulus = {"stimulus": "another viewer vanished"}
         trial.find("PW-ROB-3/other-stream-disturbed", stimulus, observed)
+
+
+#: Seconds between two frames of a camera that sends all the time, how long a new viewer watches it, and how many viewers
+#: come one after the other.
+_EVERY = 0.005
+_WATCHED = 0.5
+_NEWCOMERS = 3
+#: Frames in a row that no gateway loses by chance at this rate.
+_LOST = 5
+
+
+@case("frames.after-init", "PW-FRAME-9", needs=(Need.PUBLISHER,), takes=2.0, connections=3)
+async def frames_after_init(stage: Stage, trial: Trial) -> None:
+    """A viewer gets the frames that arrive right after its init, on a camera that others watch already."""
+    device, _ = await stage.open_stream(stage.source())
+
+    async def keep_sending() -> None:
+        while True:
+            await device.publish("front")
+            await trio.sleep(_EVERY)
+
+    missing: list[int] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keep_sending)
+        for _ in range(_NEWCOMERS):
+            viewer = await stage.open_viewer(device.source_id, name="new viewer")
+            await trio.sleep(_WATCHED)
+            missing.append(_missing_at_first(stage, viewer, device))
+            await viewer.peer.close()
+        nursery.cancel_scope.cancel()
+    if min(missing) >= _LOST:
+        observed = {"connections": _NEWCOMERS, "least": min(missing)}
+        trial.find("PW-FRAME-9/lost-after-init", {"every": _EVERY}, observed)
+
+
+def _missing_at_first(stage: Stage, viewer: RawViewer, device: RawDevice) -> int:
+    """Return how many frames sent clearly after the viewer's init are missing before the first that came."""
+    if viewer.init is None:
+        return 0
+    after = viewer.init.at + 2 * stage.tolerances.round_trip
+    expected = [sent for sent in device.sent if sent.at > after]
+    came = viewer.frames()
+    first = next((n for n, sent in enumerate(expected) if any(map(sent.is_in, came))), None)
+    return 0 if first is None else first

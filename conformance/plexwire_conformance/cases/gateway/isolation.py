@@ -1,13 +1,19 @@
 """Isolation: cameras, sources, organisations."""
 
+import trio
+
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.stage import FOREIGN, Inconclusive, Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.wire.peer import HandshakeFailed
 from plexwire_conformance.wire.roles import RawViewer
 
+#: Viewers that connect while another source sends, and the seconds between two of its frames.
+_NEWCOMERS = 6
+_BETWEEN_FRAMES = 0.005
 
-@case("iso.sources", "PW-ISO-2", needs=(Need.PUBLISHER,), connections=4)
+
+@case("iso.sources", "PW-ISO-2", needs=(Need.PUBLISHER,), connections=5)
 async def iso_sources(stage: Stage, trial: Trial) -> None:
     """Two sources with a camera of the same name stay apart."""
     one, watching_one = await stage.open_stream(stage.source("one"))
@@ -16,6 +22,20 @@ async def iso_sources(stage: Stage, trial: Trial) -> None:
     for _ in range(3):
         await stage.must_see(watching_one, one)
         await stage.must_see(watching_two, two)
+
+    async def keep_sending() -> None:
+        # A camera that has no viewer: a gateway may not yet know to whom its frames go while a viewer connects.
+        while True:
+            await one.publish("side")
+            await trio.sleep(_BETWEEN_FRAMES)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keep_sending)
+        for _ in range(_NEWCOMERS):
+            newcomer = await stage.open_viewer(two.source_id, name="new viewer of the other source")
+            await newcomer.next_frame(stage.tolerances.silence / 2)
+            await newcomer.peer.close()
+        nursery.cancel_scope.cancel()
 
 
 @case("iso.cameras", "PW-ISO-1", needs=(Need.PUBLISHER,), connections=3)
