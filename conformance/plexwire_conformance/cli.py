@@ -1,5 +1,6 @@
 """The command `plexwire`: a group that loads each room's commands only when they are called."""
 
+import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
@@ -74,6 +75,11 @@ class _Rooms(click.Group):
     def main(self, *arguments: Any, **options: Any) -> Any:
         """Run the command line."""
         write_any_text()
+        try:
+            os.getcwd()
+        except OSError:
+            print("Error: the working folder was removed; change to another one", file=sys.stderr)
+            raise SystemExit(2) from None
         return super().main(*arguments, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

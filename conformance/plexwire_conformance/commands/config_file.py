@@ -88,23 +88,13 @@ def resolve(
     """
     if place is None or "://" in place:
         return evolve(given, url=place)
-    config = find_config(folder or _working_folder())
+    config = find_config(folder or Path.cwd())
     if config is None:
         raise BadFile(
             f"{without_login(place)!r} is no URL, and no target: there is no {OWN_FILE} and no [tool.plexwire] in a "
             f"{PROJECT_FILE}, here or above{_url_hint(place)}"
         )
     return given.over(config.description(place))
-
-
-def _working_folder() -> Path:
-    try:
-        return Path.cwd()
-    except OSError:
-        raise BadFile(
-            f"the working folder was removed, so there is no {OWN_FILE}; give the gateway's URL, "
-            "or change to another folder"
-        ) from None
 
 
 def find_config(folder: Path) -> Config | None:

@@ -100,7 +100,7 @@ from plexwire_conformance.target.target import BadTarget, Target
     show_default=True,
     help="Seconds that one case may take beyond its own waits.",
 )
-@click.option("--quiet", "-q", is_flag=True, help="No table of all cases, only findings.")
+@click.option("--quiet", "-q", is_flag=True, help="Print only findings.")
 def conform(
     place: str | None,
     description: TargetDescription,
@@ -198,7 +198,7 @@ def conform(
                 if path is not None
             ]
             terminal = TerminalReport(
-                Console(), Console(stderr=True), every_case=not quiet, whence=whence
+                Console(), Console(stderr=True), is_quiet=quiet, whence=whence
             )
             listeners.append(stack.enter_context(terminal).listen)
             if github:

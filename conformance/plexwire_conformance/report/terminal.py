@@ -53,15 +53,19 @@ _SHOWN: Final = 14
 
 
 class TerminalReport:
-    """Shows the run: to *progress* while it lasts, to *out* when it is over."""
+    """Shows the run: to *progress* while it lasts, to *out* when it is over.
+
+    A quiet one shows only findings, and why there is no verdict if there is none.
+    """
 
     def __init__(
-        self, out: Console, progress: Console, *, every_case: bool = True, whence: str = ""
+        self, out: Console, progress: Console, *, is_quiet: bool = False, whence: str = ""
     ) -> None:
         self._out = out
         #: Where the URL is from, if it was not given.
         self._whence = f" ({whence})" if whence else ""
-        self._every_case = every_case
+        self._progress = progress
+        self._is_quiet = is_quiet
         self._bar = Progress(
             TextColumn("judging"),
             BarColumn(bar_width=20),
@@ -71,7 +75,9 @@ class TerminalReport:
             console=progress,
         )
         self._live = Live(self._bar, console=progress, transient=True, refresh_per_second=8)
-        self._plain = None if progress.is_terminal else progress
+        #: Where lines of progress go if nothing can be shown in place.
+        self._plain = None if progress.is_terminal or is_quiet else progress
+        self._is_live = progress.is_terminal
         self._task = self._bar.add_task("control", total=None)
         self._left: dict[str, None] = {}
         self._done = 0
@@ -79,12 +85,12 @@ class TerminalReport:
         self._place = ""
 
     def __enter__(self) -> Self:
-        if self._plain is None:
+        if self._is_live:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._plain is None:
+        if self._is_live:
             self._live.stop()
 
     def listen(self, event: RunEvent) -> None:
@@ -123,7 +129,7 @@ class TerminalReport:
 
     def _say(self, text: str) -> None:
         if self._plain is not None:
-            self._plain.print(text, markup=False, highlight=False)
+            self._plain.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _finish(self, event: RunFinished) -> None:
         summary = Summary.of(event)
@@ -133,10 +139,15 @@ class TerminalReport:
             )
         for accusation in summary.accusations:
             self._accuse(accusation, event.reckoning)
+        if self._is_quiet:
+            if event.reckoning is not None and event.reckoning.red:
+                self._out.print(_reckoning(event.reckoning))
+            if summary.exit_code not in (0, 1):
+                self._progress.print(summary.conclusion, markup=False, highlight=False)
+            return
         if summary.dialect:
             self._out.print(_dialect(summary.dialect))
-        if self._every_case:
-            self._out.print(_table(event.results))
+        self._out.print(_table(event.results))
         if reasons := unjudged(event.results):
             self._out.print(_not_judged(reasons))
         if event.reckoning is not None:
