@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from plexwire_conformance.commands.config_file import find_config, resolve
 from plexwire_conformance.commands.conform import conform
 from plexwire_conformance.recording.jsonlines import BadFile
-from plexwire_conformance.recording.recorder import redact
+from plexwire_conformance.recording.redaction import redact
 from plexwire_conformance.target.description import TargetDescription, looks_like_a_key
 from plexwire_conformance.target.target import BadTarget, Keys
 

@@ -8,11 +8,11 @@ import re
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from functools import cache
 from typing import Any, Final, NoReturn
-from urllib.parse import quote
 
 from attrs import define, field, frozen
+
+from plexwire_conformance.recording.redaction import redact
 
 
 class Way(StrEnum):
@@ -86,6 +86,8 @@ def pong_with(payload: bytes) -> Callable[[Entry], bool]:
 
 #: Characters of a message that a timeline shows; the longest ping fits, in hex.
 _SHOWN: Final = 256
+#: Characters of a text that is not JSON in which keys are looked for; nothing after them is kept.
+_LOOKED_AT: Final = 4096
 
 
 @define
@@ -100,10 +102,10 @@ class WireRecorder:
         """Record a text message."""
         try:
             body = self._redacted_body(_digest_text(text, strictly=way is Way.RECEIVED))
-            shown = self._redacted(text) if body is None else _brief(body)
+            shown = self._redacted_head(text) if body is None else _brief(body)
         except RecursionError:
             # It nests too deeply to be looked into.
-            body, shown = None, self._redacted(text)
+            body, shown = None, self._redacted_head(text)
         broken_at = _broken_at(text) if body is None and way is Way.RECEIVED else None
         size = len(text.encode("utf-8", "replace"))
         return self._add(at, way, Kind.TEXT, shown, size, body, broken_at=broken_at)
@@ -158,6 +160,14 @@ class WireRecorder:
         # A lone surrogate passes through JSON as an escape, but no report could hold it.
         return redact(text.encode("utf-8", "replace").decode(), self._secrets)
 
+    def _redacted_head(self, text: str) -> str:
+        # A timeline shows its beginning, and looking through megabytes takes a while.
+        head = self._redacted(text[:_LOOKED_AT])
+        if len(text) <= _LOOKED_AT:
+            return head
+        more = f"… ({len(text)} characters)"
+        return head[: _SHOWN - len(more)] + more
+
     def _redacted_payload(self, text: str) -> str:
         try:
             payload = bytes.fromhex(text).decode("utf-8", "replace")
@@ -166,7 +176,8 @@ class WireRecorder:
         return text if self._redacted(payload) == payload else b"(a key)".hex()
 
     def _redacted_hex(self, data: bytes) -> str:
-        text = data.decode("utf-8", "replace")
+        # No more of it is shown.
+        text = data[:_SHOWN].decode("utf-8", "replace")
         return "bytes with a key" if self._redacted(text) != text else f"{data[:24].hex(' ')}…"
 
     def _redacted_body(self, value: Any) -> Any:
@@ -182,41 +193,6 @@ class WireRecorder:
 
 
 # ── what no report may show ──────────────────────────────────────────────────────────────────
-
-_REDACTED: Final = "plx_•••"
-#: Whatever looks like a key is one, whoever sent it.
-_ANY_KEY: Final = re.compile(r"plx_[A-Za-z0-9_\-]+")
-#: Characters from which on a part of a secret tells something, and is not a word by chance.
-_TELLING: Final = 8
-
-
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return *text* with every one of *secrets* taken out, however spelled, and whatever else looks like a key."""
-    for secret in filter(None, secrets):
-        for spelling in _spellings(secret):
-            text = text.replace(spelling, _REDACTED)
-    return _ANY_KEY.sub(_REDACTED, text)
-
-
-@cache
-def _spellings(secret: str) -> tuple[str, ...]:
-    """Return *secret* as texts, URLs and timelines spell it; also without its end, as cases send such keys."""
-    if len(secret) < _TELLING:
-        return (secret,)
-    spelled = {
-        spelling
-        for part in (secret, secret[:-1])
-        for spelling in (
-            part,
-            json.dumps(part)[1:-1],
-            json.dumps(json.dumps(part)[1:-1])[1:-1],
-            json.dumps(part, ensure_ascii=False)[1:-1],
-            quote(part, safe=""),
-            repr(part.encode())[2:-1],
-        )
-    }
-    return tuple(sorted(spelled, key=len, reverse=True))
-
 
 #: Control characters, each as a picture of itself: a timeline is made of lines, and no gateway steers a terminal.
 _PICTURES: Final = {
