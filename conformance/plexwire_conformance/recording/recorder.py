@@ -102,7 +102,7 @@ class WireRecorder:
         """Record a text message."""
         try:
             body = self._redacted_body(_digest_text(text, strictly=way is Way.RECEIVED))
-            shown = self._redacted_head(text) if body is None else _brief(body)
+            shown = self._redacted_head(text) if body is None else _cut_whole(_brief(body))
         except RecursionError:
             # It nests too deeply to be looked into.
             body, shown = None, self._redacted_head(text)
@@ -113,7 +113,7 @@ class WireRecorder:
     def binary(self, at: float, way: Way, data: bytes) -> Entry:
         """Record a binary message."""
         body = self._redacted_body(_digest_binary(data))
-        shown = self._redacted_hex(data) if body is None else _brief(body)
+        shown = self._redacted_hex(data) if body is None else _cut_whole(_brief(body))
         return self._add(at, way, Kind.BINARY, shown, len(data), body)
 
     def event(
@@ -128,7 +128,7 @@ class WireRecorder:
     ) -> Entry:
         """Record anything that is not a message."""
         pings = kind in (Kind.PING, Kind.PONG)
-        shown = self._redacted_payload(text) if pings else self._redacted(text)
+        shown = self._redacted_payload(text) if pings else _cut_whole(self._redacted(text))
         return self._add(at, way, kind, shown, size, None, code)
 
     def _add(
@@ -147,7 +147,7 @@ class WireRecorder:
             peer=self.peer,
             way=way,
             kind=kind,
-            text=tame(_shown(text)),
+            text=tame(text),
             size=size,
             code=code,
             body=body,
@@ -163,10 +163,7 @@ class WireRecorder:
     def _redacted_head(self, text: str) -> str:
         # A timeline shows its beginning, and looking through megabytes takes a while.
         head = self._redacted(text[:_LOOKED_AT])
-        if len(text) <= _LOOKED_AT:
-            return head
-        more = f"… ({len(text)} characters)"
-        return head[: _SHOWN - len(more)] + more
+        return _cut(head, len(head if len(text) <= _LOOKED_AT else text))
 
     def _redacted_payload(self, text: str) -> str:
         try:
@@ -206,8 +203,13 @@ def tame(text: str) -> str:
     return text.encode("utf-8", "replace").decode().translate(_PICTURES)
 
 
-def _shown(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
+def _cut(text: str, length: int) -> str:
+    """Return the beginning of a text of *length* characters, of which *text* is at least what is shown."""
+    return text if length <= _SHOWN else f"{text[:_SHOWN]}… ({length} characters)"
+
+
+def _cut_whole(text: str) -> str:
+    return _cut(text, len(text))
 
 
 def _brief(body: Mapping[str, Any]) -> str:
