@@ -67,7 +67,7 @@ from plexwire_conformance.target.target import BadTarget, Target
 @click.argument("place", metavar="[URL|NAME]", required=False)
 @target_options
 @click.option(
-    "--only", multiple=True, metavar="WORD", help="Only these: id, pattern, clause, area."
+    "--only", multiple=True, metavar="WORD", help="Only these: id, area, pattern, clause."
 )
 @click.option("--skip", multiple=True, metavar="WORD", help="Not these.")
 @click.option("--list", "listing", is_flag=True, help="List the cases and their clauses, run none.")
@@ -175,7 +175,7 @@ def conform(
     except (BadFile, BadTarget) as error:
         fail(str(error), COULD_NOT_JUDGE)
     if listing:
-        for case in cases:
+        for case in cases or [CONTROL]:
             click.echo(f"{case.id:32} {' '.join(case.clauses)}\n    {case.title}")
         return
     settings = make_settings(
