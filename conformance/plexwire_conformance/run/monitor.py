@@ -234,17 +234,17 @@ def _judge_scope(
             # Whoever sent it, in this case or another, the gateway itself says that it does not belong here.
             yield _Breach("PW-ISO-2/other-source", entry, source, {"got": named}, "source_id")
         elif isinstance(named, str) and picture_of(entry) is not None:
-            which = {"camera": body.get("camera_id"), "timestamp": body.get("timestamp")}
-            yield _Breach("PW-FRAME-2/unknown-picture", entry, observed=which, path="frame")
+            unknown = {"camera": body.get("camera_id"), "timestamp": body.get("timestamp")}
+            yield _Breach("PW-FRAME-2/unknown-picture", entry, observed=unknown, path="frame")
         return
-    frame = {"frame": origin.number, "camera": origin.camera_id}
+    which = {"camera": origin.camera_id}
     if origin.organisation != conversation.organisation:
-        yield _Breach("PW-ISO-3/other-organisation", entry, observed=frame)
+        yield _Breach("PW-ISO-3/other-organisation", entry, observed=which)
     elif origin.source_id != conversation.source_id:
         yield _Breach("PW-ISO-2/other-source", entry, source, {"got": origin.source_id})
     elif origin.camera_id not in conversation.cameras:
         asked = {"cameras": list(conversation.cameras)}
-        yield _Breach("PW-ISO-1/other-camera", entry, asked, frame)
+        yield _Breach("PW-ISO-1/other-camera", entry, asked, which)
 
 
 def _judge_contents(entry: Entry, origin: Origin, unaltered: bool) -> Iterator[_Breach]:
@@ -274,9 +274,9 @@ def _judge_contents(entry: Entry, origin: Origin, unaltered: bool) -> Iterator[_
 def _judge_order(
     entry: Entry, origin: Origin, last_number: dict[tuple[str, str], int], got: set[int]
 ) -> Iterator[_Breach]:
-    which = {"frame": origin.number, "camera": origin.camera_id}
     if id(origin) in got:
-        yield _Breach("PW-FRAME-6/repeated", entry, observed=which)
+        repeats = {"count": 1, "camera": origin.camera_id}
+        yield _Breach("PW-FRAME-6/repeated", entry, observed=repeats)
         return
     got.add(id(origin))
     # Between two connections of one source there is no order to keep.
@@ -298,7 +298,7 @@ def _judge_replay(
     if authenticated_at is None or (picture := picture_of(entry)) is None:
         return
     if (age := authenticated_at - seen[picture["sha256"]]) > 0:
-        observed = {"frame": origin.number, "camera": origin.camera_id, "age": age}
+        observed = {"camera": origin.camera_id, "age": round(age, 3)}
         yield _Breach("PW-FRAME-7/replayed", entry, observed=observed)
 
 

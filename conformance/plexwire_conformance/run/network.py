@@ -36,8 +36,10 @@ class Network:
     broken: Counter[str] = field(factory=Counter[str], init=False)
     #: The sources that the run published.
     sources: set[str] = field(factory=set[str], init=False)
-    #: Cameras of viewers whose close was not answered, by source.
-    unanswered: dict[str, set[str]] = field(factory=dict[str, set[str]], init=False)
+    #: Cameras of viewers to whom no frame was sent since they closed, by organisation and source.
+    unaware: dict[tuple[str, str], set[str]] = field(
+        factory=dict[tuple[str, str], set[str]], init=False
+    )
     #: When the gateway was last heard, and why it can no longer be reached, once that is so.
     heard_at: float = field(default=0.0, init=False)
     gone: str = field(default="", init=False)

@@ -24,6 +24,8 @@ from plexwire_conformance.run.online_camera import keep_camera_online, measure_s
 from plexwire_conformance.run.outcomes import not_run, redacted, settled, untestable
 from plexwire_conformance.run.stage import (
     DEVICE_OPENS,
+    FOREIGN,
+    HOME,
     TIMEOUT_MARGIN,
     VIEWER_OPENS,
     Inconclusive,
@@ -119,7 +121,7 @@ class Runner:
                 finally:
                     with trio.CancelScope(shield=True):
                         await stage.close()
-                        await self._say_farewell(nursery)
+                        await self._say_farewell()
                     nursery.cancel_scope.cancel()
         except* CouldNotJudge as group:
             could_not = _first(group)
@@ -220,17 +222,26 @@ class Runner:
                 reason = f"the gateway had gone: {self._network.gone}"
                 finish(CaseFinished(result=not_run(case, Trouble.GONE, reason)))
 
-    async def _say_farewell(self, nursery: trio.Nursery) -> None:
-        """Send one more frame to every viewer whose close was not answered: a gateway may notice only then."""
+    async def _say_farewell(self) -> None:
+        """Send one more frame to every viewer that got none since it closed: a gateway may notice only then."""
         if not self.target.publishing or self._network.gone:
             return
-        stage = self._stage("farewell", nursery, self._most, 0.0)
-        with trio.move_on_after(_FAREWELL_S):
-            for source_id, cameras in sorted(self._network.unanswered.items()):
-                with suppress(HandshakeFailed, NoConnection, Inconclusive):
-                    device = await stage.open_source(source_id, tuple(sorted(cameras)))
-                    await device.peer.close()
-                    await device.peer.until_ended(self.tolerances.silence)
+        keys = {HOME: self.target.publishing, FOREIGN: self.target.keys.foreign_key}
+
+        async def say(
+            stage: Stage, organisation: str, source_id: str, cameras: Iterable[str]
+        ) -> None:
+            with suppress(HandshakeFailed, NoConnection, Inconclusive):
+                key = keys[organisation]
+                await stage.open_source(source_id, tuple(sorted(cameras)), api_key=key)
+
+        async with trio.open_nursery() as nursery:
+            stage = self._stage("farewell", nursery, self._most, 0.0)
+            with trio.move_on_after(_FAREWELL_S):
+                async with trio.open_nursery() as saying:
+                    for (organisation, source_id), cameras in self._network.unaware.items():
+                        saying.start_soon(say, stage, organisation, source_id, cameras)
+            await stage.close()
 
     async def _run_case(self, case: Case) -> CaseFinished:
         began = self.now()

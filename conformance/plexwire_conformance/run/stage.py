@@ -40,6 +40,9 @@ NO_ROOM = (429, 503)
 #: The close code that says so.
 TRY_AGAIN_LATER = 1013
 
+#: Bytes of the longest camera id that a device's binary frame can hold.
+_LONGEST_CAMERA_ID = 255
+
 #: Stands for the timeout that the stage sets.
 DEFAULT: Final = object()
 
@@ -473,16 +476,23 @@ class Stage:
         devices = [device.peer for device in self._devices]
         viewers = [peer for peer, _ in self._peers if peer not in devices]
         self._note_use()
+        told: set[tuple[str, str]] = set()
         with trio.move_on_after(_FAREWELL):
             await _close_all(viewers, within=0.0)
             for device in self._devices:
-                await device.publish_last()
+                told |= {(device.source_id, c) for c in await device.publish_last()}
             await _close_all(viewers, within=_FAREWELL / 3)
             await _close_all(devices, within=_FAREWELL)
         for peer, about in self._peers:
-            if peer in viewers and peer.is_closing and about["role"] == "viewer":
-                unanswered = self.network.unanswered.setdefault(about["source_id"], set())
-                unanswered.update(about["cameras"])
+            cameras = {c for c in about["cameras"] if (about["source_id"], c) not in told}
+            if (
+                about["role"] == "viewer"
+                and peer.was_used
+                and len(cameras) == len(about["cameras"])
+            ):
+                place = (about["organisation"], about["source_id"])
+                sendable = sorted(c for c in cameras if len(c.encode()) <= _LONGEST_CAMERA_ID)
+                self.network.unaware.setdefault(place, set()).update(sendable[:1])
         self._nursery.cancel_scope.cancel()
 
     def _note_use(self) -> None:

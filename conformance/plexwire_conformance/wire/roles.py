@@ -173,12 +173,14 @@ class RawDevice:
         self.sent.append(sent)
         return sent
 
-    async def publish_last(self) -> None:
-        """Send one more frame of each camera that it has sent, if it can."""
-        cameras = dict.fromkeys(sent.camera_id for sent in self.sent)
-        for camera_id in cameras:
-            if self.peer.is_open and not self.peer.is_closing:
-                await self.publish(camera_id)
+    async def publish_last(self) -> set[str]:
+        """Send one more frame of each camera that it has sent, if it can; return the cameras."""
+        cameras = {sent.camera_id for sent in self.sent}
+        if not self.peer.is_open or self.peer.is_closing:
+            return set()
+        for camera_id in sorted(cameras):
+            await self.publish(camera_id)
+        return cameras
 
     async def publish_text(
         self,
