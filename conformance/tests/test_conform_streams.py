@@ -356,6 +356,41 @@ def test_version_is_printed_without_any_extra() -> None:
     assert done.stdout.startswith("plexwire, version ")
 
 
+@pytest.mark.parametrize(
+    "program", [("conform", "--only", "init.at-once"), ("selftest", "init.never")]
+)
+def test_suite_judges_where_python_drops_docstrings(program: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [*PROGRAM, *program],
+        env={**ENVIRONMENT, "PYTHONOPTIMIZE": "2"},
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_pytest_judges_where_python_drops_docstrings(keys_file: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            f"--plexwire-url={url_in(keys_file)}",
+            f"--plexwire-keys-file={keys_file}",
+            "plexwire::init.at-once",
+        ],
+        env={**ENVIRONMENT, "PYTHONOPTIMIZE": "2"},
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
 WITHOUT_CLICK = """
 import sys
 sys.modules["click"] = None

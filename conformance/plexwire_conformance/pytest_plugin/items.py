@@ -21,7 +21,6 @@ from plexwire_conformance.pytest_plugin.failure_text import breaches, tell
 from plexwire_conformance.recording.jsonlines import read_text
 from plexwire_conformance.report.wording import say_finding
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
-from plexwire_conformance.run.events import RunFinished
 from plexwire_conformance.run.findings import CaseResult, Verdict
 from plexwire_conformance.run.known_failures import KnownFailure, Reckoning, read_known, reckon
 from plexwire_conformance.run.monitor import MONITORED
@@ -32,6 +31,8 @@ from plexwire_conformance.target.target import BadTarget, Target
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
+
+    from plexwire_conformance.run.events import RunFinished
 
 
 #: What the monitor sees in the conversations of all cases, one item per clause.

@@ -31,6 +31,7 @@ _IN_A_ROW = 3
 
 @case(
     "flow.stalled-viewer",
+    "A viewer that stops reading loses frames silently, harms nobody, and gets fresh ones afterwards.",
     "PW-FLOW-1",
     "PW-FLOW-2",
     "PW-FLOW-3",
@@ -41,7 +42,6 @@ _IN_A_ROW = 3
     connections=3,
 )
 async def flow_stalled_viewer(stage: Stage, trial: Trial) -> None:
-    """A viewer that stops reading loses frames silently, harms nobody, and gets fresh ones afterwards."""
     device, watching = await stage.open_stream(stage.source())
     stalled = await stage.open_viewer(device.source_id, name="stalled viewer", narrow=True)
     await _until_subscribed(stage, stalled, device)
