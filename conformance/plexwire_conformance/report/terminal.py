@@ -155,7 +155,8 @@ class TerminalReport:
         if late := say_late(event.late):
             self._out.print(Text(late, "yellow"))
         self._out.print(Text(f"\nused {say_used(event)}", "dim"))
-        self._out.print(_conclusion(summary, event.seconds))
+        # In one piece each: what limits a verdict stays in its line.
+        self._out.print(_conclusion(summary, event.seconds), soft_wrap=True)
 
     def _accuse(self, accusation: Accusation, reckoning: Reckoning | None) -> None:
         case, finding = accusation.case.case, accusation.finding
