@@ -4,6 +4,7 @@ import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any, Final
 
 from plexwire_conformance.commands.standard_streams import write_any_text
@@ -63,6 +64,22 @@ _COMMANDS: Final = {
 }
 
 
+#: A module of each extra that no smaller one has.
+_MARKS: Final = {"conformance": "hypothesis", "server": "prometheus_client", "tools": "markdown_it"}
+
+_FIRST_STEPS: Final = (
+    "plexwire serve",
+    "plexwire publish ws://127.0.0.1:8700 --source-id robot-01 --camera front",
+    "plexwire watch ws://127.0.0.1:8700 --source-id robot-01 --camera front",
+    "plexwire conform ws://127.0.0.1:8700",
+)
+
+
+def _is_installed(command: str) -> bool:
+    _, extra, _ = _COMMANDS[command]
+    return find_spec(_MARKS[extra]) is not None
+
+
 class _MissingExtra(click.ClickException):
     """A command can't run here: nothing was judged."""
 
@@ -105,22 +122,26 @@ class _Rooms(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, about) for name, (_, _, about) in _COMMANDS.items()])
+            formatter.write_dl(
+                [
+                    (name, about if _is_installed(name) else f"{about}  [needs plexwire[{extra}]]")
+                    for name, (_, extra, about) in _COMMANDS.items()
+                ]
+            )
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section(
+            "Begin with a gateway on your desk, and its keys in another terminal"
+        ):
+            for step in _FIRST_STEPS:
+                if _is_installed(step.split()[1]):
+                    formatter.write_text(step)
 
 
 @click.command(cls=_Rooms, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="plexwire")
 def main() -> None:
-    """Judge, serve and speak the live-video relay protocol.
-
-    \b
-    Begin with a gateway on your desk:
-        plexwire serve
-    and, as it says, in another terminal:
-        plexwire publish ws://127.0.0.1:8700 --source-id robot-01 --camera front
-        plexwire watch ws://127.0.0.1:8700 --source-id robot-01 --camera front
-        plexwire conform ws://127.0.0.1:8700
-    """
+    """Judge, serve and speak the live-video relay protocol."""
 
 
 if __name__ == "__main__":

@@ -142,6 +142,8 @@ class Runner:
         if not _may_change(control.result):
             listen(control)
         finished = [control]
+        if not _may_change(control.result):
+            listen(control)
         try:
             if control.result.verdict in _HOPELESS and not served(control.transcripts):
                 finished += _all_blocked(cases, control.result)
@@ -227,13 +229,17 @@ class Runner:
         if not self.target.publishing or self._network.gone:
             return
         keys = {HOME: self.target.publishing, FOREIGN: self.target.keys.foreign_key}
+        room = trio.CapacityLimiter(self._most)
 
         async def say(
             stage: Stage, organisation: str, source_id: str, cameras: Iterable[str]
         ) -> None:
             with suppress(HandshakeFailed, NoConnection, Inconclusive):
-                key = keys[organisation]
-                await stage.open_source(source_id, tuple(sorted(cameras)), api_key=key)
+                async with room:
+                    key = keys[organisation]
+                    device = await stage.open_source(source_id, tuple(cameras), api_key=key)
+                    await device.peer.close()
+                    await device.peer.until_ended(self.tolerances.silence)
 
         async with trio.open_nursery() as nursery:
             stage = self._stage("farewell", nursery, self._most, 0.0)

@@ -28,6 +28,8 @@ from plexwire_conformance.wire.roles import RawDevice, RawViewer, SentFrame
 TIMEOUT_MARGIN = 15
 #: Seconds in which all that a case leaves behind is closed.
 _FAREWELL = 1.5
+#: Seconds in which a gateway subscribes a new viewer to its cameras.
+_SUBSCRIBED = 0.5
 
 #: Frames that are published until a viewer sees one, since single frames may be dropped.
 TRIES = 3
@@ -483,17 +485,24 @@ class Stage:
                 told |= {(device.source_id, c) for c in await device.publish_last()}
             await _close_all(viewers, within=_FAREWELL / 3)
             await _close_all(devices, within=_FAREWELL)
-        for peer, about in self._peers:
-            cameras = {c for c in about["cameras"] if (about["source_id"], c) not in told}
-            if (
-                about["role"] == "viewer"
-                and peer.was_used
-                and len(cameras) == len(about["cameras"])
-            ):
-                place = (about["organisation"], about["source_id"])
-                sendable = sorted(c for c in cameras if len(c.encode()) <= _LONGEST_CAMERA_ID)
-                self.network.unaware.setdefault(place, set()).update(sendable[:1])
+        self._note_unaware(told)
         self._nursery.cancel_scope.cancel()
+
+    def _note_unaware(self, told: set[tuple[str, str]]) -> None:
+        """Note the viewers of which the gateway may not know yet that they left: a frame after their close tells it.
+
+        A viewer that was there for a moment may not have been subscribed to anything by then.
+        """
+        for peer, about in self._peers:
+            stayed = self.now() - peer.upgraded_at > _SUBSCRIBED
+            if about["role"] != "viewer" or not peer.was_used:
+                continue
+            reached = any((about["source_id"], camera) in told for camera in about["cameras"])
+            if reached and stayed and about["organisation"] == HOME and not self.script:
+                continue
+            sendable = sorted(c for c in about["cameras"] if len(c.encode()) <= _LONGEST_CAMERA_ID)
+            place = (about["organisation"], about["source_id"])
+            self.network.unaware.setdefault(place, set()).update(sendable[:1])
 
     def _note_use(self) -> None:
         in_use = [peer for peer, _ in self._peers if peer.was_used]
