@@ -397,3 +397,20 @@ sys.modules["click"] = None
 from plexwire_conformance.cli import main
 main()
 """
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("", "\r"), ("", "\n"), (" ", " \t"), ("", "\N{NO-BREAK SPACE}"), ('"', '"\r')],
+)
+def test_conform_gets_a_key_with_invisible_ends_and_leaves_them_out(
+    before: str, after: str, keys_file: Path
+) -> None:
+    held = dict(line.split("=", 1) for line in keys_file.read_text().splitlines() if "=" in line)
+    held = {"PLEXWIRE_URL": held["PLEXWIRE_URL"], "PLEXWIRE_API_KEY": held["PLEXWIRE_API_KEY"]}
+    done = conform(
+        *("--only", "auth.in-time"),
+        **{**held, "PLEXWIRE_API_KEY": f"{before}{held['PLEXWIRE_API_KEY']}{after}"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert (b"is in quotes" in done.stderr) == ('"' in before)
