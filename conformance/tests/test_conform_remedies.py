@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -35,7 +36,7 @@ async def conform(url: str, *arguments: str, **environment: str) -> tuple[int, s
 
 
 async def serve(
-    handler: Callable[[trio.SocketStream], Awaitable[None]],
+    handler: Callable[[Any], Awaitable[None]],
     context: ssl.SSLContext | None = None,
     *,
     task_status: trio.TaskStatus[int],

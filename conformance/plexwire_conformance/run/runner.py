@@ -206,14 +206,14 @@ class Runner:
             nursery.start_soon(watch)
             async with trio.open_nursery() as running:
                 for case in sorted(cases, key=lambda case: -case.takes):
-                    if self._no_publisher is not None and Need.PUBLISHER in case.needs:
-                        finish(CaseFinished(result=self._no_publisher(case)))
-                        continue
                     missing = missing_needs(case, self.target)
                     if not missing and case.least > self._most:
                         missing = f"allow the run {case.least + 1} connections at once"
                     if missing:
                         finish(CaseFinished(result=untestable(case, missing)))
+                        continue
+                    if self._no_publisher is not None and Need.PUBLISHER in case.needs:
+                        finish(CaseFinished(result=self._no_publisher(case)))
                         continue
                     await self._capacity.take(self._share(case))
                     running.start_soon(run, case)
