@@ -11,7 +11,14 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plexwire_conformance.faults import FAULTS, Fault, FaultyGateway, InvalidFault, fault
+from plexwire_conformance.faults import (
+    FAULTS,
+    RETIRED,
+    Fault,
+    FaultyGateway,
+    InvalidFault,
+    fault,
+)
 from plexwire_conformance.faults._wire import (
     BINARY,
     CLOSE,
@@ -122,7 +129,16 @@ def test_fault_overrides_only_what_a_subclass_may(one: Fault) -> None:
 
 @pytest.mark.parametrize("fault_id", PINNED)
 def test_fault_that_was_published_is_still_there(fault_id: str) -> None:
-    assert fault_id in FAULTS, f"{fault_id} is gone; ids are for ever: bring the fault back"
+    known = {*FAULTS, *RETIRED}
+    assert fault_id in known, f"{fault_id} is gone; ids are for ever: bring the fault back"
+
+
+@pytest.mark.parametrize("fault_id", RETIRED)
+def test_fault_that_is_retired_is_not_declared_again(fault_id: str) -> None:
+    assert fault_id in PINNED
+    assert fault_id not in FAULTS
+    with pytest.raises(InvalidFault, match="ids are never reused"):
+        fault(fault_id, "PW-INIT-1")(Documented)
 
 
 def test_every_fault_is_pinned() -> None:

@@ -80,7 +80,7 @@ def test_reference_gateway_is_judged_by_all_cases_and_nothing_is_found(
         said = ", ".join(f"{n} {verdict}" for verdict, n in counted.items())
         print(f"\n  {said}: {finished.seconds:.1f} virtual seconds in {wall:.1f} real ones")
     told = {
-        result.case: result.reason or [(f.clause, f.expected, f.actual) for f in result.findings]
+        result.case: result.reason or [(f.check, f.expected, f.observed) for f in result.findings]
         for result in finished.results
         if result.verdict not in (Verdict.PASS, Verdict.INFO)
     }

@@ -26,7 +26,9 @@ from plexwire_conformance.commands.options import (
     FILE,
     INTERRUPTED_BY,
     NOTHING,
+    check_place,
     fail,
+    faulty,
     given_or_reference,
     make_settings,
     place_of,
@@ -67,6 +69,12 @@ from plexwire_conformance.target.target import BadTarget, Target
 @click.argument("place", metavar="[URL|NAME]", required=False)
 @target_options
 @click.option(
+    "--fault",
+    metavar="ID",
+    callback=faulty,
+    help="Judge the reference gateway with this fault; see plexwire selftest --list.",
+)
+@click.option(
     "--only", multiple=True, metavar="WORD", help="Only these: id, area, pattern, clause."
 )
 @click.option("--skip", multiple=True, metavar="WORD", help="Not these.")
@@ -104,6 +112,7 @@ from plexwire_conformance.target.target import BadTarget, Target
 def conform(
     place: str | None,
     description: TargetDescription,
+    fault: str,
     only: tuple[str, ...],
     skip: tuple[str, ...],
     listing: bool,
@@ -124,6 +133,8 @@ def conform(
     \b
     See how it looks, with nothing to set up:
         plexwire conform --html report.html
+    See how a failing report looks:
+        plexwire conform --fault auth.policy-violation --html report.html
     A gateway, its report for people, and the run for later:
         plexwire conform wss://staging.example.com --html report.html --report run.ndjson
     One area, or one case:
@@ -165,7 +176,7 @@ def conform(
     try:
         place, whence = (
             (place, "")
-            if listing
+            if listing or fault
             else place_of(place, description.keys_file, os.environ, is_ci=github)
         )
         description = resolve(place, said)
@@ -189,7 +200,8 @@ def conform(
         (html, HtmlReport),
     )
     try:
-        target = description.target(os.environ)
+        check_place(place, fault)
+        target = None if fault else description.target(os.environ)
         known = _known_failures(description.expected_failures, update_expected, settings)
         with ExitStack() as stack:
             listeners = [
@@ -206,7 +218,7 @@ def conform(
                 annotations = GithubReport(sys.stdout, secrets.token_hex(16))
                 listeners.append(stack.enter_context(annotations).listen)
             reports = Reports(listeners, None if known is None else known.compare)
-            crash = _judge(target, cases, settings, reports)
+            crash = _judge(target, fault, cases, settings, reports)
         finished = reports.finished
         if reports.signal is not None:
             _fail_interrupted(reports.signal, nothing=finished is None)
@@ -226,12 +238,12 @@ def conform(
 
 
 def _judge(
-    target: Target | None, cases: list[Case], settings: Settings, reports: Reports
+    target: Target | None, fault: str, cases: list[Case], settings: Settings, reports: Reports
 ) -> Exception | None:
-    """Judge *target*; return what kept the suite from it, once all reports are complete."""
+    """Judge *target*, or the reference gateway with *fault*; return what kept the suite from it, once all reports are complete."""
     crash: Exception | None = None
     try:
-        run_trio(_run, target, cases, settings, reports)
+        run_trio(_run, target, fault, cases, settings, reports)
     except KeyboardInterrupt:
         reports.signal = signal.SIGINT
     except Exception as error:
@@ -263,13 +275,14 @@ def _fail_for(error: Exception) -> NoReturn:
 
 async def _run(
     target: Target | None,
+    fault: str,
     cases: list[Case],
     settings: Settings,
     reports: Reports,
 ) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(heed_interrupt, reports, nursery.cancel_scope)
-        async with given_or_reference(target) as given:
+        async with given_or_reference(target, fault) as given:
             await Runner(given, settings).run(cases, reports.listen)
         nursery.cancel_scope.cancel()
 

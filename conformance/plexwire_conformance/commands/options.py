@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,7 @@ from typing import Final, NoReturn, TypeVar, TypeVarTuple
 
 import click
 import trio
+from attrs import evolve
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from plexwire_conformance.commands.config_file import OWN_FILE, resolve
@@ -219,8 +221,8 @@ def _own_hypothesis_home() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def given_or_reference(target: Target | None) -> AsyncGenerator[Target]:
-    """Have *target*, or the reference gateway on a loopback port while the context lasts.
+async def given_or_reference(target: Target | None, fault: str = "") -> AsyncGenerator[Target]:
+    """Have *target*, or the reference gateway on a loopback port while the context lasts, with *fault* if one is given.
 
     Raises:
         CouldNotJudge: the reference gateway is not installed.
@@ -229,11 +231,47 @@ async def given_or_reference(target: Target | None) -> AsyncGenerator[Target]:
         yield target
         return
     try:
-        from plexwire_conformance.target.reference_gateway import reference_gateway
+        from plexwire_conformance.faults import FAULTS
+        from plexwire_conformance.target.reference_gateway import (
+            loopback_gateway,
+            reference_gateway,
+        )
     except ModuleNotFoundError as error:
         raise CouldNotJudge(
             f"without a URL the reference gateway is judged, and that needs {error.name}: "
             "pip install 'plexwire[server]'"
         ) from None
-    async with reference_gateway() as reference:
-        yield reference
+    if not fault:
+        async with reference_gateway() as reference:
+            yield reference
+        return
+    gateway = FAULTS[fault].build()
+    async with loopback_gateway(gateway, gateway.given) as faulty:
+        title = FAULTS[fault].title.rstrip(".")
+        called = f"the reference gateway with the fault {fault}: {title[0].lower()}{title[1:]}"
+        yield evolve(faulty, called=called, chosen_by=("--fault", fault))
+
+
+def faulty(context: click.Context, option: click.Parameter, fault: str | None) -> str:
+    """Check the id of a fault, as click asks a callback to; return "" for none."""
+    if fault is None:
+        return ""
+    from plexwire_conformance.faults import FAULTS
+
+    if fault not in FAULTS:
+        near = get_close_matches(fault, FAULTS, 3, 0.5)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise click.BadParameter(
+            f"there is no fault {fault}{hint} `plexwire selftest --list` lists them."
+        )
+    return fault
+
+
+def check_place(place: str | None, fault: str) -> None:
+    """Check that not both a target and a fault are given.
+
+    Raises:
+        BadTarget: they are.
+    """
+    if fault and place is not None:
+        raise BadTarget(f"--fault is a fault of the reference gateway; leave out {place}")

@@ -18,7 +18,9 @@ from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, Judgi
 from plexwire_conformance.commands.options import (
     INTERRUPTED,
     NOTHING,
+    check_place,
     fail,
+    faulty,
     given_or_reference,
     make_settings,
     make_target,
@@ -27,7 +29,6 @@ from plexwire_conformance.commands.options import (
     target_options,
 )
 from plexwire_conformance.recording.jsonlines import BadFile
-from plexwire_conformance.report.run_description import REFERENCE
 from plexwire_conformance.report.stored_runs import StoredRun, read_run
 from plexwire_conformance.report.summary import plural
 from plexwire_conformance.report.terminal import show_finding
@@ -40,7 +41,8 @@ from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts.exploring import report
 from plexwire_conformance.scripts.properties import BadToken, Property, Script, read_token
 from plexwire_conformance.target.description import TargetDescription
-from plexwire_conformance.target.target import BadTarget, Target
+from plexwire_conformance.target.target import REFERENCE, BadTarget, Target
+from plexwire_spec import clauses
 
 #: Times that a script is played, at once: one that breaks something only now and then is not fixed.
 _TIMES: Final = 3
@@ -84,7 +86,7 @@ class UnknownItem(Exception):
 
 
 def items_of(what: str) -> list[Item]:
-    """Return what *what* names: a file with a stored run, the id of a case, or a token.
+    """Return what *what* names: a file with a stored run, a case, a clause (the cases that judge it), or a token.
 
     Raises:
         BadFile: it is a file, and holds no run.
@@ -95,9 +97,19 @@ def items_of(what: str) -> list[Item]:
         return items_of_run(read_run(Path(what)))
     if what in CASES or what == CONTROL.id:
         return [Item(case=CASES.get(what, CONTROL))]
+    if what in clauses():
+        return [Item(case=case) for case in _judging(what)]
     if ":" in what:
         return [Item(case=case_of_token(what))]
-    raise UnknownItem(f"{what!r} is no file, no case (see plexwire conform --list), and no token")
+    raise UnknownItem(
+        f"{what!r} is no file, no case (see plexwire conform --list), no clause, and no token"
+    )
+
+
+def _judging(clause: str) -> list[Case]:
+    """Return the cases that judge *clause*; the control, if only the monitor does."""
+    judging = [case for case in CASES.values() if clause in case.clauses and not case.scripted]
+    return judging or [CONTROL]
 
 
 def items_of_run(run: StoredRun) -> list[Item]:
@@ -126,7 +138,16 @@ def items_of_run(run: StoredRun) -> list[Item]:
         )
         if unscripted or not tokens:
             items.append(Item(case=_known_case(result.case, run), broken=unscripted))
+    told = {check for item in items for check in item.broken}
+    for observed in filter(_is_failure, run.results):
+        if broken := frozenset(finding.check for finding in observed.findings) - told:
+            (clause,) = observed.clauses
+            items.append(Item(case=_judging(clause)[0], broken=broken))
     return _with_unique_ids(items)
+
+
+def _is_failure(result: CaseResult) -> bool:
+    return result.is_observation and result.verdict is Verdict.FAIL
 
 
 def _known_case(case_id: str, run: StoredRun) -> Case:
@@ -220,20 +241,23 @@ async def replay_items(
     cases = [item.case for item in items if item.case is not CONTROL]
     finished = await Runner(target, settings).run(cases, lambda event: None)
     results = {result.case: result for result in finished.results}
-    outcomes = [outcome_of(item, results[item.case.id]) for item in items]
+    observed = [f for r in finished.results if r.is_observation for f in r.findings]
+    outcomes = [outcome_of(item, results[item.case.id], observed) for item in items]
     for outcome in outcomes:
         tell(outcome)
     return outcomes
 
 
-def outcome_of(item: Item, result: CaseResult) -> Outcome:
-    """Return what *result* says about *item*."""
+def outcome_of(item: Item, result: CaseResult, observed: Iterable[Finding] = ()) -> Outcome:
+    """Return what *result* says about *item*, and what was *observed* in the run."""
     counts = (Verdict.FAIL,) if item.broken else _BREACHES
     still = tuple(
         finding
         for finding in result.findings
         if finding.verdict in counts or finding.check in item.broken
     )
+    said = {finding.check for finding in still}
+    still += tuple(f for f in observed if f.check in item.broken - said)
     if still:
         return Outcome(item=item, fate=Fate.STILL_FAILS, findings=still)
     if not result.was_judged:
@@ -256,19 +280,25 @@ _SAID: Final = {
 
 
 @click.command(cls=JudgingCommand)
-@click.argument("what", metavar="TOKEN|FILE|CASE")
+@click.argument("what", metavar="TOKEN|FILE|CASE|CLAUSE")
 @click.option(
     "--url",
     "place",
     metavar="URL|NAME",
     help="Where; without it, at PLEXWIRE_URL, or else on the reference gateway itself.",
 )
+@click.option(
+    "--fault",
+    metavar="ID",
+    callback=faulty,
+    help="Play it on the reference gateway with this fault; see plexwire selftest --list.",
+)
 @target_options
-def replay(what: str, place: str | None, description: TargetDescription) -> None:
+def replay(what: str, place: str | None, description: TargetDescription, fault: str) -> None:
     """Play again what failed: the script in a TOKEN, the failed cases of a stored run, or one CASE.
 
     A TOKEN is what a finding shows behind "replay"; FILE is what plexwire conform --report wrote. Any gateway will do,
-    not just the one on which it failed. Keys and targets are given as to plexwire conform.
+    not just the one on which it failed. A CLAUSE stands for the cases that judge it. Keys and targets are given as to plexwire conform.
 
     \b
     Is it mended?
@@ -283,17 +313,22 @@ def replay(what: str, place: str | None, description: TargetDescription) -> None
                 3 nothing failed there, and nothing was testable
     """
     try:
-        place, whence = place_of(place, description.keys_file, os.environ)
-        target = make_target(place, description)
+        if fault:
+            whence = ""
+        else:
+            place, whence = place_of(place, description.keys_file, os.environ)
+        check_place(place, fault)
+        target = None if fault else make_target(place, description)
         items = items_of(what)
         if not items:
             _nothing(what)
         cases = plural(len(items), "case")
         where = REFERENCE if target is None else target.viewers.url
+        where = f"the reference gateway with the fault {fault}" if fault else where
         source = f" ({whence})" if whence else ""
         click.echo(f"playing {cases} of {what[:60]} on {where}{source}", err=True)
         with Console(stderr=True).status("waiting for what the gateway does"):
-            outcomes = run_trio(_run, target, items, make_settings())
+            outcomes = run_trio(_run, target, fault, items, make_settings())
     except (BadTarget, BadFile, BadToken, UnknownItem, CouldNotJudge) as error:
         fail(str(error), COULD_NOT_JUDGE)
     except KeyboardInterrupt:
@@ -308,8 +343,10 @@ def _nothing(what: str) -> None:
     raise SystemExit(0 if read_run(Path(what)).summary.exit_code == 0 else NOTHING)
 
 
-async def _run(target: Target | None, items: Sequence[Item], settings: Settings) -> list[Outcome]:
-    async with given_or_reference(target) as given:
+async def _run(
+    target: Target | None, fault: str, items: Sequence[Item], settings: Settings
+) -> list[Outcome]:
+    async with given_or_reference(target, fault) as given:
         return await replay_items(given, items, settings)
 
 

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._parts import Leaking, is_of
-from plexwire_conformance.faults._wire import Wire
+from plexwire_conformance.faults._wire import CLOSE, Wire, encode_frame
 from plexwire_protocol import DEVICE_PATH, AddressRefused, StreamAddress, VideoFrame
 from plexwire_protocol.limits import DEFAULT_CAMERA
 from plexwire_server.extending import Request, Response, Upgrade, ViewerConnection
@@ -177,6 +177,39 @@ class DeviceOriginRefused(FaultyGateway):
         if request.path == DEVICE_PATH and request.header("origin"):
             return Response(HTTPStatus.FORBIDDEN, "No browsers here.\n")
         return super().route(request)
+
+
+@fault(
+    "addr.viewer-origin-refused",
+    "Refuses a viewer that comes from a page of another site.",
+    "PW-ADDR-18",
+)
+class ViewerOriginRefused(FaultyGateway):
+    def route(self, request: Request) -> Response | Upgrade:
+        origin = request.header("origin")
+        if request.path != DEVICE_PATH and origin and not origin.endswith("//gateway.test"):
+            return Response(HTTPStatus.FORBIDDEN, "Not from there.\n")
+        return super().route(request)
+
+
+@fault(
+    "addr.viewer-origin-closed",
+    "Upgrades a viewer that comes from a page, and closes it with 1008.",
+    "PW-ADDR-18",
+)
+class ViewerOriginClosed(Wire):
+    _from_page = False
+
+    def hears(self, data: bytes) -> bytes:
+        if not self._answered:
+            self._from_page = b"/video/stream" in data and b"\r\norigin:" in data.lower()
+        return data
+
+    def answer(self, head: bytes) -> bytes:
+        return head + encode_frame(CLOSE, b"\x03\xf0") if self._from_page else head
+
+    def says(self, opcode: int, frame: bytes) -> bytes:
+        return b"" if self._from_page else frame
 
 
 @fault("addr.any-path", "Upgrades whatever the path is.", "PW-ADDR-13")

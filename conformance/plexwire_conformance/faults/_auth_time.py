@@ -4,13 +4,11 @@ from contextvars import ContextVar
 from typing import ClassVar
 
 import trio
-from attrs import evolve
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._wire import PING, ClientFrame, FrameWire, Wire
 from plexwire_protocol import CloseCode, Event, GatewayViewerSession, State, StreamAddress
 from plexwire_protocol.tables import Deadline, Timer
-from plexwire_server.extending import Request, Response, Upgrade
 
 
 class _Deadline(GatewayViewerSession):
@@ -51,14 +49,6 @@ class LateRefused(GatewayViewerSession):
         if self.state is State.AWAITING_AUTH and now > self._since + 5:
             return self.close(CloseCode.UNAUTHORIZED, now=now)
         return super().receive(data, now=now)
-
-
-@fault(
-    "auth.pipelined-lost", "Loses what comes behind the handshake in the same segment.", "PW-AUTH-2"
-)
-class PipelinedLost(FaultyGateway):
-    def route(self, request: Request) -> Response | Upgrade:
-        return super().route(evolve(request, rest=b""))
 
 
 # ── a deadline that is put off ───────────────────────────────────────────────────────────────

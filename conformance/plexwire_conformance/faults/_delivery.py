@@ -22,12 +22,7 @@ from plexwire_server.extending import DeviceConnection, ViewerConnection
 # ── order and number ─────────────────────────────────────────────────────────────────────────
 
 
-@fault(
-    "frames.newest-first",
-    "Sends the newer of two waiting frames first.",
-    "PW-FRAME-5",
-    also=("PW-FLOW-5",),
-)
+@fault("frames.newest-first", "Sends the newer of two waiting frames first.", "PW-FRAME-5")
 class NewestFirst(Queueing):
     places = 2
 

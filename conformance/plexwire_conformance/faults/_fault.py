@@ -86,6 +86,14 @@ class Fault:
         return gateway
 
 
+#: Ids of what were faults, and why they no longer are.
+RETIRED: Final[Mapping[str, str]] = {
+    "auth.no-access-as-bad-key": "a gateway that does not know the key answers alike, so nobody can tell",
+    "auth.pipelined-lost": "PW-AUTH-19 leaves the choice to the gateway",
+    "flow.newest-dropped": "PW-FLOW-5 leaves the choice to the gateway",
+    "flow.queue-of-ten": "PW-FLOW-5 leaves the choice to the gateway",
+}
+
 _faults: dict[str, Fault] = {}
 
 #: Every fault, by id.
@@ -108,7 +116,7 @@ def fault(
     """
 
     def register(part: P) -> P:
-        if fault_id in _faults:
+        if fault_id in _faults or fault_id in RETIRED:
             raise InvalidFault(f"{fault_id} is taken; ids are never reused, choose another")
         if unknown := [name for name in (clause, *also) if name not in clauses()]:
             raise InvalidFault(f"{fault_id} breaks {', '.join(unknown)}; see clauses.toml")

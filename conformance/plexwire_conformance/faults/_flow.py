@@ -46,18 +46,6 @@ class UnboundedQueue(Queueing):
     pass
 
 
-@fault("flow.queue-of-ten", "Keeps the last ten frames for a viewer that stalls.", "PW-FLOW-5")
-class QueueOfTen(Queueing):
-    places = 10
-
-
-@fault("flow.newest-dropped", "Drops what comes while a frame waits.", "PW-FLOW-5")
-class NewestDropped(Queueing):
-    def take(self, frame: EncodedFrame) -> None:
-        if not self.queue:
-            super().take(frame)
-
-
 @fault("flow.told-of-drops", "Tells a viewer how many frames it has missed.", "PW-FLOW-2")
 class ToldOfDrops(Queueing):
     places = 1
@@ -98,7 +86,7 @@ class SlowViewerClosed(_Impatient):
     async def send_frame(self, frame: EncodedFrame) -> None:
         await super().send_frame(frame)
         if self.through:
-            self.session.close(CloseReason.TRY_AGAIN_LATER, "too slow", now=trio.current_time())
+            self.session.close(CloseReason.POLICY_VIOLATION, "too slow", now=trio.current_time())
             await self.flush()
 
 

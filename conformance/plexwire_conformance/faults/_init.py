@@ -131,6 +131,18 @@ class CamerasAsObjects(RetoldInit):
         return members
 
 
+@fault(
+    "init.cameras-with-camera-id",
+    "Lists cameras as objects with a camera_id, which can be understood all the same.",
+    "PW-INIT-4",
+)
+class CamerasWithCameraId(RetoldInit):
+    def tell(self, members: Members) -> Members:
+        for source in members["online_sources"]:
+            source["cameras"] = [{"camera_id": camera} for camera in source["cameras"]]
+        return members
+
+
 @fault("init.null-when-empty", "Says null where nothing is online.", "PW-INIT-4")
 class NullWhenEmpty(RetoldInit):
     def tell(self, members: Members) -> Members:

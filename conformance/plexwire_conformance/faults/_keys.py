@@ -90,11 +90,15 @@ class NoAccessAccepted(_Lenient):
 
 
 @fault(
-    "auth.no-access-as-bad-key", "Closes with 4001 where the plan has no API access.", "PW-AUTH-9"
+    "auth.no-access-by-another-code",
+    "Closes with 4001 where the plan has no API access, and says why.",
+    "PW-AUTH-9",
 )
-class NoAccessAsBadKey(_Lenient):
-    def meant(self, api_key: str) -> str:
-        return "" if api_key == self.given.no_access_key else api_key
+class NoAccessByAnotherCode(GatewayViewerSession):
+    def _closing(self, close: Close) -> Close:
+        if close.code == CloseCode.NO_API_ACCESS:
+            return evolve(close, code=CloseCode.UNAUTHORIZED, reason="no API access")
+        return close
 
 
 # ── how a bad one is refused ─────────────────────────────────────────────────────────────────

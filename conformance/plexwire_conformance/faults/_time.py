@@ -114,7 +114,7 @@ class _Banned(FaultyGateway):
 class HandshakeRefusedAfterwards(_Banned):
     def route(self, request: Request) -> Response | Upgrade:
         if any(map(self.is_banned, request.path.split("/"))):
-            return Response(HTTPStatus.TOO_MANY_REQUESTS, "You have had your time.\n")
+            return Response(HTTPStatus.FORBIDDEN, "You have had your time.\n")
         return super().route(request)
 
 

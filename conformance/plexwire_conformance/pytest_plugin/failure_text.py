@@ -42,7 +42,7 @@ def tell_finding(finding: Finding, case_id: str, url: str) -> str:
         f"{finding.level} {finding.check}  {clauses()[finding.clause].text}",
         f"  expected  {expected_sentence(finding)}",
         f"  observed  {actual_with_margin(finding)}",
-        f"  again     {replay_command(finding, case_id, url)}",
+        f"  again     {replay_command(finding, case_id, f'--url {url}')}",
         *_timeline(finding.timeline),
     ]
     return "\n".join(lines)

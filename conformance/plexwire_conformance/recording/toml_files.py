@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from attrs import fields
 from cattrs import Converter, transform_error
+from cattrs.cols import is_sequence, list_structure_factory
 from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 from cattrs.v import format_exception
 from tomlkit import TOMLDocument, parse
@@ -78,3 +79,16 @@ for _kind, _words in (
     (datetime, "a date and a time"),
 ):
     _CONVERTER.register_structure_hook(_kind, _exactly(_kind, _words))
+
+
+@_CONVERTER.register_structure_hook_factory(is_sequence)
+def _list_only(kind: Any, converter: Converter) -> Any:
+    structure = list_structure_factory(kind, converter)
+
+    def only_lists(value: Any, expected: Any) -> Any:
+        # A table would be taken for the list of its keys.
+        if not isinstance(value, list):
+            raise _WrongType(f"must be a list, not {value!r}")
+        return structure(value, expected)
+
+    return only_lists

@@ -76,7 +76,6 @@ class Reports:
             RunFinished(
                 results=results,
                 seconds=time.monotonic() - self._began,
-                is_reference=started.target.is_reference,
             )
         )
 

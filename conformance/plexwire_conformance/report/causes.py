@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 from attrs import frozen
 
@@ -41,18 +40,19 @@ def _gist(accusation: Accusation) -> str:
     """Return what may have caused a finding, in words that findings with the same cause share."""
     finding = accusation.finding
     name = finding.check.partition("/")[2]
-    ending: Any = finding.observed.get("ending") or {}
-    refusal: Any = finding.observed.get("refusal") or {}
-    if name == WRONG_CLOSE_CODE:
-        code, wanted = ending.get("code"), finding.expected.get("code")
-        return f"close {code} where {wanted} is expected. Does a proxy rewrite close codes?"
+    match finding.observed:
+        case {"ending": {"code": code}} if name == WRONG_CLOSE_CODE:
+            wanted = finding.expected.get("code")
+            return f"close {code} where {wanted} is expected. Does a proxy rewrite close codes?"
+        case {"refusal": {"status": int(status)}}:
+            return (
+                f"HTTP {status} in answer to the handshake. Does a router or a proxy before the gateway know all "
+                "of its addresses?"
+            )
+        case _:
+            pass
     if name == NO_CLOSE_FRAME:
         return "TCP ends without a close frame. Does the server drop a connection when its handler raises?"
-    if refusal.get("status"):
-        return (
-            f"HTTP {refusal['status']} in answer to the handshake. Does a router or a proxy before the "
-            "gateway know all of its addresses?"
-        )
     if name in ("member-not-a-string", "cameras-not-strings", "cameras-not-a-list", "no-list"):
         return "members of messages have other types. Does a serialiser write objects or null for them?"
     return ""

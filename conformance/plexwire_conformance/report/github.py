@@ -29,6 +29,7 @@ class GithubReport:
         self._out = out
         self._token = f"plexwire-{token}"
         self._place = ""
+        self._called = ""
 
     def __enter__(self) -> Self:
         self._print(f"::stop-commands::{self._token}")
@@ -41,10 +42,11 @@ class GithubReport:
         """Take one event of the run."""
         match event:
             case RunStarted():
-                self._place = About.of(event).place
+                about = About.of(event)
+                self._place, self._called = about.place, about.called
             case RunFinished():
                 self._resume()
-                for line in annotations(event, self._place):
+                for line in annotations(event, self._place, self._called):
                     self._print(line)
             case _:
                 pass
@@ -59,16 +61,18 @@ class GithubReport:
         self._out.flush()
 
 
-def annotations(event: RunFinished, place: str) -> list[str]:
+def annotations(event: RunFinished, place: str, called: str = "") -> list[str]:
     """Return the commands of a run that is over, one a line; what was expected is not annotated.
 
-    *place* is the target as the command line names it.
+    *place* are the options by which the command line names the target, which is *called* something if the suite ran it.
     """
     summary = Summary.of(event)
     reckoning = event.reckoning
     level = "notice" if summary.exit_code == 0 else "error"
-    said = " ".join(filter(None, (summary.conclusion, summary.advice)))
-    lines = [command(level, f"plexwire conform {place}".rstrip(), said)]
+    judged = f"Judged: {called}." if called else ""
+    said = " ".join(filter(None, (summary.conclusion, judged, summary.advice)))
+    title = f"plexwire conform {place.removeprefix('--url ')}".rstrip()
+    lines = [command(level, title, said)]
     for red in () if reckoning is None else reckoning.red:
         lines.append(command("error", red.check, red_sentence(red)))
     for accusation in summary.accusations:

@@ -32,13 +32,18 @@ class JunitReport:
             case RunStarted():
                 self._about = About.of(event)
             case RunFinished() if self._about is not None:
-                self._out.write(render(event, self._about.url, self._about.place))
+                self._out.write(
+                    render(event, self._about.url, self._about.place, self._about.called)
+                )
             case _:
                 pass
 
 
-def render(event: RunFinished, url: str, place: str) -> str:
-    """Return the XML of a finished run at *url*; *place* is what the command line calls its target."""
+def render(event: RunFinished, url: str, place: str, called: str = "") -> str:
+    """Return the XML of a finished run at *url*, which is *called* something if the suite ran it.
+
+    *place* are the options by which the command line names the target.
+    """
     root = ElementTree.Element("testsuites")
     areas: dict[str, list[CaseResult]] = {}
     for result in event.results:
@@ -47,6 +52,8 @@ def render(event: RunFinished, url: str, place: str) -> str:
         suite = ElementTree.SubElement(root, "testsuite", {"name": f"plexwire.{area}"})
         properties = ElementTree.SubElement(suite, "properties")
         ElementTree.SubElement(properties, "property", {"name": "url", "value": url})
+        if called:
+            ElementTree.SubElement(properties, "property", {"name": "called", "value": called})
         for result in results:
             _case(suite, result, event.reckoning, place)
         seconds = sum(result.seconds for result in results)

@@ -66,12 +66,17 @@ def render(about: About, event: RunFinished) -> str:
     sign = {0: "✅", 1: "❌"}.get(summary.exit_code, "⚠️")
     parts = [
         f"## {sign} {summary.conclusion}",
+        f"{f'{_plain(about.called)}<br>' if about.called else ''}"
         f"{code(about.url)} · {about.when} · {event.seconds:.1f} s · plexwire {about.version}<br>"
         f"{about.tolerances}{f'<br>live camera {code(about.live)}' if about.live else ''}"
         f"{f'<br>{late}' if (late := say_late(event.late)) else ''}",
         _table(
-            ("verdict", "cases"),
-            ((f"{_SIGNS[v]} {v}", str(count)) for v, count in summary.cases.items() if count),
+            ("verdict", "cases", "observed"),
+            (
+                (f"{_SIGNS[v]} {v}", str(count), str(summary.observed[v] or ""))
+                for v, count in summary.cases.items()
+                if count or summary.observed[v]
+            ),
         )
         + f"\n\n{len(summary.judged_by)} cases, {len(summary.clauses)} clauses; the run used {say_used(event)}.",
         *_reckoning(event.reckoning),

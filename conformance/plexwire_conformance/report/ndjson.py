@@ -46,6 +46,7 @@ def _header_members(about: About) -> dict[str, Any]:
         "kind": KIND,
         "format": FORMAT,
         "plexwire": about.version,
+        "called": about.called,
         "url": about.url,
         "device_url": about.device_url,
         "began": about.began.isoformat(timespec="milliseconds"),

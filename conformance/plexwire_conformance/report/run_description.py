@@ -2,7 +2,6 @@
 
 import shlex
 from datetime import UTC, datetime
-from typing import Final
 
 from attrs import frozen
 
@@ -10,9 +9,6 @@ from plexwire_conformance.run.events import RunStarted
 from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.target.description import SOURCE_ID
 from plexwire_protocol import __version__
-
-#: Stands for the URL if there was none.
-REFERENCE: Final = "the reference gateway (no URL was given)"
 
 
 @frozen(kw_only=True)
@@ -27,31 +23,32 @@ class About:
     source_id: str = SOURCE_ID
     #: The camera that was watched, as SOURCE_ID/CAMERA_ID, where one was named that runs anyway.
     live: str = ""
+    #: What the gateway is called, if the suite ran it, and the options by which the command line chooses it.
+    called: str = ""
+    chosen_by: tuple[str, ...] = ()
     version: str = __version__
 
     @classmethod
     def of(cls, event: RunStarted) -> "About":
         """Return what the run that *event* begins is about."""
-        is_reference = event.target.is_reference
         return cls(
-            url=REFERENCE if is_reference else event.target.viewers.url,
-            device_url=REFERENCE if is_reference else event.target.devices.url,
+            url=event.target.viewers.url,
+            device_url=event.target.devices.url,
             began=datetime.fromtimestamp(event.unix_ms / 1000, UTC),
             tolerances=event.tolerances,
             cases=tuple(case.id for case in event.cases),
             source_id=event.target.source_prefix,
             live="" if event.target.live is None else str(event.target.live),
+            called=event.target.called,
+            chosen_by=event.target.chosen_by,
         )
 
     @property
     def place(self) -> str:
-        """The target as the command line names it: its URL, and the options without which it is another one.
-
-        Empty for the reference gateway, which has no URL.
-        """
-        if self.url == REFERENCE:
-            return ""
-        words = [self.url]
+        """The options by which the command line names the target: its URL, and those without which it is another one."""
+        if self.called:
+            return shlex.join(self.chosen_by)
+        words = ["--url", self.url]
         if self.device_url != self.url:
             words += ["--device-url", self.device_url]
         if self.source_id != SOURCE_ID:

@@ -40,6 +40,14 @@ def actual_with_margin(finding: Finding) -> str:
     return words
 
 
+def lacking(finding: Finding) -> tuple[str, ...]:
+    """Return the members that the sentences of *finding* need and its data lacks."""
+    check = checks()[finding.check]
+    parts = (*_WORDS.parse(check.expected), *_WORDS.parse(check.observed))
+    needed = dict.fromkeys(name for _, name, _, _ in parts if name)
+    return tuple(name for name in needed if name not in _members(finding))
+
+
 def red_sentence(red: Red) -> str:
     """Return why a check is not as expected, as one sentence."""
     match red.colour:
@@ -57,11 +65,12 @@ def red_sentence(red: Red) -> str:
 
 
 def _filled(template: str, finding: Finding) -> str:
-    return _WORDS.vformat(template, (), {**finding.expected, **finding.observed, **_path(finding)})
+    return _WORDS.vformat(template, (), _members(finding))
 
 
-def _path(finding: Finding) -> dict[str, str]:
-    return {"path": finding.path} if finding.path else {}
+def _members(finding: Finding) -> dict[str, Any]:
+    path = {"path": finding.path} if finding.path else {}
+    return {**finding.expected, **finding.observed, **path}
 
 
 class _Words(Formatter):
@@ -75,11 +84,11 @@ class _Words(Formatter):
         match format_spec:
             case "q":
                 return f"“{_short(str(value))}”"
-            case "s":
+            case "s" if isinstance(value, int | float):
                 return seconds(value)
             case "json":
                 return _short(json.dumps(value, ensure_ascii=False))
-            case "list":
+            case "list" if isinstance(value, list | tuple):
                 return listed(value)
             case "The":
                 return f"The {value}"
@@ -111,7 +120,7 @@ def _outcome(outcome: Any) -> str:
 
 def _ending(how: str, ending: Mapping[str, Any]) -> str:
     """Say what became of a connection, with the gateway as the one who acts."""
-    who, after = ending["connection"], ending.get("after")
+    who, after = ending.get("connection", "connection"), ending.get("after")
     when = "" if after is None else f" after {seconds(after)}"
     reason = f", with the reason “{_short(ending['reason'])}”" if ending.get("reason") else ""
     match how:

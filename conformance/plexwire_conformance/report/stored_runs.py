@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from plexwire_conformance.recording.jsonlines import BadFile, JsonObject, read_lines, read_text
 from plexwire_conformance.recording.transcript import read_entry
 from plexwire_conformance.report.ndjson import FORMAT, KIND
-from plexwire_conformance.report.run_description import REFERENCE, About
+from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.summary import Summary
 from plexwire_conformance.run.checks import checks, clause_of
 from plexwire_conformance.run.findings import CaseResult, Finding, Trouble, Verdict
@@ -35,8 +35,7 @@ class StoredRun:
     @property
     def summary(self) -> Summary:
         """What it comes to."""
-        is_reference = self.about.url == REFERENCE
-        return Summary(self.results, None, self.gone, self.gone_at, self.lossy, is_reference)
+        return Summary(self.results, None, self.gone, self.gone_at, self.lossy)
 
 
 def read_run(path: Path) -> StoredRun:
@@ -95,6 +94,7 @@ def _about(line: JsonObject) -> About:
     if began.tzinfo is None:
         raise BadFile(f"{line.where}: 'began' must say in which time zone")
     return About(
+        called=line.text("called"),
         url=line.text("url"),
         device_url=line.text("device_url"),
         began=began,

@@ -74,8 +74,6 @@ class Summary:
     gone_at: float = 0.0
     #: What the network did to the run, if that was too much.
     lossy: str = ""
-    #: Whether the reference gateway was judged, since there was no URL.
-    is_reference: bool = False
     _clauses: dict[str, Verdict] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -84,14 +82,7 @@ class Summary:
     @classmethod
     def of(cls, event: RunFinished) -> "Summary":
         """Summarise a run that is over."""
-        return cls(
-            event.results,
-            event.reckoning,
-            event.gone,
-            event.gone_at,
-            event.lossy,
-            event.is_reference,
-        )
+        return cls(event.results, event.reckoning, event.gone, event.gone_at, event.lossy)
 
     @property
     def judged_by(self) -> tuple[CaseResult, ...]:
@@ -102,6 +93,14 @@ class Summary:
     def cases(self) -> dict[Verdict, int]:
         """How many cases came out how; every verdict is a key."""
         counted = Counter(result.verdict for result in self.judged_by)
+        return {verdict: counted[verdict] for verdict in Verdict}
+
+    @property
+    def observed(self) -> dict[Verdict, int]:
+        """How many checks were seen to fail only outside the cases that judge their clause; every verdict is a key."""
+        counted = Counter(
+            each.finding.verdict for each in self.accusations if each.case.is_observation
+        )
         return {verdict: counted[verdict] for verdict in Verdict}
 
     @property
@@ -201,13 +200,7 @@ class Summary:
 
     @property
     def conclusion(self) -> str:
-        """The run in one sentence, and in another that no gateway was named, if so."""
-        if self.is_reference:
-            return f"{self._verdict} This was the reference gateway (no URL was given)."
-        return self._verdict
-
-    @property
-    def _verdict(self) -> str:
+        """The run in one sentence."""
         broken = plural(self.broken, "documented promise")
         match self.exit_code:
             case 2 if self.gone:
@@ -255,20 +248,20 @@ class Summary:
         elif accusations := self.accusations:
             first = accusations[0]
             verb = "Begin with" if first.finding.verdict is Verdict.FAIL else "Not followed:"
-            expected = expected_sentence(first.finding)
-            sentences.append(f"{verb} {first.check}: {observed_sentence(first.finding)} {expected}")
+            sentences.append(f"{verb} {first.check}: {observed_sentence(first.finding)}")
+            sentences.append(f"Expected: {expected_sentence(first.finding)}")
             if first.blocks:
                 sentences.append(f"It keeps {plural(first.blocks, 'case')} from being judged.")
-        for verdict, words in (
-            (Verdict.ERROR, "ended without a verdict"),
-            (Verdict.UNTESTABLE, "lack an input"),
+        for verdict, one, several in (
+            (Verdict.ERROR, "ended without a verdict", "ended without a verdict"),
+            (Verdict.UNTESTABLE, "lacks an input", "lack an input"),
         ):
             reasons = [why for silent, why in unjudged(self.results) if silent is verdict]
             if reasons:
                 more = f", and {plural(len(reasons) - 1, 'other reason')}" if reasons[1:] else ""
-                sentences.append(
-                    f"{plural(self.cases[verdict], 'case')} {words}: {reasons[0]}{more}."
-                )
+                count = self.cases[verdict]
+                words = one if count == 1 else several
+                sentences.append(f"{plural(count, 'case')} {words}: {reasons[0]}{more}.")
         return " ".join(sentences)
 
 

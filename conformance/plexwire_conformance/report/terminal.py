@@ -83,6 +83,7 @@ class TerminalReport:
         self._done = 0
         self._told = 0
         self._place = ""
+        self._called = ""
 
     def __enter__(self) -> Self:
         if self._is_live:
@@ -98,10 +99,11 @@ class TerminalReport:
         match event:
             case RunStarted():
                 about = About.of(event)
-                self._place = about.place
+                self._place, self._called = about.place, about.called
                 self._left = dict.fromkeys(case.id for case in event.cases)
                 self._bar.update(self._task, total=len(event.cases), description="")
-                self._say(f"judging {about.url}{self._whence} by {len(event.cases)} cases")
+                called = f", {about.called}," if about.called else ""
+                self._say(f"judging {about.url}{called}{self._whence} by {len(event.cases)} cases")
                 if event.target.live is not None:
                     self._say(f"watching {event.target.live}")
                 self._say(f"{event.tolerances}")
@@ -157,6 +159,8 @@ class TerminalReport:
         self._out.print(Text(f"\nused {say_used(event)}", "dim"))
         # In one piece each: what limits a verdict stays in its line.
         self._out.print(_conclusion(summary, event.seconds), soft_wrap=True)
+        if self._called:
+            self._out.print(Text(f"Judged: {self._called}."), soft_wrap=True)
 
     def _accuse(self, accusation: Accusation, reckoning: Reckoning | None) -> None:
         case, finding = accusation.case.case, accusation.finding
@@ -277,6 +281,9 @@ def _conclusion(summary: Summary, seconds: float) -> RenderableType:
     for number, (count, verdict) in enumerate(counted):
         text.append(" · " if number else "")
         text.append(f"{count} {verdict}", _STYLES[verdict])
+    observed = [f"{count} {verdict}" for verdict, count in summary.observed.items() if count]
+    if observed:
+        text.append(f"  and {', '.join(observed)} observed", "dim")
     text.append(
         f"  {len(summary.judged_by)} cases, {len(summary.clauses)} clauses, {seconds:.1f} s\n"
     )

@@ -9,7 +9,6 @@ from typing import Final
 from plexwire_conformance.recording.recorder import Entry, Kind
 from plexwire_conformance.report.sentences import actual_with_margin, expected_sentence
 from plexwire_conformance.report.summary import Accusation, plural
-from plexwire_conformance.run.control import CONTROL
 from plexwire_conformance.run.events import RunFinished
 from plexwire_conformance.run.findings import OBSERVED, Finding
 
@@ -44,7 +43,7 @@ def say(entry: Entry, *, whole: bool = False) -> str:
         case Kind.TEXT | Kind.HANDSHAKE | Kind.NOTE:
             return text
         case Kind.CLOSE:
-            return f"close {entry.code or ''} {text}".rstrip()
+            return f"close {entry.code or ''}{f' “{text}”' if text else ''}".rstrip()
         case Kind.EOF:
             return text or "TCP ended without a close frame"
         case Kind.RESET:
@@ -113,12 +112,11 @@ def say_late(late: float) -> str:
 def replay_command(finding: Finding, case_id: str, place: str) -> str:
     """Return the command that plays again what *finding* came from: its script, or the whole case.
 
-    *place* is the target as the command line names it.
+    *place* are the options by which the command line names the target.
     """
-    # What the monitor saw needs no case of its own: the control shows it.
-    case_id = CONTROL.id if case_id.startswith(OBSERVED) else case_id
-    command = f"plexwire replay {shlex.quote(finding.replay or case_id)}"
-    return f"{command} --url {place}" if place else command
+    # No case answers for what the monitor saw.
+    case_id = finding.clause if case_id.startswith(OBSERVED) else case_id
+    return f"plexwire replay {shlex.quote(finding.replay or case_id)} {place}".rstrip()
 
 
 def seen_elsewhere(accusation: Accusation) -> list[str]:

@@ -50,8 +50,6 @@ class RunFinished:
     gone_at: float = 0.0
     lossy: str = ""
     reckoning: Reckoning | None = None
-    #: Whether the reference gateway was judged, since there was no URL.
-    is_reference: bool = False
 
 
 RunEvent: TypeAlias = RunStarted | CaseFinished | RunFinished

@@ -102,7 +102,7 @@ def reckon(results: Sequence[CaseResult], known: Sequence[KnownFailure], today: 
     stale = [
         Red(
             check=entry.check,
-            cases=(entry.case,) if entry.case else (),
+            cases=_judging(entry, results)[:1],
             colour=Colour.STALE,
             entry=entry,
         )
@@ -117,10 +117,16 @@ def _is_stale(
 ) -> bool:
     if entry.may or any(entry.covers(case, finding) for case, finding in failed):
         return False
+    return bool(_judging(entry, results))
+
+
+def _judging(entry: KnownFailure, results: Iterable[CaseResult]) -> tuple[str, ...]:
+    """Return the cases that would have shown the fault of *entry*."""
     clause = clause_of(entry.check)
-    return any(
-        clause in result.judged and entry.case in ("", result.case, f"{OBSERVED}{clause}")
+    return tuple(
+        result.case
         for result in results
+        if clause in result.judged and entry.case in ("", result.case, f"{OBSERVED}{clause}")
     )
 
 
@@ -170,21 +176,21 @@ def updated(text: str, name: str, results: Sequence[CaseResult], today: date) ->
     content = parse_toml(text, name) if text.strip() else _new_file()
     known = structured(content.unwrap(), _File, name).failure
     failed = _failures(results)
-    tables = content.get("failure", aot())
-    kept = [
-        item
-        for entry, item in zip(known, tables, strict=True)
-        if not _is_stale(entry, failed, results)
-    ]
     fresh = dict.fromkeys(
         finding.check
         for case, finding in failed
         if not any(entry.covers(case, finding) for entry in known)
     )
-    renewed = aot()
-    for item in (*kept, *(_table(check, today) for check in fresh)):
-        renewed.append(item)
-    content["failure"] = renewed
+    stale = [place for place, e in enumerate(known) if _is_stale(e, failed, results)]
+    for place in reversed(stale):
+        del content["failure"][place]
+    if len(stale) == len(known):
+        content.pop("failure", None)
+    tables = content.get("failure", aot())
+    for check in fresh:
+        tables.append(_table(check, today))
+    if len(stale) == len(known) and fresh:
+        content["failure"] = tables
     return dumps(content)
 
 

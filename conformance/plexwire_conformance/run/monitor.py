@@ -250,9 +250,9 @@ def _judge_scope(
 def _judge_contents(entry: Entry, origin: Origin, unaltered: bool) -> Iterator[_Breach]:
     body = entry.body or {}
     which = {"frame": origin.number, "camera": origin.camera_id}
-    picture = picture_of(entry)
+    picture = body.get("frame")
     # What is not base64 is judged as such; which picture it holds cannot be known.
-    if picture is not None and not unaltered and picture["problem"] is None:
+    if isinstance(picture, dict) and not unaltered and picture["problem"] is None:
         sizes = {"sent_bytes": origin.body["frame"]["bytes"], "got_bytes": picture["bytes"]}
         yield _Breach("PW-FRAME-2/altered", entry, which, sizes, "frame")
     for name, true, check in (

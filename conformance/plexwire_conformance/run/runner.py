@@ -139,8 +139,6 @@ class Runner:
                 unix_ms=self.settings.unix_ms,
             )
         )
-        if not _may_change(control.result):
-            listen(control)
         finished = [control]
         if not _may_change(control.result):
             listen(control)
@@ -162,7 +160,6 @@ class Runner:
             gone=network.gone,
             gone_at=network.heard_at,
             lossy=network.summary if network.is_lossy else "",
-            is_reference=self.target.is_reference,
         )
         listen(run)
         return run
@@ -390,7 +387,8 @@ def missing_needs(case: Case, target: Target) -> str:
 
 def _may_change(result: CaseResult) -> bool:
     """Whether something that happens later in the run could change *result*."""
-    return bool(result.hinges_on) or any(finding.is_breach for finding in result.findings)
+    # A finding, a choice as well, is dropped if the network proves to have been in the way.
+    return bool(result.hinges_on or result.findings)
 
 
 def _all_blocked(cases: Iterable[Case], control: CaseResult) -> list[CaseFinished]:

@@ -41,6 +41,10 @@ _PAUSES = (0.2, 0.6, 1.5)
 NO_ROOM = (429, 503)
 #: The close code that says so.
 TRY_AGAIN_LATER = 1013
+#: The close code at a stream's `timeout`.
+_TIMEOUT: Final = 4008
+#: The clauses about that close.
+TIMEOUTS: Final = ("PW-TIME-1", "PW-TIME-2", "PW-TIME-3", "PW-TIME-4", "PW-TIME-5", "PW-TIME-6")
 
 #: Bytes of the longest camera id that a device's binary frame can hold.
 _LONGEST_CAMERA_ID = 255
@@ -439,6 +443,17 @@ class Stage:
             if peer.ending is not None and peer.ending.code == TRY_AGAIN_LATER:
                 self.network.no_room(TRY_AGAIN_LATER)
                 raise NoConnection(f"the gateway closed the {peer.name} with 1013: it has no room")
+
+    def check_timeouts(self) -> None:
+        """See that no stream ended with 4008: it was closed early, or the case took longer than its `timeout`.
+
+        Raises:
+            Inconclusive: one did.
+        """
+        for peer, _ in self._peers:
+            if peer.ending is not None and peer.ending.code == _TIMEOUT and peer.was_used:
+                reason = f"the {peer.name} was closed with 4008"
+                raise Inconclusive(reason, ("PW-TIME-2", "PW-CONN-1", "PW-INIT-2", *FRAMES_PASS))
 
     @property
     def is_broken(self) -> bool:

@@ -17,7 +17,7 @@ from plexwire_conformance.run.checks import (
 )
 from plexwire_conformance.run.findings import Finding
 from plexwire_conformance.run.monitor import monitor
-from plexwire_conformance.run.stage import Inconclusive, Stage, Untestable
+from plexwire_conformance.run.stage import TIMEOUTS, Inconclusive, Stage, Untestable
 from plexwire_conformance.wire.peer import ClosingKind, Ending, HandshakeFailed, RawPeer
 
 #: Entries that a finding's timeline shows.
@@ -70,11 +70,14 @@ class Trial:
 
         Raises:
             NoConnection: the gateway closed a connection of the case because it has no room, so nothing is judged.
+            Inconclusive: a stream of the case ended with 4008, which the case is not about.
             ValueError: there is no such check, or the case does not cite its clause.
         """
         if check not in checks() or clause_of(check) not in self.cited:
             raise ValueError(f"{self.stage.case_id} can't answer for {check}")
         self.stage.check_room()
+        if clause_of(check) not in TIMEOUTS:
+            self.stage.check_timeouts()
         self.add(
             Finding(
                 check=check,
@@ -110,15 +113,22 @@ class Trial:
             self.findings.append(finding)
 
     async def refuse(
-        self, check: str, expected: Mapping[str, Any], error: HandshakeFailed
+        self,
+        check: str,
+        expected: Mapping[str, Any],
+        error: HandshakeFailed,
+        *,
+        probed: str | None = None,
     ) -> NoReturn:
         """Say that a handshake failed that had to succeed, and end the case, if an ordinary viewer is still accepted.
+
+        That viewer watches the source *probed*, or the online camera if none is given.
 
         Raises:
             Stopped: always, unless
             Inconclusive, HandshakeFailed: no viewer is accepted any more, so the failure shows nothing.
         """
-        probe = await self.stage.open_viewer(name="probe")
+        probe = await self.stage.open_viewer(probed, name="probe")
         await probe.peer.close()
         self.find_and_stop(check, expected, {"refusal": error.refusal})
 

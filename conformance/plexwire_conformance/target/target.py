@@ -21,6 +21,10 @@ from plexwire_trio import BadUrl, GatewayUrl, Proxy
 _LOGIN: Final = re.compile(r"\A(\w+://)?.*@", re.DOTALL)
 
 
+#: What the reference gateway is called if it is judged since there was no URL.
+REFERENCE: Final = "the reference gateway (no URL was given)"
+
+
 class BadTarget(Exception):
     """The target can't be judged as it was given; the text says what to do."""
 
@@ -266,8 +270,9 @@ class Camera:
 class Target:
     """What a run judges: the viewers' and the devices' endpoint, the keys, and where sources are made up.
 
-    `is_reference` is whether it is the reference gateway, which is judged if there is no URL.  `source_prefix` begins the id of every source that the run makes up; `headers` go with every handshake.  `live` is a
-    camera that runs there, and that the run may watch.
+    `source_prefix` begins the id of every source that the run makes up; `headers` go with every handshake.  `live` is a
+    camera that runs there, and that the run may watch.  A gateway that the suite runs itself is `called` something, and
+    the command line takes the options `chosen_by` to judge it, instead of a URL.
     """
 
     viewers: Endpoint
@@ -276,7 +281,8 @@ class Target:
     source_prefix: str = "plexwire"
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     live: Camera | None = None
-    is_reference: bool = False
+    called: str = ""
+    chosen_by: tuple[str, ...] = ()
 
     @property
     def publishing(self) -> str:

@@ -69,6 +69,11 @@ class RawViewer:
         """The cameras that `init` lists for *source_id*."""
         return listed_cameras(self.init, source_id)
 
+    @property
+    def has_readable_init(self) -> bool:
+        """Whether an `init` came of which all can be understood that it lists."""
+        return self.init is not None and is_readable(self.init)
+
     def messages(self) -> list[Entry]:
         """Every message that came so far."""
         kinds = (Kind.TEXT, Kind.BINARY)
@@ -91,6 +96,22 @@ def listed_cameras(init: Entry | None, source_id: str) -> tuple[str, ...]:
         if source.get("source_id") == source_id and isinstance(of_source, list):
             cameras += filter(None, map(_camera_id, of_source))
     return tuple(cameras)
+
+
+def is_readable(init: Entry) -> bool:
+    """Whether all that *init* lists can be understood, well-formed or not: what it lacks is missing only then."""
+    sources = (init.body or {}).get("online_sources")
+    return sources is None or (
+        isinstance(sources, list)
+        and all(isinstance(source, dict) and _has_readable_cameras(source) for source in sources)
+    )
+
+
+def _has_readable_cameras(source: dict[str, Any]) -> bool:
+    cameras = source.get("cameras")
+    return cameras is None or (
+        isinstance(cameras, list) and all(_camera_id(camera) is not None for camera in cameras)
+    )
 
 
 def listed_sources(init: Entry | None) -> tuple[str, ...]:

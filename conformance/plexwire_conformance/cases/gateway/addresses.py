@@ -138,6 +138,7 @@ async def addr_unknown_parameter(stage: Stage, trial: Trial) -> None:
     "PW-ADDR-8",
     "PW-BIN-5",
     needs=(Need.PUBLISHER,),
+    takes=4.5,
     connections=3,
 )
 async def addr_empty_camera(stage: Stage, trial: Trial) -> None:

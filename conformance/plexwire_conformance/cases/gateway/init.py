@@ -84,6 +84,8 @@ async def init_lists_online(stage: Stage, trial: Trial) -> None:
     device, watching = await stage.open_stream(source, ("front", "side"))
     viewer = await _viewer_of(stage, device)
     listed = viewer.listed(source)
+    if not viewer.has_readable_init:
+        trial.inconclusive("what init lists can't be read", "PW-INIT-4")
     if "front" not in listed:
         trial.find("PW-INIT-5/online-camera-missing", {"camera": "front"}, {"listed": list(listed)})
     if "rear" in listed:

@@ -140,6 +140,8 @@ async def live_listed(stage: Stage, trial: Trial) -> None:
         said = viewer.listed(stage.live.source_id)
         if stage.live.camera_id in said:
             return
+        if not viewer.has_readable_init:
+            trial.inconclusive("what init lists can't be read", "PW-INIT-4")
         if await watching.next_frame(_WATCHED) is None:
             trial.untestable(f"{stage.live} stopped sending ({watching.peer.state})")
     expected = {"camera": stage.live.camera_id}
@@ -185,8 +187,14 @@ async def live_same_for_all(stage: Stage, trial: Trial) -> None:
         trial.untestable(_repeats(stage, again))
     elif not found and in_common < TELLING:
         states = f"{more.peer.state}, {fewer.peer.state}"
-        reason = f"too few frames to compare: {len(one)} and {len(other)} ({states})"
-        trial.inconclusive(reason, *FRAMES_PASS)
+        _too_few(stage, trial, f"too few frames to compare: {len(one)} and {len(other)} ({states})")
+
+
+def _too_few(stage: Stage, trial: Trial, reason: str) -> NoReturn:
+    """Give up: a camera that runs anyway may be slow; our own is not."""
+    if stage.target.live is not None:
+        trial.untestable(f"{reason}; does {stage.live} send often enough?")
+    trial.inconclusive(reason, *FRAMES_PASS)
 
 
 def _repeats(stage: Stage, again: int) -> str:
@@ -221,8 +229,9 @@ async def live_no_replay(stage: Stage, trial: Trial) -> None:
     if again := repeated(shown(early.frames())):
         trial.untestable(_repeats(stage, again))
     if len(ages) < _SURE:
-        reason = f"{len(ages)} of {len(late)} late viewers got frames, too few to tell"
-        trial.inconclusive(reason, *FRAMES_PASS)
+        _too_few(
+            stage, trial, f"{len(ages)} of {len(late)} late viewers got frames, too few to tell"
+        )
     old = [age for age in ages if age > 0]
     if len(old) >= _SURE:
         observed = {"camera": stage.live.camera_id, "age": round(max(old), 3)}

@@ -22,6 +22,8 @@ _LONGEST_STALL = 6.0
 _TRIPS_ON_TOP = 12
 #: So many times as much a network may hold that has proxies in it, each with buffers of its own.
 _PROXIED = 3
+#: Seconds that the case takes longer than usual if no frame comes after the stall.
+_LONGER = 25
 #: Frames that are sent to a viewer that reads again, until one arrives, and old ones that may come before it.
 _TRIES_AFTERWARDS = 10
 _MAY_WAIT = 2
@@ -42,8 +44,11 @@ _IN_A_ROW = 3
     connections=3,
 )
 async def flow_stalled_viewer(stage: Stage, trial: Trial) -> None:
-    device, watching = await stage.open_stream(stage.source())
-    stalled = await stage.open_viewer(device.source_id, name="stalled viewer", narrow=True)
+    timeout = stage.timeout + _LONGER
+    device, watching = await stage.open_stream(stage.source(), timeout=timeout)
+    stalled = await stage.open_viewer(
+        device.source_id, timeout=timeout, name="stalled viewer", narrow=True
+    )
     await _until_subscribed(stage, stalled, device)
     _, lost = await _publish(stage, device, watching, _REHEARSAL)
     # That a gateway is slow to answer is no excuse from here on, as the stall may be why.

@@ -96,7 +96,10 @@ async def time_reconnect(stage: Stage, trial: Trial) -> None:
     try:
         again = await stage.connect_viewer(source, name="viewer again")
     except HandshakeFailed as error:
-        await trial.refuse("PW-TIME-3/handshake-refused", {}, error)
+        # The stream of another case may have ended at its timeout on the online camera just now.
+        other = await stage.open_source(stage.source("other"), name="device of another source")
+        probed = other.source_id
+        await trial.refuse("PW-TIME-3/handshake-refused", {}, error, probed=probed)
     await stage.authenticate(again)
     if again.init is None or await stage.see(again, device) is None:
         what = "no init" if again.init is None else "no frame"
