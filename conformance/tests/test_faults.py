@@ -138,7 +138,7 @@ def test_fault_that_is_retired_is_not_declared_again(fault_id: str) -> None:
     assert fault_id in PINNED
     assert fault_id not in FAULTS
     with pytest.raises(InvalidFault, match="ids are never reused"):
-        fault(fault_id, "PW-INIT-1")(Documented)
+        fault(fault_id, "A title.", "PW-INIT-1")(Part)
 
 
 def test_every_fault_is_pinned() -> None:

@@ -26,7 +26,7 @@ class Reports:
     A report that fails gets no more events; the others do.
     """
 
-    _listeners: list[Listener] = field(converter=list)
+    _listeners: list[Listener]
     _known: Callable[[RunFinished], RunFinished] | None
     #: The signal that ended the run, if one did.
     signal: int | None = field(default=None, init=False)
