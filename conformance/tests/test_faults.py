@@ -45,43 +45,39 @@ EVERY_FAULT = pytest.mark.parametrize("one", list(FAULTS.values()), ids=list(FAU
 # ── the register ─────────────────────────────────────────────────────────────────────────────
 
 
-class Documented(ViewerConnection):
-    """Does something wrong."""
-
-
-class Undocumented(Documented):
+class Part(ViewerConnection):
     pass
 
 
 @pytest.mark.parametrize(
-    ("fault_id", "broken", "part", "sentence"),
+    ("fault_id", "broken", "title", "sentence"),
     [
         (
             "init.never",
             ("PW-INIT-1",),
-            Documented,
+            "A title.",
             "init.never is taken; ids are never reused, choose another",
         ),
         (
             "init.new",
             ("PW-INIT-1", "PW-NONE-1"),
-            Documented,
+            "A title.",
             "init.new breaks PW-NONE-1; see clauses.toml",
         ),
         (
             "init.new",
             ("PW-INIT-1",),
-            Undocumented,
-            "init.new has no docstring; say in one sentence what is wrong",
+            "",
+            "init.new has no title; say in one sentence what is wrong",
         ),
     ],
 )
 def test_decorator_is_used_wrongly_and_says_what_to_do_and_registers_nothing(
-    fault_id: str, broken: tuple[str, ...], part: type[ViewerConnection], sentence: str
+    fault_id: str, broken: tuple[str, ...], title: str, sentence: str
 ) -> None:
     before = dict(FAULTS)
     with pytest.raises(InvalidFault) as caught:
-        fault(fault_id, broken[0], also=broken[1:])(part)
+        fault(fault_id, title, broken[0], also=broken[1:])(Part)
     assert str(caught.value) == sentence
     assert dict(FAULTS) == before
 
@@ -142,7 +138,7 @@ def test_fault_that_is_retired_is_not_declared_again(fault_id: str) -> None:
     assert fault_id in PINNED
     assert fault_id not in FAULTS
     with pytest.raises(InvalidFault, match="ids are never reused"):
-        fault(fault_id, "PW-INIT-1")(Documented)
+        fault(fault_id, "A title.", "PW-INIT-1")(Part)
 
 
 def test_every_fault_is_pinned() -> None:

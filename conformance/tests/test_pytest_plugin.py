@@ -181,12 +181,11 @@ def test_plugin_meets_an_error_of_the_suite_item_is_an_error(
     play: Play, reference: tuple[str, Keys], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def body(stage: Stage, trial: Trial) -> None:
-        """The suite has no errors."""
         await trio.lowlevel.checkpoint()
         raise RuntimeError("a slip")
 
     monkeypatch.setattr(case_register, "_cases", dict(case_register.CASES))
-    case_register.case("zz.slip", "PW-AUTH-2")(body)
+    case_register.case("zz.slip", "The suite has no errors.", "PW-AUTH-2")(body)
     monkeypatch.setitem(case_register.CASES, "zz.slip", case_register._cases["zz.slip"])
     result = play(reference, "-k", "zz.slip")
     assert result.parseoutcomes() == {"errors": 1, "deselected": ANY}
@@ -210,7 +209,7 @@ def test_plugin_can_not_judge_session_ends_with_one_usage_error(
 @pytest.mark.parametrize(
     ("url", "arguments", "message"),
     [
-        ("http://x", (), "plexwire: 'http://x' must begin with ws:// or wss://"),
+        ("http://x", (), "plexwire: 'http://x' must begin with ws:// or wss://; *"),
         ("ws://x", ("--plexwire-keys-file=none",), "plexwire: The keys file none can't be read: *"),
         ("ws://x", (f"{ROOT}::nix",), "plexwire: 'nix' matches no case*"),
         (None, (f"{ROOT}::auth.never",), f"{ROOT}::auth.never needs a gateway: *"),

@@ -14,6 +14,7 @@ import click
 
 from plexwire_spec._clauses import AREAS, Clause, Level, Party, clauses
 from plexwire_spec._listing import list_checks, list_clauses, list_coverage, show_clause
+from plexwire_spec._selection import clauses_named
 from plexwire_spec._text import specification_text
 
 _T = TypeVar("_T")
@@ -62,6 +63,9 @@ def spec(
 ) -> None:
     """List the clauses of the specification, or show one CLAUSE with its sources and cases.
 
+    CLAUSE may also name several, in any spelling: an area (auth), a pattern (PW-FRAME-*), or a case of the suite
+    (auth.never), as in plexwire conform --only.
+
     A check is one way to break a clause, or a choice that an OPEN clause leaves to the gateway.  Its id never changes:
     known failures, `plexwire diff` and pytest match by it.
     """
@@ -74,8 +78,11 @@ def spec(
         html.write(_page())
         return
     if clause is not None:
-        one = _find(clause)
-        click.echo(show_clause(one, _judged_by(one), width))
+        named = _find(clause)
+        if len(named) == 1:
+            click.echo(show_clause(named[0], _judged_by(named[0]), width))
+        else:
+            click.echo(list_clauses(named, width))
         return
     found = [c for c in clauses().values() if _wanted(c, level, role, area)]
     if checks:
@@ -104,14 +111,26 @@ def _wanted(
     )
 
 
-def _find(name: str) -> Clause:
+def _find(word: str) -> Sequence[Clause]:
     known = clauses()
-    wanted = name.strip("[]").upper()
-    if wanted not in known:
-        near = get_close_matches(wanted, known, n=3, cutoff=0.75)
-        hint = f"; did you mean {' or '.join(near)}?" if near else "; `plexwire spec` lists them."
-        raise CannotDo(f"There is no clause {name}{hint}")
-    return known[wanted]
+    found = clauses_named(word) or _cited_by_cases(word)
+    if not found:
+        near = get_close_matches(word.strip("[]").upper(), known, n=3, cutoff=0.75)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise CannotDo(
+            f"There is no clause {word}; {hint}The areas are {', '.join(AREAS)}; `plexwire spec` lists all clauses."
+        )
+    return [known[name] for name in found]
+
+
+def _cited_by_cases(word: str) -> Sequence[str]:
+    """Return the clauses of the suite's cases that *word* names; none if the suite is not installed."""
+    try:
+        suite = import_module("plexwire_conformance.cases.selection")
+    except ModuleNotFoundError:
+        return []
+    cited: Sequence[str] = suite.cited_by(word)
+    return cited
 
 
 def _needing(extra: str, what: str, action: Callable[[], _T]) -> _T:

@@ -2,12 +2,12 @@
 
 import os
 import secrets
+import signal
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Protocol, TextIO, TypeAlias
+from typing import NoReturn
 
 import click
 import trio
@@ -17,19 +17,25 @@ from rich.console import Console
 from plexwire_conformance.cases import CASES, Case
 from plexwire_conformance.cases.selection import NothingSelected, select
 from plexwire_conformance.commands.config_file import resolve
-from plexwire_conformance.commands.options import (
+from plexwire_conformance.commands.judging_command import (
     COULD_NOT_JUDGE,
+    JudgingCommand,
+    report_crash,
+)
+from plexwire_conformance.commands.options import (
     FILE,
-    INTERRUPTED,
+    INTERRUPTED_BY,
     NOTHING,
     check_place,
     fail,
     faulty,
     given_or_reference,
     make_settings,
+    place_of,
     run_trio,
     target_options,
 )
+from plexwire_conformance.commands.report_files import MakesReport, report_file
 from plexwire_conformance.recording.jsonlines import BadFile, read_text
 from plexwire_conformance.report.all_reports import Reports, heed_interrupt
 from plexwire_conformance.report.github import GithubReport
@@ -41,7 +47,8 @@ from plexwire_conformance.report.summary import Summary, plural
 from plexwire_conformance.report.terminal import TerminalReport
 from plexwire_conformance.report.transcripts import TranscriptsReport
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
-from plexwire_conformance.run.events import RunEvent, RunFinished
+from plexwire_conformance.run.events import RunFinished
+from plexwire_conformance.run.findings import Trouble
 from plexwire_conformance.run.known_failures import (
     KnownFailure,
     read_known,
@@ -58,7 +65,7 @@ from plexwire_conformance.target.description import (
 from plexwire_conformance.target.target import BadTarget, Target
 
 
-@click.command()
+@click.command(cls=JudgingCommand)
 @click.argument("place", metavar="[URL|NAME]", required=False)
 @target_options
 @click.option(
@@ -68,7 +75,7 @@ from plexwire_conformance.target.target import BadTarget, Target
     help="Judge the reference gateway with this fault; see plexwire selftest --list.",
 )
 @click.option(
-    "--only", multiple=True, metavar="WORD", help="Only these: id, pattern, clause, area."
+    "--only", multiple=True, metavar="WORD", help="Only these: id, area, pattern, clause."
 )
 @click.option("--skip", multiple=True, metavar="WORD", help="Not these.")
 @click.option("--list", "listing", is_flag=True, help="List the cases and their clauses, run none.")
@@ -101,7 +108,7 @@ from plexwire_conformance.target.target import BadTarget, Target
     show_default=True,
     help="Seconds that one case may take beyond its own waits.",
 )
-@click.option("--quiet", "-q", is_flag=True, help="No table of all cases, only findings.")
+@click.option("--quiet", "-q", is_flag=True, help="Print only findings.")
 def conform(
     place: str | None,
     description: TargetDescription,
@@ -121,7 +128,7 @@ def conform(
     budget: float,
     quiet: bool,
 ) -> None:
-    """Judge the gateway at URL, clause by clause; without URL, the reference gateway itself.
+    """Judge the gateway at URL, clause by clause; without a URL, the reference gateway itself.
 
     \b
     See how it looks, with nothing to set up:
@@ -135,6 +142,9 @@ def conform(
 
     URL is the base, such as wss://gateway.example.com: what stands in front of /v1/sources/… . NAME is that of a
     target in plexwire.toml, or in [tool.plexwire] of pyproject.toml; options stand above what it says there.
+
+    Without URL, PLEXWIRE_URL in the environment or in --keys-file names the gateway, as plexwire serve --write-keys
+    writes it. In CI ($CI is set, or --github) one of them is needed: the reference gateway is not judged there.
 
     Keys come from the environment or from --keys-file, never from the command line:
 
@@ -151,6 +161,7 @@ def conform(
     \b
     Exit codes: 0 conformant · 1 violations · 2 could not judge
                 3 nothing selected, or nothing testable
+                130, 143, 129 ended by Ctrl-C, SIGTERM, SIGHUP
 
     With --expected-failures, 0 means that exactly the listed failures are there, and 1 that something differs: a
     failure that is new or looks otherwise, an entry whose failure is gone or whose date is over.
@@ -163,20 +174,25 @@ def conform(
         expected_failures=expected_file,
     )
     try:
-        description = resolve(place, said, Path.cwd())
+        place, whence = (
+            (place, "")
+            if listing or fault
+            else place_of(place, description.keys_file, os.environ, is_ci=github)
+        )
+        description = resolve(place, said)
         cases = select(description.only, description.skip)
     except NothingSelected as error:
         fail(str(error), NOTHING)
-    except BadFile as error:
+    except (BadFile, BadTarget) as error:
         fail(str(error), COULD_NOT_JUDGE)
     if listing:
-        for case in cases:
+        for case in cases or [CONTROL]:
             click.echo(f"{case.id:32} {' '.join(case.clauses)}\n    {case.title}")
         return
     settings = make_settings(
         max_connections=description.max_connections or MAX_CONNECTIONS, case_budget=budget
     )
-    files: tuple[tuple[Path | None, _MakesReport], ...] = (
+    files: tuple[tuple[Path | None, MakesReport], ...] = (
         (report, NdjsonReport),
         (transcripts, TranscriptsReport),
         (junit, JunitReport),
@@ -189,57 +205,72 @@ def conform(
         known = _known_failures(description.expected_failures, update_expected, settings)
         with ExitStack() as stack:
             listeners = [
-                made(_open(stack, path)).listen for path, made in files if path is not None
+                stack.enter_context(report_file(path, made))
+                for path, made in files
+                if path is not None
             ]
-            terminal = TerminalReport(Console(), Console(stderr=True), every_case=not quiet)
+            terminal = TerminalReport(
+                Console(), Console(stderr=True), is_quiet=quiet, whence=whence
+            )
             listeners.append(stack.enter_context(terminal).listen)
             if github:
                 # The nonce is in every source's id: a gateway could say the word that lets it command.
                 annotations = GithubReport(sys.stdout, secrets.token_hex(16))
                 listeners.append(stack.enter_context(annotations).listen)
             reports = Reports(listeners, None if known is None else known.compare)
-            try:
-                run_trio(_run, target, fault, cases, settings, reports)
-            except KeyboardInterrupt:
-                reports.interrupted = True
-            if reports.interrupted:
-                reports.cut_short()
+            crash = _judge(target, fault, cases, settings, reports)
         finished = reports.finished
+        if reports.signal is not None:
+            _fail_interrupted(reports.signal, nothing=finished is None)
+        if crash is not None:
+            _fail_for(crash)
         if finished is None:
-            fail("interrupted; nothing was judged by then", INTERRUPTED)
-        if reports.interrupted:
-            fail("interrupted; what was not judged by then is an error in the reports", INTERRUPTED)
+            fail("the run ended before its time", COULD_NOT_JUDGE)
+        if reports.failures:
+            _fail_for(reports.failures[0])
         if known is not None and update_expected:
             known.store(finished)
-    except (BadTarget, BadFile, CouldNotJudge) as error:
+    except (BadTarget, BadFile) as error:
         fail(str(error), COULD_NOT_JUDGE)
     except OSError as error:
-        # The disk is full, or went away, while a report was written.
-        fail(f"can't write a report: {error.strerror or error}", COULD_NOT_JUDGE)
+        _fail_for(error)
     raise SystemExit(Summary.of(finished).exit_code)
 
 
-class _Listens(Protocol):
-    """A report."""
-
-    def listen(self, event: RunEvent) -> None: ...
-
-
-_MakesReport: TypeAlias = Callable[[TextIO], _Listens]
-
-
-def _open(stack: ExitStack, path: Path) -> TextIO:
-    # What is left empty, since nothing could be judged, is no report.
-    stack.callback(_drop_if_empty, path)
+def _judge(
+    target: Target | None, fault: str, cases: list[Case], settings: Settings, reports: Reports
+) -> Exception | None:
+    """Judge *target*, or the reference gateway with *fault*; return what kept the suite from it, once all reports are complete."""
+    crash: Exception | None = None
     try:
-        return stack.enter_context(path.open("w", encoding="utf-8", newline="\n"))
-    except OSError as error:
-        raise BadTarget(f"can't write {path}: {error.strerror}") from None
+        run_trio(_run, target, fault, cases, settings, reports)
+    except KeyboardInterrupt:
+        reports.signal = signal.SIGINT
+    except Exception as error:
+        crash = error
+    if reports.signal is not None:
+        reports.cut_short(Trouble.INTERRUPTED, "the run was interrupted before it ended")
+    elif crash is not None:
+        reports.cut_short(Trouble.SUITE, f"the suite failed before it ended: {crash}")
+    return crash
 
 
-def _drop_if_empty(path: Path) -> None:
-    if path.is_file() and not path.stat().st_size:
-        path.unlink()
+def _fail_interrupted(number: int, *, nothing: bool) -> NoReturn:
+    kept = "what was not judged by then is an error in the reports"
+    what = "nothing was judged by then" if nothing else kept
+    fail(f"interrupted; {what}", INTERRUPTED_BY + number)
+
+
+def _fail_for(error: Exception) -> NoReturn:
+    match error:
+        case BadTarget() | BadFile() | CouldNotJudge():
+            fail(str(error), COULD_NOT_JUDGE)
+        case OSError():
+            # The disk is full, or went away, while a report was written.
+            fail(f"can't write a report: {error.strerror or error}", COULD_NOT_JUDGE)
+        case _:
+            report_crash(error)
+            raise SystemExit(COULD_NOT_JUDGE)
 
 
 async def _run(

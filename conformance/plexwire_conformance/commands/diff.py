@@ -11,7 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from plexwire_conformance.commands.options import COULD_NOT_JUDGE, FILE, fail
+from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
+from plexwire_conformance.commands.options import FILE, fail
 from plexwire_conformance.recording.jsonlines import BadFile
 from plexwire_conformance.report.comparison import render_matrix
 from plexwire_conformance.report.sentences import observed_sentence
@@ -159,7 +160,7 @@ _TITLES: Final = {
 _STYLES: Final = {"regressions": "bold red", "fixes": "bold green"}
 
 
-@click.command()
+@click.command(cls=JudgingCommand)
 @click.argument("files", metavar="A B [C]...", nargs=-1, required=True, type=FILE)
 @click.option("--html", type=FILE, help="Write the runs side by side, as one HTML page.")
 def diff(files: tuple[Path, ...], html: Path | None) -> None:

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from plexwire_conformance.cases import CASES
-from plexwire_conformance.commands.options import COULD_NOT_JUDGE, FILE, fail
+from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
+from plexwire_conformance.commands.options import FILE, fail
 from plexwire_conformance.recording.jsonlines import BadFile, read_text
 from plexwire_conformance.recording.transcript import Transcript, read_transcripts
 from plexwire_conformance.report.summary import Summary, plural
@@ -40,7 +41,7 @@ def _judge(transcript: Transcript) -> CaseResult:
     )
 
 
-@click.command()
+@click.command(cls=JudgingCommand)
 @click.argument("file", type=FILE)
 def judge(file: Path) -> None:
     """Judge the conversations in FILE again, as plexwire conform --transcripts wrote it.

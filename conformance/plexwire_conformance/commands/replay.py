@@ -1,5 +1,6 @@
 """`plexwire replay`: one script, one case, or whatever failed in a stored run, once more on any target."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
@@ -13,8 +14,8 @@ from rich.console import Console
 from rich.text import Text
 
 from plexwire_conformance.cases import CASES
+from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
 from plexwire_conformance.commands.options import (
-    COULD_NOT_JUDGE,
     INTERRUPTED,
     NOTHING,
     check_place,
@@ -23,6 +24,7 @@ from plexwire_conformance.commands.options import (
     given_or_reference,
     make_settings,
     make_target,
+    place_of,
     run_trio,
     target_options,
 )
@@ -39,7 +41,7 @@ from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts.exploring import report
 from plexwire_conformance.scripts.properties import BadToken, Property, Script, read_token
 from plexwire_conformance.target.description import TargetDescription
-from plexwire_conformance.target.target import BadTarget, Target
+from plexwire_conformance.target.target import REFERENCE, BadTarget, Target
 from plexwire_spec import clauses
 
 #: Times that a script is played, at once: one that breaks something only now and then is not fixed.
@@ -277,13 +279,13 @@ _SAID: Final = {
 }
 
 
-@click.command()
+@click.command(cls=JudgingCommand)
 @click.argument("what", metavar="TOKEN|FILE|CASE|CLAUSE")
 @click.option(
     "--url",
     "place",
     metavar="URL|NAME",
-    help="Where; without it, on the reference gateway itself.",
+    help="Where; without it, at PLEXWIRE_URL, or else on the reference gateway itself.",
 )
 @click.option(
     "--fault",
@@ -311,20 +313,27 @@ def replay(what: str, place: str | None, description: TargetDescription, fault: 
                 3 nothing failed there, and nothing was testable
     """
     try:
+        if fault:
+            whence = ""
+        else:
+            place, whence = place_of(place, description.keys_file, os.environ)
         check_place(place, fault)
         target = None if fault else make_target(place, description)
         items = items_of(what)
         if not items:
             _nothing(what)
         cases = plural(len(items), "case")
-        click.echo(f"playing {cases} of {what[:60]}", err=True)
+        where = REFERENCE if target is None else target.viewers.url
+        where = f"the reference gateway with the fault {fault}" if fault else where
+        source = f" ({whence})" if whence else ""
+        click.echo(f"playing {cases} of {what[:60]} on {where}{source}", err=True)
         with Console(stderr=True).status("waiting for what the gateway does"):
             outcomes = run_trio(_run, target, fault, items, make_settings())
     except (BadTarget, BadFile, BadToken, UnknownItem, CouldNotJudge) as error:
         fail(str(error), COULD_NOT_JUDGE)
     except KeyboardInterrupt:
         fail("interrupted; nothing was concluded", INTERRUPTED)
-    _tell(outcomes, Console())
+    _tell(outcomes, where, Console())
     fates = Counter(outcome.fate for outcome in outcomes)
     raise SystemExit(1 if Fate.STILL_FAILS in fates else 2 if Fate.ERROR in fates else 0)
 
@@ -341,7 +350,7 @@ async def _run(
         return await replay_items(given, items, settings)
 
 
-def _tell(outcomes: Sequence[Outcome], console: Console) -> None:
+def _tell(outcomes: Sequence[Outcome], where: str, console: Console) -> None:
     shown: set[str] = set()
     for outcome in outcomes:
         for finding in outcome.findings:
@@ -360,4 +369,4 @@ def _tell(outcomes: Sequence[Outcome], console: Console) -> None:
         console.print(line, highlight=False)
     counted = Counter(outcome.fate for outcome in outcomes)
     words = ", ".join(f"{counted[fate]} {said}" for fate, said in _SAID.items() if counted[fate])
-    console.print(f"\n{words}.", highlight=False)
+    console.print(f"\n{words}. Played on {where}.", highlight=False)

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from plexwire_conformance.cases import CASES as ALL_CASES
+from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
 from plexwire_conformance.faults import FAULTS, Fault, FaultyGateway
 from plexwire_conformance.report.sentences import lacking
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
@@ -36,7 +37,6 @@ _UNIX_MS: Final = 1_750_000_000_000
 
 _ID_WIDTH: Final = max(map(len, FAULTS))
 _ACCUSING: Final = (Verdict.FAIL, Verdict.WARN)
-_COULD_NOT_JUDGE: Final = 2
 _NOTHING: Final = 3
 
 #: Which cases have a finding, by the clause that they find broken.
@@ -159,7 +159,7 @@ def _be_quiet() -> None:
 # ── the command ──────────────────────────────────────────────────────────────────────────────
 
 
-@click.command()
+@click.command(cls=JudgingCommand)
 @click.argument("words", nargs=-1, metavar="[FAULT]...")
 @click.option(
     "--jobs",
@@ -198,7 +198,7 @@ def selftest(words: tuple[str, ...], jobs: int, listing: bool) -> None:
         outcomes = list(_watched(examine_all(fault_ids, jobs), len(fault_ids)))
     except BrokenProcessPool:
         click.echo("Error: one of the processes was killed; nothing was concluded", err=True)
-        raise SystemExit(_COULD_NOT_JUDGE) from None
+        raise SystemExit(COULD_NOT_JUDGE) from None
     outcomes.sort(key=lambda outcome: fault_ids.index(outcome.fault))
     out = Console()
     for outcome in outcomes:

@@ -14,10 +14,12 @@ _TOO_LARGE = 800_000
 _AWAY_S = 0.5
 
 
-@fault("recon.init-again", "PW-RECON-4")
+@fault(
+    "recon.init-again",
+    "Loses its upstream over a large frame, and sends its viewers another init when it is back.",
+    "PW-RECON-4",
+)
 class InitAgain(Listening):
-    """Loses its upstream over a large frame, and sends its viewers another init when it is back."""
-
     viewer_rules = Talkative
 
     def hear(self, organisation: str, frame: VideoFrame) -> None:

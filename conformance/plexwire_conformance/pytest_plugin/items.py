@@ -18,6 +18,7 @@ from plexwire_conformance.cases.selection import select
 from plexwire_conformance.commands.options import make_settings, run_trio
 from plexwire_conformance.pytest_plugin import ROOT, ConformanceWarning
 from plexwire_conformance.pytest_plugin.failure_text import breaches, tell
+from plexwire_conformance.pytest_plugin.option_names import in_pytest
 from plexwire_conformance.recording.jsonlines import read_text
 from plexwire_conformance.report.wording import say_finding
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
@@ -136,7 +137,9 @@ class Cases(pytest.Collector):
         try:
             self.run.judge([item.case for item in items])
         except CouldNotJudge as error:
-            pytest.exit(f"plexwire could not judge: {error}", pytest.ExitCode.USAGE_ERROR)
+            pytest.exit(
+                f"plexwire could not judge: {in_pytest(str(error))}", pytest.ExitCode.USAGE_ERROR
+            )
 
 
 class CaseItem(pytest.Item):
@@ -158,7 +161,7 @@ class CaseItem(pytest.Item):
         self.result = self.run.result(self.case)
         self.seconds = self.result.seconds
         if self.result.verdict is Verdict.ERROR:
-            pytest.fail(self.result.reason, pytrace=False)
+            pytest.fail(in_pytest(self.result.reason), pytrace=False)
 
     def runtest(self) -> None:
         """Report the verdict."""
@@ -175,9 +178,9 @@ class CaseItem(pytest.Item):
             case Verdict.FAIL:
                 pytest.fail(tell(result, run.url), pytrace=False)
             case Verdict.BLOCKED:
-                pytest.skip(f"blocked by {result.blocked_by}: {result.reason}")
+                pytest.skip(f"blocked by {result.blocked_by}: {in_pytest(result.reason)}")
             case Verdict.UNTESTABLE:
-                pytest.skip(result.reason)
+                pytest.skip(in_pytest(result.reason))
             case _:
                 self._warn()
 

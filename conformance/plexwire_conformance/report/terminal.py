@@ -53,11 +53,19 @@ _SHOWN: Final = 14
 
 
 class TerminalReport:
-    """Shows the run: to *progress* while it lasts, to *out* when it is over."""
+    """Shows the run: to *progress* while it lasts, to *out* when it is over.
 
-    def __init__(self, out: Console, progress: Console, *, every_case: bool = True) -> None:
+    A quiet one shows only findings, and why there is no verdict if there is none.
+    """
+
+    def __init__(
+        self, out: Console, progress: Console, *, is_quiet: bool = False, whence: str = ""
+    ) -> None:
         self._out = out
-        self._every_case = every_case
+        #: Where the URL is from, if it was not given.
+        self._whence = f" ({whence})" if whence else ""
+        self._progress = progress
+        self._is_quiet = is_quiet
         self._bar = Progress(
             TextColumn("judging"),
             BarColumn(bar_width=20),
@@ -67,7 +75,9 @@ class TerminalReport:
             console=progress,
         )
         self._live = Live(self._bar, console=progress, transient=True, refresh_per_second=8)
-        self._plain = None if progress.is_terminal else progress
+        #: Where lines of progress go if nothing can be shown in place.
+        self._plain = None if progress.is_terminal or is_quiet else progress
+        self._is_live = progress.is_terminal
         self._task = self._bar.add_task("control", total=None)
         self._left: dict[str, None] = {}
         self._done = 0
@@ -76,12 +86,12 @@ class TerminalReport:
         self._called = ""
 
     def __enter__(self) -> Self:
-        if self._plain is None:
+        if self._is_live:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._plain is None:
+        if self._is_live:
             self._live.stop()
 
     def listen(self, event: RunEvent) -> None:
@@ -93,7 +103,7 @@ class TerminalReport:
                 self._left = dict.fromkeys(case.id for case in event.cases)
                 self._bar.update(self._task, total=len(event.cases), description="")
                 called = f", {about.called}," if about.called else ""
-                self._say(f"judging {about.url}{called} by {len(event.cases)} cases")
+                self._say(f"judging {about.url}{called}{self._whence} by {len(event.cases)} cases")
                 if event.target.live is not None:
                     self._say(f"watching {event.target.live}")
                 self._say(f"{event.tolerances}")
@@ -121,7 +131,7 @@ class TerminalReport:
 
     def _say(self, text: str) -> None:
         if self._plain is not None:
-            self._plain.print(text, markup=False, highlight=False)
+            self._plain.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _finish(self, event: RunFinished) -> None:
         summary = Summary.of(event)
@@ -131,10 +141,15 @@ class TerminalReport:
             )
         for accusation in summary.accusations:
             self._accuse(accusation, event.reckoning)
+        if self._is_quiet:
+            if event.reckoning is not None and event.reckoning.red:
+                self._out.print(_reckoning(event.reckoning))
+            if summary.exit_code not in (0, 1):
+                self._progress.print(summary.conclusion, markup=False, highlight=False)
+            return
         if summary.dialect:
             self._out.print(_dialect(summary.dialect))
-        if self._every_case:
-            self._out.print(_table(event.results))
+        self._out.print(_table(event.results))
         if reasons := unjudged(event.results):
             self._out.print(_not_judged(reasons))
         if event.reckoning is not None:
@@ -142,9 +157,10 @@ class TerminalReport:
         if late := say_late(event.late):
             self._out.print(Text(late, "yellow"))
         self._out.print(Text(f"\nused {say_used(event)}", "dim"))
-        self._out.print(_conclusion(summary, event.seconds))
+        # In one piece each: what limits a verdict stays in its line.
+        self._out.print(_conclusion(summary, event.seconds), soft_wrap=True)
         if self._called:
-            self._out.print(Text(f"Judged: {self._called}."))
+            self._out.print(Text(f"Judged: {self._called}."), soft_wrap=True)
 
     def _accuse(self, accusation: Accusation, reckoning: Reckoning | None) -> None:
         case, finding = accusation.case.case, accusation.finding

@@ -68,6 +68,7 @@ class InvalidCase(Exception):
 
 def case(
     case_id: str,
+    title: str,
     *cited: str,
     may_find: tuple[str, ...] = (),
     needs: tuple[Need, ...] = (),
@@ -80,16 +81,15 @@ def case(
 
     It may find breaches of the clauses in *may_find* too, without judging them when it finds none.
 
-    Its docstring is the case's title: one sentence that says what must be true.  *takes* is the seconds that it waits by
+    *title* is one sentence that says what must be true.  *takes* is the seconds that it waits by
     design, the longest cases starting first; *connections* is how many it has open at most, *least* how few will do.
 
     Raises:
-        InvalidCase: the id is taken, no clause is cited or one does not exist, or there is no docstring.
+        InvalidCase: the id is taken, no clause is cited or one does not exist, or *title* is empty.
     """
     closing = ("PW-CLOSE-1",) if set(cited) & CLOSING and "PW-CLOSE-1" not in cited else ()
 
     def register(body: CaseBody) -> CaseBody:
-        title = (body.__doc__ or "").strip().partition("\n")[0]
         if case_id in _cases:
             raise InvalidCase(f"{case_id} is taken; ids are never reused, choose another")
         if not cited:
@@ -97,7 +97,7 @@ def case(
         if unknown := [name for name in (*cited, *may_find) if name not in clauses()]:
             raise InvalidCase(f"{case_id} cites {', '.join(unknown)}; see clauses.toml")
         if not title:
-            raise InvalidCase(f"{case_id} has no docstring; say in one sentence what must be true")
+            raise InvalidCase(f"{case_id} has no title; say in one sentence what must be true")
         _cases[case_id] = Case(
             id=case_id,
             title=title,

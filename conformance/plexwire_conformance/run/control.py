@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable
 from typing import NoReturn
+from urllib.parse import urljoin
 
 from plexwire_conformance.recording.recorder import Kind, Way
 from plexwire_conformance.recording.transcript import Transcript
 from plexwire_conformance.run.case import Case
 from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
+from plexwire_conformance.target.target import base_url
 from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed, NoConnection
 
 _ROUNDS = 3
+#: Seconds in which a gateway may show that it speaks TLS.
+_PROBE_S = 2.0
 _WANTS_CREDENTIALS = (401, 403, 407)
 _NOT_ACCEPTED = {4001: "does not accept", 4002: "grants no API access to"}
 
@@ -26,8 +30,14 @@ async def _control(stage: Stage, trial: Trial) -> None:
             viewer = await stage.connect_viewer()
         except NoConnection as error:
             url = stage.target.viewers.url
-            raise CouldNotJudge(f"{url}: {error.problem}. Is the gateway up?") from None
+            remedy = error.remedy or "Is the gateway up?"
+            raise CouldNotJudge(f"{url}: {error.problem}. {remedy}") from None
         except HandshakeFailed as error:
+            if error.status in (None, 400) and await stage.target.viewers.speaks_tls(_PROBE_S):
+                secure = stage.target.viewers.url.replace("ws://", "wss://", 1)
+                raise CouldNotJudge(
+                    f"{stage.target.viewers.url}: that port speaks TLS. Give {secure} instead."
+                ) from None
             _judge_handshake(stage, trial, error)
         await stage.authenticate(viewer)
         ending = viewer.peer.ending
@@ -56,6 +66,12 @@ def _judge_handshake(stage: Stage, trial: Trial, error: HandshakeFailed) -> NoRe
     url = stage.target.viewers.url
     if error.response is not None and error.response.status in _WANTS_CREDENTIALS:
         trial.find_and_stop("PW-ADDR-5/credential-demanded", {}, {"refusal": error.refusal})
+    if error.response is not None and error.response.leads_to:
+        there = base_url(urljoin(url.replace("ws", "http", 1), error.response.leads_to))
+        raise CouldNotJudge(
+            f"{url} answers the handshake by {error.problem[:200]}, and clients of the protocol follow none. "
+            f"Give the base URL to which it leads, such as {there}"
+        )
     if error.response is not None and error.response.status != 101:
         if (watched := stage.target.watched) is not None:
             raise CouldNotJudge(

@@ -5,7 +5,8 @@ from typing import Any
 
 from attrs import evolve
 
-from plexwire_conformance.recording.recorder import redact, tame
+from plexwire_conformance.recording.recorder import tame
+from plexwire_conformance.recording.redaction import redact
 from plexwire_conformance.run.case import Case
 from plexwire_conformance.run.findings import (
     OBSERVED,

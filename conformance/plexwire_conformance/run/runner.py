@@ -12,7 +12,8 @@ from typing import Final
 import trio
 from attrs import define, evolve, field, frozen
 
-from plexwire_conformance.recording.recorder import redact, tame
+from plexwire_conformance.recording.recorder import tame
+from plexwire_conformance.recording.redaction import redact
 from plexwire_conformance.run.case import Case, Need
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge, served
 from plexwire_conformance.run.events import CaseFinished, Listener, RunFinished, RunStarted
@@ -138,8 +139,6 @@ class Runner:
                 unix_ms=self.settings.unix_ms,
             )
         )
-        if not _may_change(control.result):
-            listen(control)
         finished = [control]
         try:
             if control.result.verdict in _HOPELESS and not served(control.transcripts):

@@ -7,7 +7,7 @@ import trio
 from attrs import evolve
 
 from plexwire_conformance.target.streams import memory_connection
-from plexwire_conformance.target.target import Endpoint, Keys, Target
+from plexwire_conformance.target.target import REFERENCE, Endpoint, Keys, Target
 from plexwire_server import Gateway, KeyStore, ThrowAwayKeys, serve
 
 
@@ -16,7 +16,7 @@ async def reference_gateway() -> AsyncGenerator[Target]:
     """Run the reference gateway on a free loopback port while the context lasts."""
     store, given = KeyStore.throw_away()
     async with loopback_gateway(Gateway(store), given) as target:
-        yield evolve(target, called="the reference gateway (no URL was given)")
+        yield evolve(target, called=REFERENCE)
 
 
 @asynccontextmanager

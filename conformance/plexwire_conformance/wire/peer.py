@@ -103,9 +103,11 @@ class HandshakeFailed(Exception):
 class NoConnection(Exception):
     """There was no connection to judge: nothing listens, no such name, TLS failed, no room, no file descriptors."""
 
-    def __init__(self, problem: str) -> None:
+    def __init__(self, problem: str, remedy: str = "") -> None:
         super().__init__(problem)
         self.problem = problem
+        #: What to do about it, in a sentence, if that is known.
+        self.remedy = remedy
 
 
 @define(eq=False)
@@ -235,7 +237,10 @@ class RawPeer:
         self.response = response
         self._note(Way.RECEIVED, Kind.HANDSHAKE, f"HTTP {response.status}")
         if response.status != 101:
-            raise HandshakeFailed(f"HTTP {response.status} {response.body}".strip(), response)
+            said = (
+                f", a redirect to {response.leads_to}" if response.leads_to else f" {response.body}"
+            )
+            raise HandshakeFailed(f"HTTP {response.status}{said}".strip(), response)
         if (flaw := response.problem()) is not None:
             raise HandshakeFailed(flaw, response)
 

@@ -52,9 +52,15 @@ async def _open(
     return viewer
 
 
-@case("addr.several-cameras", "PW-ADDR-2", "PW-ISO-1", needs=(Need.PUBLISHER,), connections=3)
+@case(
+    "addr.several-cameras",
+    "Every camera named in the address is sent, and no other.",
+    "PW-ADDR-2",
+    "PW-ISO-1",
+    needs=(Need.PUBLISHER,),
+    connections=3,
+)
 async def addr_several_cameras(stage: Stage, trial: Trial) -> None:
-    """Every camera named in the address is sent, and no other."""
     source = stage.source()
     device, _ = await stage.open_stream(source)
     # Another camera than the one that is watched already: how many may watch one is judged elsewhere.
@@ -64,9 +70,15 @@ async def addr_several_cameras(stage: Stage, trial: Trial) -> None:
     await _judge_selected(stage, trial, viewer, device, "PW-ADDR-2", *cameras)
 
 
-@case("addr.default-camera", "PW-ADDR-3", "PW-ISO-1", needs=(Need.PUBLISHER,), connections=3)
+@case(
+    "addr.default-camera",
+    "Without camera_id the camera `default` is sent, and no other.",
+    "PW-ADDR-3",
+    "PW-ISO-1",
+    needs=(Need.PUBLISHER,),
+    connections=3,
+)
 async def addr_default_camera(stage: Stage, trial: Trial) -> None:
-    """Without camera_id the camera `default` is sent, and no other."""
     source = stage.source()
     device, watching = await stage.open_stream(source)
     strange = await device.publish("another")
@@ -82,9 +94,14 @@ async def addr_default_camera(stage: Stage, trial: Trial) -> None:
             trial.find("PW-ADDR-3/other-camera-sent", observed={"camera": sent.camera_id})
 
 
-@case("addr.percent-encoding", "PW-ADDR-4", needs=(Need.PUBLISHER,), connections=5)
+@case(
+    "addr.percent-encoding",
+    "Ids are decoded: reserved characters, letters beyond ASCII, and escapes of plain letters.",
+    "PW-ADDR-4",
+    needs=(Need.PUBLISHER,),
+    connections=5,
+)
 async def addr_percent_encoding(stage: Stage, trial: Trial) -> None:
-    """Ids are decoded: reserved characters, letters beyond ASCII, and escapes of plain letters."""
     source = stage.source()
     device, _ = await stage.open_stream(source)
     for camera in ("camera:0", "a/b?c&d=e%20#f+g", "Küche 1 – 台所"):
@@ -99,9 +116,14 @@ async def addr_percent_encoding(stage: Stage, trial: Trial) -> None:
     await _judge_selected(stage, trial, viewer, device, "PW-ADDR-4", "rear")
 
 
-@case("addr.unknown-parameter", "PW-ADDR-10", needs=(Need.PUBLISHER,), connections=3)
+@case(
+    "addr.unknown-parameter",
+    "Query parameters that nobody knows change nothing.",
+    "PW-ADDR-10",
+    needs=(Need.PUBLISHER,),
+    connections=3,
+)
 async def addr_unknown_parameter(stage: Stage, trial: Trial) -> None:
-    """Query parameters that nobody knows change nothing."""
     source = stage.source()
     device, _ = await stage.open_stream(source)
     await stage.announce(device, "rear")
@@ -112,6 +134,7 @@ async def addr_unknown_parameter(stage: Stage, trial: Trial) -> None:
 
 @case(
     "addr.empty-camera",
+    "What an empty camera_id selects.",
     "PW-ADDR-8",
     "PW-BIN-5",
     needs=(Need.PUBLISHER,),
@@ -119,7 +142,6 @@ async def addr_unknown_parameter(stage: Stage, trial: Trial) -> None:
     connections=3,
 )
 async def addr_empty_camera(stage: Stage, trial: Trial) -> None:
-    """What an empty camera_id selects."""
     source = stage.source()
     device, watching = await stage.open_stream(source)
     target = f"{stage.stream_target(source)}?camera_id="
@@ -139,9 +161,15 @@ async def addr_empty_camera(stage: Stage, trial: Trial) -> None:
     await stage.must_see(watching, device)
 
 
-@case("addr.doubled-camera", "PW-ADDR-9", "PW-FRAME-6", needs=(Need.PUBLISHER,), connections=3)
+@case(
+    "addr.doubled-camera",
+    "A camera named twice is sent once.",
+    "PW-ADDR-9",
+    "PW-FRAME-6",
+    needs=(Need.PUBLISHER,),
+    connections=3,
+)
 async def addr_doubled_camera(stage: Stage, trial: Trial) -> None:
-    """A camera named twice is sent once."""
     source = stage.source()
     device, _ = await stage.open_stream(source)
     try:
@@ -156,9 +184,8 @@ async def addr_doubled_camera(stage: Stage, trial: Trial) -> None:
     trial.chose("PW-ADDR-9/doubled-camera", outcome=outcome)
 
 
-@case("addr.bad-source", "PW-ADDR-11")
+@case("addr.bad-source", "What becomes of a source id that no device can have.", "PW-ADDR-11")
 async def addr_bad_source(stage: Stage, trial: Trial) -> None:
-    """What becomes of a source id that no device can have."""
     await stage.open_viewer()
     outcomes = {}
     for what, source in (("capitals", "Robot-01"), ("spaces", "robot 01"), ("empty", "")):
@@ -173,9 +200,8 @@ async def addr_bad_source(stage: Stage, trial: Trial) -> None:
     trial.chose("PW-ADDR-11/source-outside-grammar", outcomes=outcomes)
 
 
-@case("addr.wrong-path", "PW-ADDR-13")
+@case("addr.wrong-path", "A path that is neither endpoint is not upgraded.", "PW-ADDR-13")
 async def addr_wrong_path(stage: Stage, trial: Trial) -> None:
-    """A path that is neither endpoint is not upgraded."""
     await stage.open_viewer()
     path = stage.target.viewers.path
     for wrong in ("/v1/sources/robot-01/video/streams", "/v1/sources/video/stream", "/plexwire"):

@@ -46,9 +46,14 @@ async def _still_serves(stage: Stage) -> None:
     await (await stage.open_viewer()).peer.close()
 
 
-@case("auth.in-time", "PW-AUTH-2", "PW-ADDR-1", "PW-ADDR-5")
+@case(
+    "auth.in-time",
+    "A viewer that authenticates at once is accepted.",
+    "PW-AUTH-2",
+    "PW-ADDR-1",
+    "PW-ADDR-5",
+)
 async def auth_in_time(stage: Stage, trial: Trial) -> None:
-    """A viewer that authenticates at once is accepted."""
     viewer = await stage.connect_viewer()
     accepted = await stage.authenticate(viewer) is not None
     if viewer.peer.ending is not None:
@@ -65,9 +70,12 @@ def _not_accepted(stage: Stage, trial: Trial, viewer: RawViewer, stimulus: str) 
     )
 
 
-@case("auth.pipelined", "PW-AUTH-19")
+@case(
+    "auth.pipelined",
+    "Whether an auth is read that arrives in one segment with the handshake, before the answer to it.",
+    "PW-AUTH-19",
+)
 async def auth_pipelined(stage: Stage, trial: Trial) -> None:
-    """Whether an auth is read that arrives in one segment with the handshake, before the answer to it."""
     await _still_serves(stage)
     read = False
     for _ in range(_TRIES):
@@ -80,9 +88,13 @@ async def auth_pipelined(stage: Stage, trial: Trial) -> None:
     trial.chose("PW-AUTH-19/auth-with-handshake", outcome="read" if read else "not read")
 
 
-@case("auth.json-spelling", "PW-AUTH-2", connections=3)
+@case(
+    "auth.json-spelling",
+    "An auth is read as JSON: order, white space and escapes make no difference.",
+    "PW-AUTH-2",
+    connections=3,
+)
 async def auth_json_spelling(stage: Stage, trial: Trial) -> None:
-    """An auth is read as JSON: order, white space and escapes make no difference."""
     await _still_serves(stage)
     key = json.dumps(stage.target.keys.api_key)
     for what, text in (
@@ -97,9 +109,12 @@ async def auth_json_spelling(stage: Stage, trial: Trial) -> None:
         await viewer.peer.close()
 
 
-@case("auth.not-first", "PW-AUTH-5")
+@case(
+    "auth.not-first",
+    "A message of another type, sent before the auth, closes with 4001.",
+    "PW-AUTH-5",
+)
 async def auth_not_first(stage: Stage, trial: Trial) -> None:
-    """A message of another type, sent before the auth, closes with 4001."""
     await _still_serves(stage)
     viewer = await stage.connect_viewer()
     await viewer.peer.send('{"type": "hello"}')
@@ -108,9 +123,14 @@ async def auth_not_first(stage: Stage, trial: Trial) -> None:
     await trial.expect_close(viewer.peer, UNAUTHORIZED, "PW-AUTH-5", stimulus=stimulus)
 
 
-@case("auth.wrong-type", "PW-AUTH-5", "PW-AUTH-10", connections=3)
+@case(
+    "auth.wrong-type",
+    "A first message whose type is not exactly `auth` closes with 4001, a good key or not.",
+    "PW-AUTH-5",
+    "PW-AUTH-10",
+    connections=3,
+)
 async def auth_wrong_type(stage: Stage, trial: Trial) -> None:
-    """A first message whose type is not exactly `auth` closes with 4001, a good key or not."""
     await _still_serves(stage)
     key = stage.target.keys.api_key
     for wrong in ("Auth", "auth ", "device_auth", "", None, 1, ["auth"]):
@@ -124,9 +144,14 @@ def _of_type(value: object) -> str:
     return f"a first message with a valid key whose type is {json.dumps(value)}"
 
 
-@case("auth.not-json", "PW-AUTH-6", "PW-AUTH-10", connections=3)
+@case(
+    "auth.not-json",
+    "A first message that is not a JSON object closes with 4001.",
+    "PW-AUTH-6",
+    "PW-AUTH-10",
+    connections=3,
+)
 async def auth_not_json(stage: Stage, trial: Trial) -> None:
-    """A first message that is not a JSON object closes with 4001."""
     await _still_serves(stage)
     key = stage.target.keys.api_key
     good = auth_text(key)
@@ -135,9 +160,14 @@ async def auth_not_json(stage: Stage, trial: Trial) -> None:
         await _refused(stage, trial, text, "PW-AUTH-6", f"the first message “{what}”")
 
 
-@case("auth.key-malformed", "PW-AUTH-6", "PW-AUTH-10", connections=3)
+@case(
+    "auth.key-malformed",
+    "An auth without a key, or with a key that is no string, closes with 4001.",
+    "PW-AUTH-6",
+    "PW-AUTH-10",
+    connections=3,
+)
 async def auth_key_malformed(stage: Stage, trial: Trial) -> None:
-    """An auth without a key, or with a key that is no string, closes with 4001."""
     await _still_serves(stage)
     key = stage.target.keys.api_key
     await _refused(stage, trial, '{"type": "auth"}', "PW-AUTH-6", "an auth without api_key")
@@ -147,9 +177,14 @@ async def auth_key_malformed(stage: Stage, trial: Trial) -> None:
         await _refused(stage, trial, text, "PW-AUTH-6", f"an auth whose api_key is {what}")
 
 
-@case("auth.key-unknown", "PW-AUTH-7", "PW-AUTH-10", connections=3)
+@case(
+    "auth.key-unknown",
+    "A key that nobody has, however near to a good one, closes with 4001 at once.",
+    "PW-AUTH-7",
+    "PW-AUTH-10",
+    connections=3,
+)
 async def auth_key_unknown(stage: Stage, trial: Trial) -> None:
-    """A key that nobody has, however near to a good one, closes with 4001 at once."""
     await _still_serves(stage)
     key = stage.target.keys.api_key
     last = "0" if key[-1] != "0" else "1"
@@ -163,17 +198,27 @@ async def auth_key_unknown(stage: Stage, trial: Trial) -> None:
         await _refused(stage, trial, auth_text(wrong), "PW-AUTH-7", stimulus)
 
 
-@case("auth.key-revoked", "PW-AUTH-8", "PW-AUTH-10", needs=(Need.REVOKED_KEY,))
+@case(
+    "auth.key-revoked",
+    "A revoked key closes with 4001 at once.",
+    "PW-AUTH-8",
+    "PW-AUTH-10",
+    needs=(Need.REVOKED_KEY,),
+)
 async def auth_key_revoked(stage: Stage, trial: Trial) -> None:
-    """A revoked key closes with 4001 at once."""
     await _still_serves(stage)
     text = auth_text(stage.target.keys.revoked_key)
     await _refused(stage, trial, text, "PW-AUTH-8", "an auth with a revoked key")
 
 
-@case("auth.no-api-access", "PW-AUTH-9", needs=(Need.NO_ACCESS_KEY,), connections=3)
+@case(
+    "auth.no-api-access",
+    "A key whose plan has no API access closes with 4002.",
+    "PW-AUTH-9",
+    needs=(Need.NO_ACCESS_KEY,),
+    connections=3,
+)
 async def auth_no_api_access(stage: Stage, trial: Trial) -> None:
-    """A key whose plan has no API access closes with 4002."""
     await _still_serves(stage)
     # Other refusals are due at once; for this one no source says how soon.
     within = stage.tolerances.answer
@@ -197,9 +242,14 @@ async def auth_no_api_access(stage: Stage, trial: Trial) -> None:
     )
 
 
-@case("auth.nothing-before", "PW-AUTH-10", needs=(Need.PUBLISHER,), connections=3)
+@case(
+    "auth.nothing-before",
+    "A viewer that has not authenticated gets no message, though its camera sends.",
+    "PW-AUTH-10",
+    needs=(Need.PUBLISHER,),
+    connections=3,
+)
 async def auth_nothing_before(stage: Stage, trial: Trial) -> None:
-    """A viewer that has not authenticated gets no message, though its camera sends."""
     device, watching = await stage.open_stream(stage.source())
     waiting = await stage.connect_viewer(stage.source(), name="viewer without auth")
     for _ in range(3):
@@ -209,9 +259,8 @@ async def auth_nothing_before(stage: Stage, trial: Trial) -> None:
         trial.find("PW-AUTH-10/message-before-auth", observed={"message": entry.text})
 
 
-@case("auth.extra-members", "PW-AUTH-11")
+@case("auth.extra-members", "An auth with members that nobody knows is accepted.", "PW-AUTH-11")
 async def auth_extra_members(stage: Stage, trial: Trial) -> None:
-    """An auth with members that nobody knows is accepted."""
     await _still_serves(stage)
     viewer = await stage.connect_viewer()
     text = auth_text(stage.target.keys.api_key, client="plexwire", nested={"a": [1, None]})
@@ -221,17 +270,15 @@ async def auth_extra_members(stage: Stage, trial: Trial) -> None:
         trial.find("PW-AUTH-11/unknown-member-refused", observed=observed)
 
 
-@case("auth.binary", "PW-AUTH-12")
+@case("auth.binary", "What becomes of an auth in a binary message.", "PW-AUTH-12")
 async def auth_binary(stage: Stage, trial: Trial) -> None:
-    """What becomes of an auth in a binary message."""
     await _choice(
         stage, trial, auth_text(stage.target.keys.api_key).encode(), "PW-AUTH-12/binary-auth"
     )
 
 
-@case("auth.doubled-member", "PW-AUTH-14")
+@case("auth.doubled-member", "Which of two keys in one auth counts.", "PW-AUTH-14")
 async def auth_doubled_member(stage: Stage, trial: Trial) -> None:
-    """Which of two keys in one auth counts."""
     key = json.dumps(stage.target.keys.api_key)
     text = f'{{"type": "auth", "api_key": "plx_nobody_has_this_key", "api_key": {key}}}'
     await _choice(stage, trial, text, "PW-AUTH-14/doubled-member")
@@ -245,9 +292,13 @@ async def _choice(stage: Stage, trial: Trial, payload: str | bytes, check: str) 
     trial.chose(check, outcome="accepted" if accepted else f"refused ({viewer.peer.state})")
 
 
-@case("auth.speaking-afterwards", "PW-AUTH-13", connections=6)
+@case(
+    "auth.speaking-afterwards",
+    "What becomes of a viewer that goes on talking.",
+    "PW-AUTH-13",
+    connections=6,
+)
 async def auth_speaking_afterwards(stage: Stage, trial: Trial) -> None:
-    """What becomes of a viewer that goes on talking."""
     outcomes = {}
     for what, payload in (
         ("a second auth", auth_text(stage.target.keys.api_key)),

@@ -35,9 +35,14 @@ async def _judge_deadline(
         )
 
 
-@case("auth.late", "PW-AUTH-2", "PW-AUTH-4", takes=9.0)
+@case(
+    "auth.late",
+    "A viewer that authenticates nine seconds after connecting is accepted.",
+    "PW-AUTH-2",
+    "PW-AUTH-4",
+    takes=9.0,
+)
 async def auth_late(stage: Stage, trial: Trial) -> None:
-    """A viewer that authenticates nine seconds after connecting is accepted."""
     await (await stage.open_viewer()).peer.close()
     viewer = await stage.connect_viewer()
     late = AUTH_DEADLINE - 1.0 - 2 * stage.tolerances.round_trip
@@ -59,16 +64,28 @@ async def auth_late(stage: Stage, trial: Trial) -> None:
         )
 
 
-@case("auth.never", "PW-AUTH-3", "PW-AUTH-4", "PW-CLOSE-1", takes=10.0)
+@case(
+    "auth.never",
+    "A viewer that says nothing is closed with 4001 after ten seconds, not before and not much later.",
+    "PW-AUTH-3",
+    "PW-AUTH-4",
+    "PW-CLOSE-1",
+    takes=10.0,
+)
 async def auth_never(stage: Stage, trial: Trial) -> None:
-    """A viewer that says nothing is closed with 4001 after ten seconds, not before and not much later."""
     viewer = await stage.connect_viewer()
     await _judge_deadline(stage, trial, viewer.peer)
 
 
-@case("auth.never-but-pings", "PW-AUTH-3", "PW-AUTH-4", "PW-CONN-1", takes=10.0)
+@case(
+    "auth.never-but-pings",
+    "Pings are answered before the auth, and do not put off its deadline.",
+    "PW-AUTH-3",
+    "PW-AUTH-4",
+    "PW-CONN-1",
+    takes=10.0,
+)
 async def auth_never_but_pings(stage: Stage, trial: Trial) -> None:
-    """Pings are answered before the auth, and do not put off its deadline."""
     viewer = await stage.connect_viewer()
     for number in range(3):
         payload = f"ping {number}".encode()
@@ -88,9 +105,13 @@ async def auth_never_but_pings(stage: Stage, trial: Trial) -> None:
     await _judge_deadline(stage, trial, viewer.peer)
 
 
-@case("auth.unfinished", "PW-AUTH-3", takes=10.0)
+@case(
+    "auth.unfinished",
+    "An auth that trickles in and is never finished does not put off the deadline.",
+    "PW-AUTH-3",
+    takes=10.0,
+)
 async def auth_unfinished(stage: Stage, trial: Trial) -> None:
-    """An auth that trickles in and is never finished does not put off the deadline."""
     viewer = await stage.connect_viewer()
     text = auth_text(stage.target.keys.api_key).encode()
     for number in range(8):

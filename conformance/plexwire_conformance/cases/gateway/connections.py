@@ -22,9 +22,13 @@ async def _judge_ping(
         trial.find("PW-CONN-1/other-payload", expected, {"got": got})
 
 
-@case("conn.ping", "PW-CONN-1", "PW-CONN-6")
+@case(
+    "conn.ping",
+    "A viewer's pings are answered with their payload, before and after the auth.",
+    "PW-CONN-1",
+    "PW-CONN-6",
+)
 async def conn_ping(stage: Stage, trial: Trial) -> None:
-    """A viewer's pings are answered with their payload, before and after the auth."""
     viewer = await stage.connect_viewer()
     await _judge_ping(stage, trial, viewer.peer, b"before")
     await stage.authenticate(viewer)
@@ -32,16 +36,23 @@ async def conn_ping(stage: Stage, trial: Trial) -> None:
     await _judge_ping(stage, trial, viewer.peer, b"")
 
 
-@case("conn.ping-device", "PW-CONN-1", needs=(Need.PUBLISHER,))
+@case(
+    "conn.ping-device",
+    "A device's pings are answered with their payload.",
+    "PW-CONN-1",
+    needs=(Need.PUBLISHER,),
+)
 async def conn_ping_device(stage: Stage, trial: Trial) -> None:
-    """A device's pings are answered with their payload."""
     device = await stage.open_device(stage.source())
     await _judge_ping(stage, trial, device.peer, b"device", "device")
 
 
-@case("conn.fragmented", "PW-CONN-2")
+@case(
+    "conn.fragmented",
+    "An auth in four fragments, with a ping between them, is understood.",
+    "PW-CONN-2",
+)
 async def conn_fragmented(stage: Stage, trial: Trial) -> None:
-    """An auth in four fragments, with a ping between them, is understood."""
     await stage.open_viewer()
     viewer = await stage.connect_viewer()
     data = auth_text(stage.target.keys.api_key).encode()
@@ -56,9 +67,13 @@ async def conn_fragmented(stage: Stage, trial: Trial) -> None:
         trial.find("PW-CONN-2/fragments-not-read", observed=observed)
 
 
-@case("conn.fragmented-device", "PW-CONN-2", needs=(Need.PUBLISHER,))
+@case(
+    "conn.fragmented-device",
+    "A frame in fragments is relayed like a whole one.",
+    "PW-CONN-2",
+    needs=(Need.PUBLISHER,),
+)
 async def conn_fragmented_device(stage: Stage, trial: Trial) -> None:
-    """A frame in fragments is relayed like a whole one."""
     device, viewer = await stage.open_stream(stage.source())
     for _ in range(3):
         sent = device.make("front", size=5000)
@@ -71,17 +86,20 @@ async def conn_fragmented_device(stage: Stage, trial: Trial) -> None:
     trial.find("PW-CONN-2/fragmented-frame-dropped", {"fragments": 5}, observed)
 
 
-@case("conn.close-answered", "PW-CONN-3")
+@case("conn.close-answered", "A viewer's close is answered by a close, with its code.", "PW-CONN-3")
 async def conn_close_answered(stage: Stage, trial: Trial) -> None:
-    """A viewer's close is answered by a close, with its code."""
     viewer = await stage.open_viewer()
     await viewer.peer.close(1000)
     await _judge_answer(stage, trial, viewer.peer, "viewer")
 
 
-@case("conn.close-answered-device", "PW-CONN-3", needs=(Need.PUBLISHER,))
+@case(
+    "conn.close-answered-device",
+    "A device's close is answered by a close.",
+    "PW-CONN-3",
+    needs=(Need.PUBLISHER,),
+)
 async def conn_close_answered_device(stage: Stage, trial: Trial) -> None:
-    """A device's close is answered by a close."""
     device = await stage.open_device(stage.source())
     await device.peer.close(1000)
     await _judge_answer(stage, trial, device.peer, "device")
@@ -98,9 +116,13 @@ async def _judge_answer(stage: Stage, trial: Trial, peer: RawPeer, role: str) ->
         )
 
 
-@case("conn.nothing-unoffered", "PW-CONN-4", "PW-CONN-6")
+@case(
+    "conn.nothing-unoffered",
+    "The handshake accepts no extension and no subprotocol that was not offered.",
+    "PW-CONN-4",
+    "PW-CONN-6",
+)
 async def conn_nothing_unoffered(stage: Stage, trial: Trial) -> None:
-    """The handshake accepts no extension and no subprotocol that was not offered."""
     viewer = await stage.open_viewer()
     headers = viewer.peer.response.headers if viewer.peer.response is not None else {}
     for name in ("sec-websocket-extensions", "sec-websocket-protocol"):
@@ -112,9 +134,12 @@ async def conn_nothing_unoffered(stage: Stage, trial: Trial) -> None:
             )
 
 
-@case("conn.not-utf8", "PW-CONN-5")
+@case(
+    "conn.not-utf8",
+    "An auth with a member that is not UTF-8 closes with 1007 or 4001.",
+    "PW-CONN-5",
+)
 async def conn_not_utf8(stage: Stage, trial: Trial) -> None:
-    """An auth with a member that is not UTF-8 closes with 1007 or 4001."""
     await stage.open_viewer()
     viewer = await stage.connect_viewer()
     text = auth_text(stage.target.keys.api_key, note="").encode()

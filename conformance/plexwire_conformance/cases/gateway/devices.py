@@ -20,9 +20,15 @@ async def _answer(stage: Stage, device: RawDevice, key: str, **more: object) -> 
     return await device.await_answer(stage.tolerances.answer)
 
 
-@case("dev.authenticated", "PW-DEV-2", "PW-DEV-3", "PW-ADDR-6", needs=(Need.PUBLISHER,))
+@case(
+    "dev.authenticated",
+    "A device is answered by authenticated, with its source_id and the gateway's time.",
+    "PW-DEV-2",
+    "PW-DEV-3",
+    "PW-ADDR-6",
+    needs=(Need.PUBLISHER,),
+)
 async def dev_authenticated(stage: Stage, trial: Trial) -> None:
-    """A device is answered by authenticated, with its source_id and the gateway's time."""
     given = stage.target.keys.device_key
     try:
         device = await stage.connect_device(stage.source())
@@ -61,9 +67,13 @@ def _said(device: RawDevice, entry: Entry | None) -> str:
     return f"sent “{entry.text}”" if entry is not None else f"sent nothing ({device.peer.state})"
 
 
-@case("dev.origin", "PW-ADDR-7", needs=(Need.PUBLISHER,))
+@case(
+    "dev.origin",
+    "A handshake with an Origin header, as every SDK sends it, is accepted.",
+    "PW-ADDR-7",
+    needs=(Need.PUBLISHER,),
+)
 async def dev_origin(stage: Stage, trial: Trial) -> None:
-    """A handshake with an Origin header, as every SDK sends it, is accepted."""
     await stage.open_device(stage.source("twin"))
     origin = ("Origin", f"http://{stage.target.devices.host_header}")
     try:
@@ -75,9 +85,15 @@ async def dev_origin(stage: Stage, trial: Trial) -> None:
         trial.find("PW-ADDR-7/not-authenticated", observed={"ending": device.peer.outcome()})
 
 
-@case("dev.bad-key", "PW-DEV-4", "PW-DEV-5", needs=(Need.PUBLISHER,), connections=3)
+@case(
+    "dev.bad-key",
+    "A device with a key that nobody has is refused, and its frames reach nobody.",
+    "PW-DEV-4",
+    "PW-DEV-5",
+    needs=(Need.PUBLISHER,),
+    connections=3,
+)
 async def dev_bad_key(stage: Stage, trial: Trial) -> None:
-    """A device with a key that nobody has is refused, and its frames reach nobody."""
     source = stage.source()
     device, viewer = await stage.open_stream(source)
     intruder = await stage.connect_device(source, name="device with a bad key")
@@ -104,9 +120,14 @@ async def dev_bad_key(stage: Stage, trial: Trial) -> None:
     await stage.must_see(viewer, device)
 
 
-@case("dev.bad-key-forms", "PW-DEV-4", needs=(Need.PUBLISHER,), connections=3)
+@case(
+    "dev.bad-key-forms",
+    "A device without a proper device_auth is not authenticated.",
+    "PW-DEV-4",
+    needs=(Need.PUBLISHER,),
+    connections=3,
+)
 async def dev_bad_key_forms(stage: Stage, trial: Trial) -> None:
-    """A device without a proper device_auth is not authenticated."""
     await stage.open_device(stage.source("twin"))
     key = stage.target.publishing
     source = stage.source()
@@ -127,9 +148,13 @@ async def dev_bad_key_forms(stage: Stage, trial: Trial) -> None:
         await device.peer.close()
 
 
-@case("dev.extra-members", "PW-DEV-6", needs=(Need.PUBLISHER,))
+@case(
+    "dev.extra-members",
+    "A device_auth with the members that SDK releases added, and unknown ones, is accepted.",
+    "PW-DEV-6",
+    needs=(Need.PUBLISHER,),
+)
 async def dev_extra_members(stage: Stage, trial: Trial) -> None:
-    """A device_auth with the members that SDK releases added, and unknown ones, is accepted."""
     await stage.open_device(stage.source("twin"))
     device = await stage.connect_device(stage.source())
     entry = await _answer(
@@ -153,9 +178,13 @@ async def dev_extra_members(stage: Stage, trial: Trial) -> None:
 _TELEMETRY = '{"type": "telemetry", "points": [{"metric": "t", "value": 1.5}], "seq": 7}'
 
 
-@case("dev.other-messages", "PW-DEV-7", needs=(Need.PUBLISHER,))
+@case(
+    "dev.other-messages",
+    "Telemetry, heartbeats and command messages between the frames disturb no video.",
+    "PW-DEV-7",
+    needs=(Need.PUBLISHER,),
+)
 async def dev_other_messages(stage: Stage, trial: Trial) -> None:
-    """Telemetry, heartbeats and command messages between the frames disturb no video."""
     device, viewer = await stage.open_stream(stage.source())
     for text in (
         _TELEMETRY,
@@ -173,9 +202,14 @@ async def dev_other_messages(stage: Stage, trial: Trial) -> None:
             )
 
 
-@case("dev.unknown-type", "PW-DEV-9", "PW-DEV-24", needs=(Need.PUBLISHER,))
+@case(
+    "dev.unknown-type",
+    "A message of an unknown type neither ends nor disturbs the device's connection.",
+    "PW-DEV-9",
+    "PW-DEV-24",
+    needs=(Need.PUBLISHER,),
+)
 async def dev_unknown_type(stage: Stage, trial: Trial) -> None:
-    """A message of an unknown type neither ends nor disturbs the device's connection."""
     device, viewer = await stage.open_stream(stage.source())
     told = len(device.errors())
     await device.peer.send('{"type": "from_the_future", "nested": {"a": [1, null]}}')
@@ -187,9 +221,13 @@ async def dev_unknown_type(stage: Stage, trial: Trial) -> None:
     trial.chose("PW-DEV-24/unknown-type-answered", outcome=outcome)
 
 
-@case("dev.acks", "PW-DEV-8", needs=(Need.PUBLISHER,))
+@case(
+    "dev.acks",
+    "A gateway that promises acks acknowledges numbered telemetry.",
+    "PW-DEV-8",
+    needs=(Need.PUBLISHER,),
+)
 async def dev_acks(stage: Stage, trial: Trial) -> None:
-    """A gateway that promises acks acknowledges numbered telemetry."""
     device = await stage.connect_device(stage.source())
     entry = await _answer(stage, device, stage.target.publishing, acks=True)
     if entry is None or entry.type != "authenticated":
@@ -206,9 +244,14 @@ async def dev_acks(stage: Stage, trial: Trial) -> None:
         trial.find("PW-DEV-8/other-seq", observed={"value": seq}, path="seq")
 
 
-@case("dev.second-connection", "PW-DEV-10", needs=(Need.PUBLISHER,), connections=3)
+@case(
+    "dev.second-connection",
+    "What becomes of a second connection by the same device, and of the first.",
+    "PW-DEV-10",
+    needs=(Need.PUBLISHER,),
+    connections=3,
+)
 async def dev_second_connection(stage: Stage, trial: Trial) -> None:
-    """What becomes of a second connection by the same device, and of the first."""
     device, viewer = await stage.open_stream(stage.source())
     second = await stage.connect_device(device.source_id, name="second connection")
     entry = await _answer(stage, second, stage.target.publishing)
@@ -219,9 +262,8 @@ async def dev_second_connection(stage: Stage, trial: Trial) -> None:
     trial.chose("PW-DEV-10/second-connection", second=choice, first=str(first))
 
 
-@case("dev.silent", "PW-DEV-11", takes=10.0)
+@case("dev.silent", "What becomes of a device that never authenticates.", "PW-DEV-11", takes=10.0)
 async def dev_silent(stage: Stage, trial: Trial) -> None:
-    """What becomes of a device that never authenticates."""
     device = await stage.connect_device(stage.source())
     ending = await device.peer.until_ended(AUTH_DEADLINE + stage.tolerances.late)
     after = f" after {ending.at - device.peer.opened_at:.0f} s" if device.peer.ending else ""

@@ -25,9 +25,14 @@ async def _outcome(stage: Stage, source: str, cameras: tuple[str, ...], target: 
     return "accepted" if accepted else state
 
 
-@case("dialect.query-spelling", "PW-ADDR-15", needs=(Need.PUBLISHER,), connections=4)
+@case(
+    "dialect.query-spelling",
+    "How a plus, an escaped name and a semicolon in the query are read.",
+    "PW-ADDR-15",
+    needs=(Need.PUBLISHER,),
+    connections=4,
+)
 async def dialect_query_spelling(stage: Stage, trial: Trial) -> None:
-    """How a plus, an escaped name and a semicolon in the query are read."""
     source = stage.source()
     device = await stage.open_source(source, ("a b", "a+b", "front", "front;x=1"))
     path = stage.stream_target(source)
@@ -51,9 +56,12 @@ async def dialect_query_spelling(stage: Stage, trial: Trial) -> None:
     trial.chose("PW-ADDR-15/query-spelling", outcomes=outcomes)
 
 
-@case("dialect.bad-escapes", "PW-ADDR-16")
+@case(
+    "dialect.bad-escapes",
+    "What becomes of escapes that are none, and of bytes that are not UTF-8.",
+    "PW-ADDR-16",
+)
 async def dialect_bad_escapes(stage: Stage, trial: Trial) -> None:
-    """What becomes of escapes that are none, and of bytes that are not UTF-8."""
     path = stage.stream_target(stage.online.source_id)
     source = stage.online.source_id
     outcomes = {
@@ -63,9 +71,8 @@ async def dialect_bad_escapes(stage: Stage, trial: Trial) -> None:
     trial.chose("PW-ADDR-16/bad-escapes", outcomes=outcomes)
 
 
-@case("dialect.device-query", "PW-ADDR-17")
+@case("dialect.device-query", "What becomes of a query behind the device's path.", "PW-ADDR-17")
 async def dialect_device_query(stage: Stage, trial: Trial) -> None:
-    """What becomes of a query behind the device's path."""
     devices = stage.target.devices
     target = f"{devices.path}/ws/device?version=1"
     try:
@@ -76,9 +83,8 @@ async def dialect_device_query(stage: Stage, trial: Trial) -> None:
         trial.chose("PW-ADDR-17/device-query", outcome="ignored")
 
 
-@case("dialect.viewer-origin", "PW-ADDR-18")
+@case("dialect.viewer-origin", "A viewer may come from a page of any origin.", "PW-ADDR-18")
 async def dialect_viewer_origin(stage: Stage, trial: Trial) -> None:
-    """A viewer may come from a page of any origin."""
     await stage.open_viewer()
     origin = "https://dashboard.example"
     try:
@@ -90,9 +96,14 @@ async def dialect_viewer_origin(stage: Stage, trial: Trial) -> None:
         trial.find("PW-ADDR-18/not-accepted", {"origin": origin}, observed)
 
 
-@case("dialect.cut-camera-id", "PW-BIN-6", needs=(Need.PUBLISHER,), connections=3)
+@case(
+    "dialect.cut-camera-id",
+    "What becomes of a camera id that was cut in the middle of a character.",
+    "PW-BIN-6",
+    needs=(Need.PUBLISHER,),
+    connections=3,
+)
 async def dialect_cut_camera_id(stage: Stage, trial: Trial) -> None:
-    """What becomes of a camera id that was cut in the middle of a character."""
     source = stage.source()
     device, watching = await stage.open_stream(source)
     whole = "台" * 85
@@ -122,9 +133,13 @@ async def dialect_cut_camera_id(stage: Stage, trial: Trial) -> None:
         await stage.must_see(watching, device)
 
 
-@case("dialect.number-spelling", "PW-TXT-3", needs=(Need.PUBLISHER,))
+@case(
+    "dialect.number-spelling",
+    "Whether 640.0 is a whole number.",
+    "PW-TXT-3",
+    needs=(Need.PUBLISHER,),
+)
 async def dialect_number_spelling(stage: Stage, trial: Trial) -> None:
-    """Whether 640.0 is a whole number."""
     device, viewer = await stage.open_stream(stage.source())
     seen = False
     for _ in range(TRIES):
@@ -140,9 +155,12 @@ async def dialect_number_spelling(stage: Stage, trial: Trial) -> None:
     trial.chose("PW-TXT-3/number-spelling", outcome=outcome)
 
 
-@case("dialect.many-cameras", "PW-LIM-6")
+@case(
+    "dialect.many-cameras",
+    "What becomes of an address with a very long camera id, or very many cameras.",
+    "PW-LIM-6",
+)
 async def dialect_many_cameras(stage: Stage, trial: Trial) -> None:
-    """What becomes of an address with a very long camera id, or very many cameras."""
     path = stage.stream_target(stage.online.source_id)
     outcomes = {}
     for what, cameras in (
@@ -156,9 +174,10 @@ async def dialect_many_cameras(stage: Stage, trial: Trial) -> None:
     trial.chose("PW-LIM-6/cameras", outcomes=outcomes)
 
 
-@case("dialect.deep-json", "PW-LIM-7", connections=3)
+@case(
+    "dialect.deep-json", "How deeply nested a member of the auth may be.", "PW-LIM-7", connections=3
+)
 async def dialect_deep_json(stage: Stage, trial: Trial) -> None:
-    """How deeply nested a member of the auth may be."""
     await stage.open_viewer()
     outcomes = {}
     for depth in (32, 100, 5000):
@@ -177,9 +196,15 @@ async def _accepted(stage: Stage, viewer: RawViewer) -> str:
     return "accepted" if accepted else state
 
 
-@case("dialect.device-refusals", "PW-DEV-17", "PW-DEV-22", needs=(Need.PUBLISHER,), connections=3)
+@case(
+    "dialect.device-refusals",
+    "How devices are turned away that have no good key, or no proper device_auth.",
+    "PW-DEV-17",
+    "PW-DEV-22",
+    needs=(Need.PUBLISHER,),
+    connections=3,
+)
 async def dialect_device_refusals(stage: Stage, trial: Trial) -> None:
-    """How devices are turned away that have no good key, or no proper device_auth."""
     key = stage.target.publishing
     whole = {"type": "device_auth", "api_key": key, "source_id": stage.source()}
     outcomes = {}
@@ -199,9 +224,13 @@ async def dialect_device_refusals(stage: Stage, trial: Trial) -> None:
     trial.chose("PW-DEV-17/malformed-device-auth", outcomes=outcomes)
 
 
-@case("dialect.json-extensions", "PW-AUTH-17", connections=3)
+@case(
+    "dialect.json-extensions",
+    "Whether an auth is read that only an extension of JSON makes readable.",
+    "PW-AUTH-17",
+    connections=3,
+)
 async def dialect_json_extensions(stage: Stage, trial: Trial) -> None:
-    """Whether an auth is read that only an extension of JSON makes readable."""
     await stage.open_viewer()
     text = auth_text(stage.target.keys.api_key)
     outcomes = {}
@@ -215,18 +244,25 @@ async def dialect_json_extensions(stage: Stage, trial: Trial) -> None:
     trial.chose("PW-AUTH-17/json-extensions", outcomes=outcomes)
 
 
-@case("dialect.member-capitals", "PW-AUTH-18")
+@case(
+    "dialect.member-capitals",
+    "Whether the names of members are compared without regard to capitals.",
+    "PW-AUTH-18",
+)
 async def dialect_member_capitals(stage: Stage, trial: Trial) -> None:
-    """Whether the names of members are compared without regard to capitals."""
     await stage.open_viewer()
     payload = json.dumps({"type": "auth", "API_KEY": stage.target.keys.api_key})
     outcomes = {"API_KEY": await _first_message(stage, payload)}
     trial.chose("PW-AUTH-18/member-capitals", outcomes=outcomes)
 
 
-@case("dialect.unreadable-values", "PW-LIM-10", connections=3)
+@case(
+    "dialect.unreadable-values",
+    "Whether an auth is read with a value that no parser can hold, in a member that nobody reads.",
+    "PW-LIM-10",
+    connections=3,
+)
 async def dialect_unreadable_values(stage: Stage, trial: Trial) -> None:
-    """Whether an auth is read with a value that no parser can hold, in a member that nobody reads."""
     await stage.open_viewer()
     text = auth_text(stage.target.keys.api_key)
     outcomes = {}

@@ -38,9 +38,13 @@ async def _must_see_text(stage: Stage, trial: Trial, viewer: RawViewer, device: 
         trial.inconclusive("no text frame is relayed at all", "PW-TXT-1")
 
 
-@case("media.text-frame", "PW-TXT-1", needs=(Need.PUBLISHER,))
+@case(
+    "media.text-frame",
+    "A text frame is relayed, whether it names its source or not.",
+    "PW-TXT-1",
+    needs=(Need.PUBLISHER,),
+)
 async def media_text_frame(stage: Stage, trial: Trial) -> None:
-    """A text frame is relayed, whether it names its source or not."""
     device, viewer = await stage.open_stream(stage.source())
     for names_source in (True, False):
         _, entry = await _text_seen(stage, viewer, device, names_source=names_source)
@@ -56,9 +60,13 @@ def _dropped(device: RawDevice) -> dict[str, Any]:
     return {"tries": TRIES, "ending": device.peer.outcome()}
 
 
-@case("media.zero-size", "PW-BIN-3", needs=(Need.PUBLISHER,))
+@case(
+    "media.zero-size",
+    "A frame of 0 by 0 pixels is relayed like any other.",
+    "PW-BIN-3",
+    needs=(Need.PUBLISHER,),
+)
 async def media_zero_size(stage: Stage, trial: Trial) -> None:
-    """A frame of 0 by 0 pixels is relayed like any other."""
     device, viewer = await stage.open_stream(stage.source())
     for _ in range(3):
         sent = await device.publish("front", width=0, height=0)
@@ -67,9 +75,14 @@ async def media_zero_size(stage: Stage, trial: Trial) -> None:
     trial.find("PW-BIN-3/not-relayed", observed=_dropped(device))
 
 
-@case("media.foreign-source-field", "PW-BIN-2", needs=(Need.PUBLISHER,), connections=4)
+@case(
+    "media.foreign-source-field",
+    "A frame that names another source belongs to the device that sent it.",
+    "PW-BIN-2",
+    needs=(Need.PUBLISHER,),
+    connections=4,
+)
 async def media_foreign_source_field(stage: Stage, trial: Trial) -> None:
-    """A frame that names another source belongs to the device that sent it."""
     victim = stage.source("victim")
     device, viewer = await stage.open_stream(stage.source())
     await stage.open_source(victim, name="device of the named source")
@@ -91,9 +104,13 @@ async def media_foreign_source_field(stage: Stage, trial: Trial) -> None:
         trial.find("PW-BIN-2/not-relayed", observed=_dropped(device))
 
 
-@case("media.thermal", "PW-THERM-1", needs=(Need.PUBLISHER,))
+@case(
+    "media.thermal",
+    "The members of a thermal frame are relayed as they came.",
+    "PW-THERM-1",
+    needs=(Need.PUBLISHER,),
+)
 async def media_thermal(stage: Stage, trial: Trial) -> None:
-    """The members of a thermal frame are relayed as they came."""
     device, viewer = await stage.open_stream(stage.source())
     thermal = {
         "video_type": "thermal",
@@ -116,9 +133,13 @@ async def media_thermal(stage: Stage, trial: Trial) -> None:
             trial.find("PW-THERM-1/member-altered", {"sent": value}, observed, path=name)
 
 
-@case("media.thermal-nan", "PW-THERM-2", needs=(Need.PUBLISHER,))
+@case(
+    "media.thermal-nan",
+    "What becomes of a thermal frame with NaN in it.",
+    "PW-THERM-2",
+    needs=(Need.PUBLISHER,),
+)
 async def media_thermal_nan(stage: Stage, trial: Trial) -> None:
-    """What becomes of a thermal frame with NaN in it."""
     device, viewer = await stage.open_stream(stage.source())
     trial.excuse("PW-FRAME-1")  # What comes out may be as little JSON as what went in.
     nan = {"video_type": "thermal", "temp_min": float("nan"), "temps": [1.0, float("nan")]}
@@ -138,9 +159,13 @@ async def media_thermal_nan(stage: Stage, trial: Trial) -> None:
         await stage.must_see(viewer, device)
 
 
-@case("media.largest-binary", "PW-LIM-1", needs=(Need.PUBLISHER,))
+@case(
+    "media.largest-binary",
+    "A JPEG of 750 000 bytes is relayed in the binary form.",
+    "PW-LIM-1",
+    needs=(Need.PUBLISHER,),
+)
 async def media_largest_binary(stage: Stage, trial: Trial) -> None:
-    """A JPEG of 750 000 bytes is relayed in the binary form."""
     device, viewer = await stage.open_stream(stage.source())
     for _ in range(3):
         sent = await device.publish("front", size=_LARGEST_JPEG)
@@ -151,9 +176,13 @@ async def media_largest_binary(stage: Stage, trial: Trial) -> None:
     trial.find("PW-LIM-1/not-relayed", {"bytes": _LARGEST_JPEG}, _dropped(device))
 
 
-@case("media.largest-text", "PW-LIM-2", needs=(Need.PUBLISHER,))
+@case(
+    "media.largest-text",
+    "A JPEG of 750 000 bytes, a million characters of base64, is relayed in the text form.",
+    "PW-LIM-2",
+    needs=(Need.PUBLISHER,),
+)
 async def media_largest_text(stage: Stage, trial: Trial) -> None:
-    """A JPEG of 750 000 bytes, a million characters of base64, is relayed in the text form."""
     device, viewer = await stage.open_stream(stage.source())
     await _must_see_text(stage, trial, viewer, device)
     _, entry = await _text_seen(stage, viewer, device, size=_LARGEST_JPEG)
@@ -163,6 +192,7 @@ async def media_largest_text(stage: Stage, trial: Trial) -> None:
 
 @case(
     "media.oversize",
+    "A message of 2 MiB is not relayed, and harms nobody else.",
     "PW-LIM-3",
     "PW-LIM-4",
     "PW-ROB-1",
@@ -170,7 +200,6 @@ async def media_largest_text(stage: Stage, trial: Trial) -> None:
     connections=4,
 )
 async def media_oversize(stage: Stage, trial: Trial) -> None:
-    """A message of 2 MiB is not relayed, and harms nobody else."""
     device, viewer = await stage.open_stream(stage.source())
     bystander, watching = await stage.open_stream(stage.source("bystander"))
     sent = device.make("front", size=2 * _LIMIT)
@@ -190,9 +219,13 @@ async def media_oversize(stage: Stage, trial: Trial) -> None:
         trial.find("PW-ROB-1/own-viewer-disturbed", stimulus, observed)
 
 
-@case("media.foreign-source-text", "PW-FRAME-8", needs=(Need.PUBLISHER,))
+@case(
+    "media.foreign-source-text",
+    "A text frame that names another source reaches viewers under the name of its device's source.",
+    "PW-FRAME-8",
+    needs=(Need.PUBLISHER,),
+)
 async def media_foreign_source_text(stage: Stage, trial: Trial) -> None:
-    """A text frame that names another source reaches viewers under the name of its device's source."""
     device, viewer = await stage.open_stream(stage.source())
     await _must_see_text(stage, trial, viewer, device)
     for _ in range(TRIES):
@@ -211,9 +244,15 @@ _LARGE_JPEG = 900_000
 _BACK = 3.0
 
 
-@case("media.large-binary", "PW-LIM-11", "PW-RECON-4", needs=(Need.PUBLISHER,), takes=3.0)
+@case(
+    "media.large-binary",
+    "What becomes of a binary frame that is larger than those of devices, and of its viewers.",
+    "PW-LIM-11",
+    "PW-RECON-4",
+    needs=(Need.PUBLISHER,),
+    takes=3.0,
+)
 async def media_large_binary(stage: Stage, trial: Trial) -> None:
-    """What becomes of a binary frame that is larger than those of devices, and of its viewers."""
     device, viewer = await stage.open_stream(stage.source())
     await stage.until_read(viewer)
     sent = await device.publish("front", size=_LARGE_JPEG)

@@ -39,6 +39,7 @@ def _is_unreadable(entry: Entry) -> bool:
 
 @case(
     "frames.relayed",
+    "At least 8 of 10 unhurried frames reach a viewer that reads.",
     "PW-FRAME-9",
     "PW-FRAME-1",
     "PW-FRAME-8",
@@ -46,7 +47,6 @@ def _is_unreadable(entry: Entry) -> bool:
     needs=(Need.PUBLISHER,),
 )
 async def frames_relayed(stage: Stage, trial: Trial) -> None:
-    """At least 8 of 10 unhurried frames reach a viewer that reads."""
     device = await stage.open_source(stage.source())
     viewer = await stage.open_viewer(device.source_id)
     in_time, came = await _paced(stage, viewer, device)
@@ -80,9 +80,15 @@ async def _must_cross(
     trial.find("PW-FRAME-9/odd-frame-dropped", {"what": what}, observed)
 
 
-@case("frames.unaltered", "PW-FRAME-2", "PW-FRAME-9", "PW-FRAME-11", needs=(Need.PUBLISHER,))
+@case(
+    "frames.unaltered",
+    "Pictures of many sizes arrive to the byte, as padded standard base64.",
+    "PW-FRAME-2",
+    "PW-FRAME-9",
+    "PW-FRAME-11",
+    needs=(Need.PUBLISHER,),
+)
 async def frames_unaltered(stage: Stage, trial: Trial) -> None:
-    """Pictures of many sizes arrive to the byte, as padded standard base64."""
     device, viewer = await stage.open_stream(stage.source())
     # Three sizes in a row need three different paddings of base64.
     for size in (300, 301, 302, 4096, 65_535, 65_536, 200_000):
@@ -90,9 +96,15 @@ async def frames_unaltered(stage: Stage, trial: Trial) -> None:
         await _must_cross(stage, trial, viewer, device, what, size=size)
 
 
-@case("frames.metadata", "PW-FRAME-3", "PW-FRAME-4", "PW-FRAME-9", needs=(Need.PUBLISHER,))
+@case(
+    "frames.metadata",
+    "Width, height and time stamp arrive exactly, ordinary and odd ones.",
+    "PW-FRAME-3",
+    "PW-FRAME-4",
+    "PW-FRAME-9",
+    needs=(Need.PUBLISHER,),
+)
 async def frames_metadata(stage: Stage, trial: Trial) -> None:
-    """Width, height and time stamp arrive exactly, ordinary and odd ones."""
     device, viewer = await stage.open_stream(stage.source())
     for width, height, timestamp in (
         (1, 1, 1_746_969_660_001),
@@ -107,18 +119,28 @@ async def frames_metadata(stage: Stage, trial: Trial) -> None:
         )
 
 
-@case("frames.in-order", "PW-FRAME-5", "PW-FRAME-6", needs=(Need.PUBLISHER,))
+@case(
+    "frames.in-order",
+    "Of forty frames sent as fast as they go, those that arrive do so in order, each once.",
+    "PW-FRAME-5",
+    "PW-FRAME-6",
+    needs=(Need.PUBLISHER,),
+)
 async def frames_in_order(stage: Stage, trial: Trial) -> None:
-    """Of forty frames sent as fast as they go, those that arrive do so in order, each once."""
     device, viewer = await stage.open_stream(stage.source(), ("front", "rear"))
     for number in range(40):
         await device.publish("rear" if number % 4 == 3 else "front", size=1000 + number)
     await stage.must_see(viewer, device)
 
 
-@case("frames.no-replay", "PW-FRAME-7", needs=(Need.PUBLISHER,), connections=3)
+@case(
+    "frames.no-replay",
+    "A viewer that comes later gets no frame from before.",
+    "PW-FRAME-7",
+    needs=(Need.PUBLISHER,),
+    connections=3,
+)
 async def frames_no_replay(stage: Stage, trial: Trial) -> None:
-    """A viewer that comes later gets no frame from before."""
     device, early = await stage.open_stream(stage.source())
     for _ in range(3):
         await stage.must_see(early, device)
@@ -128,9 +150,14 @@ async def frames_no_replay(stage: Stage, trial: Trial) -> None:
     await stage.must_see(late, device)
 
 
-@case("frames.several-viewers", "PW-FRAME-10", needs=(Need.PUBLISHER,), connections=5)
+@case(
+    "frames.several-viewers",
+    "Three viewers of one camera get its frames alike.",
+    "PW-FRAME-10",
+    needs=(Need.PUBLISHER,),
+    connections=5,
+)
 async def frames_several_viewers(stage: Stage, trial: Trial) -> None:
-    """Three viewers of one camera get its frames alike."""
     device, first = await stage.open_stream(stage.source())
     viewers = [first, *[await stage.open_viewer(device.source_id) for _ in range(2)]]
     for viewer in viewers:
@@ -146,9 +173,15 @@ async def frames_several_viewers(stage: Stage, trial: Trial) -> None:
             )
 
 
-@case("frames.goes-on", "PW-FRAME-10", "PW-ROB-3", needs=(Need.PUBLISHER,), connections=4)
+@case(
+    "frames.goes-on",
+    "When one viewer of a camera leaves, the others go on.",
+    "PW-FRAME-10",
+    "PW-ROB-3",
+    needs=(Need.PUBLISHER,),
+    connections=4,
+)
 async def frames_goes_on(stage: Stage, trial: Trial) -> None:
-    """When one viewer of a camera leaves, the others go on."""
     device, staying = await stage.open_stream(stage.source())
     leaving = await stage.open_viewer(device.source_id, name="leaving viewer")
     vanishing = await stage.open_viewer(device.source_id, name="vanishing viewer")
@@ -175,9 +208,14 @@ _AT_FIRST = 12
 _LOST = 2
 
 
-@case("frames.after-init", "PW-FRAME-9", needs=(Need.PUBLISHER,), connections=3)
+@case(
+    "frames.after-init",
+    "A viewer gets the frames that arrive right after its init, on a camera that others watch already.",
+    "PW-FRAME-9",
+    needs=(Need.PUBLISHER,),
+    connections=3,
+)
 async def frames_after_init(stage: Stage, trial: Trial) -> None:
-    """A viewer gets the frames that arrive right after its init, on a camera that others watch already."""
     device, watching = await stage.open_stream(stage.source())
     await trio.sleep(stage.tolerances.silence)
     missing: list[int] = []

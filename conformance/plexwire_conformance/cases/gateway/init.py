@@ -11,9 +11,14 @@ from plexwire_conformance.wire.peer import HandshakeFailed
 from plexwire_conformance.wire.roles import RawDevice, RawViewer, listed_cameras, listed_sources
 
 
-@case("init.at-once", "PW-INIT-1", "PW-INIT-2", "PW-INIT-4")
+@case(
+    "init.at-once",
+    "The auth is answered at once by one init.",
+    "PW-INIT-1",
+    "PW-INIT-2",
+    "PW-INIT-4",
+)
 async def init_at_once(stage: Stage, trial: Trial) -> None:
-    """The auth is answered at once by one init."""
     viewer = await stage.connect_viewer()
     at = await viewer.authenticate(stage.target.keys.api_key)
     # Longer than at once: an init that comes late is a finding with a margin, none at all another.
@@ -36,9 +41,15 @@ async def init_at_once(stage: Stage, trial: Trial) -> None:
     await viewer.peer.until(lambda entry: entry.type == "init", stage.tolerances.silence)
 
 
-@case("init.before-frames", "PW-INIT-1", "PW-INIT-3", needs=(Need.PUBLISHER,), connections=6)
+@case(
+    "init.before-frames",
+    "On a camera that sends all the time, init still comes first, and once.",
+    "PW-INIT-1",
+    "PW-INIT-3",
+    needs=(Need.PUBLISHER,),
+    connections=6,
+)
 async def init_before_frames(stage: Stage, trial: Trial) -> None:
-    """On a camera that sends all the time, init still comes first, and once."""
     device, watching = await stage.open_stream(stage.source())
 
     async def keep_sending() -> None:
@@ -61,6 +72,7 @@ async def init_before_frames(stage: Stage, trial: Trial) -> None:
 
 @case(
     "init.lists-online",
+    "Init lists the cameras that send, and none that never did.",
     "PW-INIT-5",
     "PW-INIT-6",
     "PW-INIT-8",
@@ -68,7 +80,6 @@ async def init_before_frames(stage: Stage, trial: Trial) -> None:
     connections=3,
 )
 async def init_lists_online(stage: Stage, trial: Trial) -> None:
-    """Init lists the cameras that send, and none that never did."""
     source = stage.source()
     device, watching = await stage.open_stream(source, ("front", "side"))
     viewer = await _viewer_of(stage, device)
@@ -99,9 +110,14 @@ async def _viewer_of(stage: Stage, device: RawDevice) -> RawViewer:
     return await stage.open_viewer(device.source_id, ("front",))
 
 
-@case("init.nothing-online", "PW-INIT-6", "PW-INIT-9", "PW-ADDR-12")
+@case(
+    "init.nothing-online",
+    "What a viewer of a source that nobody has seen is told.",
+    "PW-INIT-6",
+    "PW-INIT-9",
+    "PW-ADDR-12",
+)
 async def init_nothing_online(stage: Stage, trial: Trial) -> None:
-    """What a viewer of a source that nobody has seen is told."""
     source = stage.source()
     try:
         viewer = await stage.connect_viewer(source)
@@ -127,9 +143,14 @@ async def init_nothing_online(stage: Stage, trial: Trial) -> None:
     trial.chose("PW-INIT-9/nothing-online", outcome=outcome)
 
 
-@case("init.after-leaving", "PW-INIT-7", needs=(Need.PUBLISHER,), connections=8)
+@case(
+    "init.after-leaving",
+    "A camera whose device has closed its connection leaves the list within five seconds.",
+    "PW-INIT-7",
+    needs=(Need.PUBLISHER,),
+    connections=8,
+)
 async def init_after_leaving(stage: Stage, trial: Trial) -> None:
-    """A camera whose device has closed its connection leaves the list within five seconds."""
     source = stage.source()
     device, viewer = await stage.open_stream(source)
     seen = await _viewer_of(stage, device)
@@ -160,9 +181,14 @@ async def _listed_later(stage: Stage, source: str) -> tuple[str, ...]:
     return later.listed(source)
 
 
-@case("init.announced-camera", "PW-INIT-10", needs=(Need.PUBLISHER,), connections=3)
+@case(
+    "init.announced-camera",
+    "Whether a camera counts as online that its device announced and that never sent.",
+    "PW-INIT-10",
+    needs=(Need.PUBLISHER,),
+    connections=3,
+)
 async def init_announced_camera(stage: Stage, trial: Trial) -> None:
-    """Whether a camera counts as online that its device announced and that never sent."""
     source = stage.source()
     await stage.open_device(source, more={"cameras": ["front"]})
     try:

@@ -13,9 +13,14 @@ _NEWCOMERS = 6
 _BETWEEN_FRAMES = 0.005
 
 
-@case("iso.sources", "PW-ISO-2", needs=(Need.PUBLISHER,), connections=5)
+@case(
+    "iso.sources",
+    "Two sources with a camera of the same name stay apart.",
+    "PW-ISO-2",
+    needs=(Need.PUBLISHER,),
+    connections=5,
+)
 async def iso_sources(stage: Stage, trial: Trial) -> None:
-    """Two sources with a camera of the same name stay apart."""
     one, watching_one = await stage.open_stream(stage.source("one"))
     two, watching_two = await stage.open_stream(stage.source("two"))
     # What leaked would be there before the next frame that belongs.
@@ -40,9 +45,14 @@ async def iso_sources(stage: Stage, trial: Trial) -> None:
         nursery.cancel_scope.cancel()
 
 
-@case("iso.cameras", "PW-ISO-1", needs=(Need.PUBLISHER,), connections=3)
+@case(
+    "iso.cameras",
+    "Viewers of two cameras of one device stay apart, however alike the names.",
+    "PW-ISO-1",
+    needs=(Need.PUBLISHER,),
+    connections=3,
+)
 async def iso_cameras(stage: Stage, trial: Trial) -> None:
-    """Viewers of two cameras of one device stay apart, however alike the names."""
     source = stage.source()
     device, front = await stage.open_stream(source, ("front",))
     await stage.announce(device, "front2")
@@ -55,6 +65,7 @@ async def iso_cameras(stage: Stage, trial: Trial) -> None:
 
 @case(
     "iso.organisations",
+    "A viewer of another organisation gets nothing of a source, not even its name.",
     "PW-ISO-3",
     "PW-ISO-4",
     "PW-ISO-6",
@@ -62,7 +73,6 @@ async def iso_cameras(stage: Stage, trial: Trial) -> None:
     connections=6,
 )
 async def iso_organisations(stage: Stage, trial: Trial) -> None:
-    """A viewer of another organisation gets nothing of a source, not even its name."""
     source, other = stage.source(), stage.source("other")
     device, watching = await stage.open_stream(source)
     await stage.open_stream(other)
@@ -100,13 +110,13 @@ async def _answer(stage: Stage, source: str, name: str) -> tuple[RawViewer | Non
 
 @case(
     "iso.foreign-device",
+    "A device of another organisation that takes a source's id can't speak for it.",
     "PW-ISO-3",
     "PW-ISO-5",
     needs=(Need.PUBLISHER, Need.FOREIGN_KEY),
     connections=3,
 )
 async def iso_foreign_device(stage: Stage, trial: Trial) -> None:
-    """A device of another organisation that takes a source's id can't speak for it."""
     source = stage.source()
     device, watching = await stage.open_stream(source)
     try:

@@ -80,6 +80,7 @@ def _names(frame: Entry) -> tuple[str, str] | None:
 
 @case(
     "live.frames",
+    "Frames of a camera that runs come, well-formed, under its name, and no others with them.",
     "PW-FRAME-1",
     "PW-FRAME-8",
     "PW-FRAME-11",
@@ -88,7 +89,6 @@ def _names(frame: Entry) -> tuple[str, str] | None:
     connections=1,
 )
 async def live_frames(stage: Stage, trial: Trial) -> None:
-    """Frames of a camera that runs come, well-formed, under its name, and no others with them."""
     frames = await _watch(stage, await _open(stage))
     live = (stage.live.source_id, stage.live.camera_id)
     named = [name for frame in frames if (name := _names(frame)) is not None]
@@ -124,9 +124,14 @@ def _begins_as_jpeg(frame: Entry) -> bool:
             return True
 
 
-@case("live.listed", "PW-INIT-5", takes=_WATCHED, connections=1 + _SURE)
+@case(
+    "live.listed",
+    "Init lists a camera while it sends.",
+    "PW-INIT-5",
+    takes=_WATCHED,
+    connections=1 + _SURE,
+)
 async def live_listed(stage: Stage, trial: Trial) -> None:
-    """Init lists a camera while it sends."""
     watching = await _open(stage, "watching viewer")
     await _watch(stage, watching, enough=1)
     said: Sequence[str] = ()
@@ -148,13 +153,13 @@ async def live_listed(stage: Stage, trial: Trial) -> None:
 
 @case(
     "live.same-for-all",
+    "Two viewers get the same pictures with the same stamps in the same order, and none twice.",
     "PW-FRAME-10",
     "PW-FRAME-6",
     may_find=("PW-FRAME-2", "PW-FRAME-3", "PW-FRAME-4", "PW-FRAME-5"),
     takes=_WATCHED,
 )
 async def live_same_for_all(stage: Stage, trial: Trial) -> None:
-    """Two viewers get the same pictures with the same stamps in the same order, and none twice."""
     viewers = await _open(stage), await _open(stage)
     # A slow camera, or one far away, gets as much time again.
     for _ in range(2):
@@ -199,9 +204,14 @@ def _repeats(stage: Stage, again: int) -> str:
     )
 
 
-@case("live.no-replay", "PW-FRAME-7", takes=_WATCHED, connections=1 + _LATE)
+@case(
+    "live.no-replay",
+    "A viewer that comes later gets no frame that another had before.",
+    "PW-FRAME-7",
+    takes=_WATCHED,
+    connections=1 + _LATE,
+)
 async def live_no_replay(stage: Stage, trial: Trial) -> None:
-    """A viewer that comes later gets no frame that another had before."""
     early = await _open(stage, "early viewer")
     await _watch(stage, early, enough=1)
     late: list[RawViewer] = []
@@ -270,9 +280,13 @@ async def _strangers_frames(
     return stranger.frames()
 
 
-@case("live.other-camera", "PW-ISO-1", takes=_WATCHED)
+@case(
+    "live.other-camera",
+    "A viewer of other cameras, however alike their names, gets no frame of this one.",
+    "PW-ISO-1",
+    takes=_WATCHED,
+)
 async def live_other_camera(stage: Stage, trial: Trial) -> None:
-    """A viewer of other cameras, however alike their names, gets no frame of this one."""
     watching = await _open(stage, "watching viewer")
     live = stage.live
     alike = {live.camera_id[:-1], f"{live.camera_id}2", live.camera_id.swapcase()}
@@ -285,9 +299,13 @@ async def live_other_camera(stage: Stage, trial: Trial) -> None:
         trial.find("PW-ISO-1/other-camera", {"cameras": list(others)}, observed)
 
 
-@case("live.other-source", "PW-ISO-2", takes=_WATCHED)
+@case(
+    "live.other-source",
+    "A viewer of the same camera of another source gets no frame of this one.",
+    "PW-ISO-2",
+    takes=_WATCHED,
+)
 async def live_other_source(stage: Stage, trial: Trial) -> None:
-    """A viewer of the same camera of another source gets no frame of this one."""
     watching = await _open(stage, "watching viewer")
     source = stage.source()
     stranger = await _stranger(stage, source, (stage.live.camera_id,))
@@ -297,9 +315,14 @@ async def live_other_source(stage: Stage, trial: Trial) -> None:
         trial.find("PW-ISO-2/other-source", {"source": source}, {"got": got})
 
 
-@case("live.foreign-viewer", "PW-ISO-3", needs=(Need.FOREIGN_KEY,), takes=_WATCHED)
+@case(
+    "live.foreign-viewer",
+    "A viewer of another organisation at the same address gets no frame of the camera.",
+    "PW-ISO-3",
+    needs=(Need.FOREIGN_KEY,),
+    takes=_WATCHED,
+)
 async def live_foreign_viewer(stage: Stage, trial: Trial) -> None:
-    """A viewer of another organisation at the same address gets no frame of the camera."""
     watching = await _open(stage, "watching viewer")
     live, key = stage.live, stage.target.keys.foreign_key
     cameras = (live.camera_id,)

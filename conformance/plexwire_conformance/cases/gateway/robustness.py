@@ -56,6 +56,7 @@ def _malformed(device: RawDevice) -> dict[str, str | bytes]:
 
 @case(
     "rob.malformed-device-messages",
+    "Malformed frames and messages of a device disturb no other stream, nor the viewers of its camera.",
     "PW-ROB-1",
     "PW-BIN-4",
     "PW-TXT-2",
@@ -63,7 +64,6 @@ def _malformed(device: RawDevice) -> dict[str, str | bytes]:
     connections=5,
 )
 async def rob_malformed_device_messages(stage: Stage, trial: Trial) -> None:
-    """Malformed frames and messages of a device disturb no other stream, nor the viewers of its camera."""
     device, bystander = await stage.open_stream(stage.source("bystander"))
     source = stage.source()
     # A gateway that relays what it was given may not look into it.
@@ -112,9 +112,15 @@ def _by_state(states: dict[str, str]) -> dict[str, str]:
     }
 
 
-@case("rob.rude-viewers", "PW-ROB-2", needs=(Need.PUBLISHER,), takes=2.0, connections=8)
+@case(
+    "rob.rude-viewers",
+    "Viewers that break the protocol, or WebSocket itself, disturb no other stream.",
+    "PW-ROB-2",
+    needs=(Need.PUBLISHER,),
+    takes=2.0,
+    connections=8,
+)
 async def rob_rude_viewers(stage: Stage, trial: Trial) -> None:
-    """Viewers that break the protocol, or WebSocket itself, disturb no other stream."""
     device, bystander = await stage.open_stream(stage.source())
     polite = await stage.open_viewer(device.source_id, name="polite viewer")
     await polite.peer.close()
@@ -151,9 +157,14 @@ async def rob_rude_viewers(stage: Stage, trial: Trial) -> None:
     await _unharmed(stage, trial, check, stimulus, device, bystander)
 
 
-@case("rob.vanishing-peers", "PW-ROB-3", needs=(Need.PUBLISHER,), connections=5)
+@case(
+    "rob.vanishing-peers",
+    "Peers that vanish in the middle of a frame disturb no other stream.",
+    "PW-ROB-3",
+    needs=(Need.PUBLISHER,),
+    connections=5,
+)
 async def rob_vanishing_peers(stage: Stage, trial: Trial) -> None:
-    """Peers that vanish in the middle of a frame disturb no other stream."""
     device, bystander = await stage.open_stream(stage.source())
     other = await stage.open_device(stage.source("other"), name="vanishing device")
     data = encode_frame(Opcode.BINARY, binary_frame(other.make("front", size=50_000), "x"))
@@ -170,9 +181,15 @@ async def rob_vanishing_peers(stage: Stage, trial: Trial) -> None:
     await _unharmed(stage, trial, check, stimulus, device, bystander)
 
 
-@case("rob.device-returns", "PW-FRAME-9", "PW-FRAME-13", needs=(Need.PUBLISHER,), connections=3)
+@case(
+    "rob.device-returns",
+    "A viewer whose stream stays open while its device vanishes gets frames again when it is back.",
+    "PW-FRAME-9",
+    "PW-FRAME-13",
+    needs=(Need.PUBLISHER,),
+    connections=3,
+)
 async def rob_device_returns(stage: Stage, trial: Trial) -> None:
-    """A viewer whose stream stays open while its device vanishes gets frames again when it is back."""
     source = stage.source()
     device, viewer = await stage.open_stream(source)
     await device.peer.vanish()

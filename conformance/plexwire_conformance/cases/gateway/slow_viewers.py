@@ -33,6 +33,7 @@ _IN_A_ROW = 3
 
 @case(
     "flow.stalled-viewer",
+    "A viewer that stops reading loses frames silently, harms nobody, and gets fresh ones afterwards.",
     "PW-FLOW-1",
     "PW-FLOW-2",
     "PW-FLOW-3",
@@ -43,7 +44,6 @@ _IN_A_ROW = 3
     connections=3,
 )
 async def flow_stalled_viewer(stage: Stage, trial: Trial) -> None:
-    """A viewer that stops reading loses frames silently, harms nobody, and gets fresh ones afterwards."""
     timeout = stage.timeout + _LONGER
     device, watching = await stage.open_stream(stage.source(), timeout=timeout)
     stalled = await stage.open_viewer(

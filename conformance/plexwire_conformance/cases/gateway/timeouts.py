@@ -51,27 +51,39 @@ async def _judge_timeout(
         )
 
 
-@case("time.closes", "PW-TIME-1", "PW-TIME-2", "PW-CLOSE-1", takes=2.0)
+@case(
+    "time.closes",
+    "timeout=2 closes a silent stream with 4008 after two seconds, not before and not much later.",
+    "PW-TIME-1",
+    "PW-TIME-2",
+    "PW-CLOSE-1",
+    takes=2.0,
+)
 async def time_closes(stage: Stage, trial: Trial) -> None:
-    """timeout=2 closes a silent stream with 4008 after two seconds, not before and not much later."""
     await _judge_timeout(stage, trial, _SECONDS)
 
 
 @case(
     "time.closes-a-busy-stream",
+    "timeout=3 closes a stream with 4008 while frames come without a pause.",
     "PW-TIME-1",
     "PW-TIME-2",
     needs=(Need.PUBLISHER,),
     takes=3.0,
 )
 async def time_closes_a_busy_stream(stage: Stage, trial: Trial) -> None:
-    """timeout=3 closes a stream with 4008 while frames come without a pause."""
     await _judge_timeout(stage, trial, 3, await stage.open_source(stage.source()))
 
 
-@case("time.reconnect", "PW-TIME-3", needs=(Need.PUBLISHER,), takes=2.0, connections=3)
+@case(
+    "time.reconnect",
+    "A viewer that was closed with 4008 connects again at once and goes on.",
+    "PW-TIME-3",
+    needs=(Need.PUBLISHER,),
+    takes=2.0,
+    connections=3,
+)
 async def time_reconnect(stage: Stage, trial: Trial) -> None:
-    """A viewer that was closed with 4008 connects again at once and goes on."""
     source = stage.source()
     device = await stage.open_source(source)
     # Long enough for a frame to come through before.
@@ -95,9 +107,8 @@ async def time_reconnect(stage: Stage, trial: Trial) -> None:
         trial.find("PW-TIME-3/no-frames", observed=observed)
 
 
-@case("time.counts-from", "PW-TIME-4", takes=5.0)
+@case("time.counts-from", "From when the timeout counts.", "PW-TIME-4", takes=5.0)
 async def time_counts_from(stage: Stage, trial: Trial) -> None:
-    """From when the timeout counts."""
     viewer = await stage.connect_viewer(timeout=3)
     await trio.sleep(1.5)
     asked_at = await viewer.authenticate(stage.target.keys.api_key)
@@ -109,9 +120,14 @@ async def time_counts_from(stage: Stage, trial: Trial) -> None:
     trial.chose("PW-TIME-4/counts-from", outcome=outcome)
 
 
-@case("time.odd-values", "PW-TIME-5", takes=1.0, connections=2)
+@case(
+    "time.odd-values",
+    "What becomes of a timeout that is no whole number of seconds above zero.",
+    "PW-TIME-5",
+    takes=1.0,
+    connections=2,
+)
 async def time_odd_values(stage: Stage, trial: Trial) -> None:
-    """What becomes of a timeout that is no whole number of seconds above zero."""
     await stage.open_viewer()
     outcomes = {}
     for value in ("0", "-1", "1.5", "abc", "", "99999999999999999999"):
@@ -127,9 +143,13 @@ async def time_odd_values(stage: Stage, trial: Trial) -> None:
     trial.chose("PW-TIME-5/odd-values", outcomes=outcomes)
 
 
-@case("time.without", "PW-TIME-6", takes=8.0)
+@case(
+    "time.without",
+    "Whether a stream without timeout ends by itself within eight seconds.",
+    "PW-TIME-6",
+    takes=8.0,
+)
 async def time_without(stage: Stage, trial: Trial) -> None:
-    """Whether a stream without timeout ends by itself within eight seconds."""
     viewer = await stage.open_viewer(timeout=None)
     ending = await viewer.peer.until_ended(8.0)
     outcome = "is still open" if viewer.peer.ending is None else f"has ended ({ending})"
