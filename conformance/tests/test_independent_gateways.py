@@ -82,7 +82,7 @@ RUNS: Final = {
 }
 
 #: The advice that one of them does not follow, all of it decisions of the specification alone.
-ADVICE: Final = {"PW-ADDR-10", "PW-ADDR-13", "PW-ISO-6", "PW-FLOW-5"}
+ADVICE: Final = {"PW-ADDR-10", "PW-ADDR-13", "PW-ISO-6"}
 
 
 @frozen(kw_only=True)
@@ -116,7 +116,7 @@ class Outcome:
     def chosen(self) -> dict[str, str]:
         """Return what the gateway chose, by clause."""
         return {
-            finding["clause"]: finding["actual"]
+            finding["clause"]: finding["sentences"]["observed"]
             for result in self.results
             for finding in result["findings"]
             if clauses()[finding["clause"]].level is Level.OPEN

@@ -140,8 +140,6 @@ class Runner:
             )
         )
         finished = [control]
-        if not _may_change(control.result):
-            listen(control)
         try:
             if control.result.verdict in _HOPELESS and not served(control.transcripts):
                 finished += _all_blocked(cases, control.result)
@@ -231,12 +229,11 @@ class Runner:
         async def say(
             stage: Stage, organisation: str, source_id: str, cameras: Iterable[str]
         ) -> None:
-            with suppress(HandshakeFailed, NoConnection, Inconclusive):
-                async with room:
+            # On a stage of its own, which closes even a device that was not authenticated.
+            async with room, stage.branch(connections=1) as own:
+                with suppress(HandshakeFailed, NoConnection, Inconclusive):
                     key = keys[organisation]
-                    device = await stage.open_source(source_id, tuple(cameras), api_key=key)
-                    await device.peer.close()
-                    await device.peer.until_ended(self.tolerances.silence)
+                    await own.open_source(source_id, tuple(cameras), api_key=key)
 
         async with trio.open_nursery() as nursery:
             stage = self._stage("farewell", nursery, self._most, 0.0)
@@ -258,8 +255,7 @@ class Runner:
         def unjudged(trouble: Trouble, reason: str) -> CaseResult:
             return evolve(outcome, verdict=Verdict.ERROR, trouble=trouble, reason=reason)
 
-        slow = _ROUND_TRIPS * self.tolerances.round_trip + _AUTHS * self.tolerances.auth_time
-        limit = case.takes + self.settings.case_budget + slow
+        limit = case.takes + self.settings.case_budget + self._slow
         with trio.move_on_after(limit) as scope:
             try:
                 async with trio.open_nursery() as nursery:
@@ -315,6 +311,11 @@ class Runner:
         )
         return CaseFinished(result=result, transcripts=trial.transcripts())
 
+    @property
+    def _slow(self) -> float:
+        """Seconds that a case may take longer because the gateway is slow or far away."""
+        return _ROUND_TRIPS * self.tolerances.round_trip + _AUTHS * self.tolerances.auth_time
+
     def _note_measured(self, control: Trial) -> None:
         self.tolerances = evolve(
             self.tolerances,
@@ -335,7 +336,7 @@ class Runner:
             nonce=self.settings.nonce,
             online=self._online,
             network=self._network,
-            timeout=math.ceil(takes) + TIMEOUT_MARGIN,
+            timeout=math.ceil(takes + self._slow) + TIMEOUT_MARGIN,
             nursery=nursery,
             clock=self.now,
             stamp=self._stamp,

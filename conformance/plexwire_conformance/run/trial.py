@@ -19,6 +19,7 @@ from plexwire_conformance.run.findings import Finding
 from plexwire_conformance.run.monitor import monitor
 from plexwire_conformance.run.stage import TIMEOUTS, Inconclusive, Stage, Untestable
 from plexwire_conformance.wire.peer import ClosingKind, Ending, HandshakeFailed, RawPeer
+from plexwire_spec import Level, clauses
 
 #: Entries that a finding's timeline shows.
 _TIMELINE = 60
@@ -76,7 +77,8 @@ class Trial:
         if check not in checks() or clause_of(check) not in self.cited:
             raise ValueError(f"{self.stage.case_id} can't answer for {check}")
         self.stage.check_room()
-        if clause_of(check) not in TIMEOUTS:
+        is_choice = clauses()[clause_of(check)].level is Level.OPEN
+        if clause_of(check) not in TIMEOUTS and not is_choice:
             self.stage.check_timeouts()
         self.add(
             Finding(

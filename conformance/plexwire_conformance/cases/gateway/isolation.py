@@ -37,6 +37,8 @@ async def iso_sources(stage: Stage, trial: Trial) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keep_sending)
         for _ in range(_NEWCOMERS):
+            # A camera may have to send to stay online.  [PW-INIT-10]
+            await stage.announce(two, "front")
             newcomer = await stage.open_viewer(two.source_id, name="new viewer of the other source")
             await newcomer.next_frame(stage.tolerances.silence / 2)
             await newcomer.peer.close()
