@@ -43,6 +43,19 @@ class MessageRefused:
 
 
 @frozen
+class GatewayDeviated:
+    """The gateway broke `clause`, and the viewer goes on; it comes before the event of the same message.  [PW-VIEW-5]
+
+    `path` is the member in question, such as `online_sources[0].cameras[1]`, or `message` for the message as a whole.
+    `problem` is a phrase for people that holds no value of the message.
+    """
+
+    clause: str
+    path: str
+    problem: str
+
+
+@frozen
 class PeerViolated:
     """The peer broke the protocol; the close that follows from it waits in the outbox already."""
 
@@ -62,6 +75,7 @@ Event: TypeAlias = (
     | MessageReceived
     | MessageIgnored
     | MessageRefused
+    | GatewayDeviated
     | PeerViolated
     | ConversationClosed
 )
