@@ -1,12 +1,15 @@
 """What a session tells its embedder, one frozen class a fact."""
 
-from typing import TypeAlias
+import re
+from typing import Final, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from plexwire_protocol._closing import Close
 from plexwire_protocol._errors import MalformedMessage, RemoteProtocolError
 from plexwire_protocol._messages import Auth, DeviceAuth, Message, Role
+
+_NUMBER: Final = re.compile(r"\[\d+\]")
 
 
 @frozen
@@ -53,6 +56,11 @@ class GatewayDeviated:
     clause: str
     path: str
     problem: str
+
+    @property
+    def kind(self) -> "GatewayDeviated":
+        """The same without the numbers in `path`, equal for all deviations of one kind; there are few kinds."""
+        return evolve(self, path=_NUMBER.sub("[]", self.path))
 
 
 @frozen

@@ -154,6 +154,17 @@ def test_viewer_reports_a_deviation_exactly_when_a_strict_reader_refuses(value: 
     assert decode(encode(received.message), sender=Role.GATEWAY) == received.message
 
 
+def test_deviations_of_one_kind_differ_in_their_numbers_only() -> None:
+    deviations, _ = read(online_sources=[("a"), {"source_id": "b", "cameras": [{}, {}, 1]}])
+
+    assert [d.kind for d in deviations if isinstance(d, GatewayDeviated)] == [
+        GatewayDeviated("PW-INIT-4", "online_sources[]", "is a string, not an object"),
+        GatewayDeviated("PW-INIT-4", "online_sources[].cameras[]", "is an object, not a string"),
+        GatewayDeviated("PW-INIT-4", "online_sources[].cameras[]", "is an object, not a string"),
+        GatewayDeviated("PW-INIT-4", "online_sources[].cameras[]", "is a number, not a string"),
+    ]
+
+
 # ── the order of messages ────────────────────────────────────────────────────────────────────
 
 
