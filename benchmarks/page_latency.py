@@ -20,8 +20,8 @@ from statistics import quantiles
 from typing import Any, Final
 from urllib.request import urlopen
 
-from plexwire_client.keys_file import read_keys_file
 from plexwire_client.pattern import make_pattern
+from plexwire_trio import read_keys_file
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "server/tests/pages"))
 

@@ -71,9 +71,7 @@ def _decode(data: bytes, what: str) -> "Image":
     try:
         image = Image.open(BytesIO(data), formats=_FORMATS)
         # Once encoded again the picture has no EXIF left that could say which side is up.
-        upright = ImageOps.exif_transpose(image)
-        # Older releases of Pillow read a PNG of 16 bits as one of 32.
-        return _high_bytes(upright) if image.mode == "I" else upright
+        return ImageOps.exif_transpose(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         known = ", ".join(_FORMATS)
         raise ImageError(f"The picture can't be read as any of {known}: {error}") from None

@@ -119,7 +119,7 @@ class Ffmpeg:
         with trio.move_on_after(1):
             await self._silent.wait()
         if status:
-            raise FfmpegError(f"ffmpeg gave up: {self.last_words or f'status {status}'}")
+            raise FfmpegError(f"ffmpeg failed: {self.last_words or f'status {status}'}")
 
     @property
     def last_words(self) -> str:

@@ -47,7 +47,7 @@ class NewestPerKey(Generic[K, V]):
         self._filled.set()
 
     async def changed(self) -> None:
-        """Wait for the next `put` or `wake`; look before you wait, as what is there already wakes nobody."""
+        """Wait for the next `put` or `wake`; look before you wait, as what exists wakes nobody."""
         if self._filled.is_set():
             self._filled = trio.Event()
         await self._filled.wait()

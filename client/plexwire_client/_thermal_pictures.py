@@ -90,7 +90,7 @@ def render_thermal(
     if span is not None:
         low, high = span
         if not (np.isfinite(low) and np.isfinite(high) and low < high):
-            raise ImageError(f"A span of temperatures goes from a lower to a higher, not {span}")
+            raise ImageError(f"A span of temperatures is a lower and a higher number, not {span}")
     with np.errstate(over="ignore"):
         share = np.where(measured, celsius - low, 0) / (high - low) if high > low else measured / 2
     levels = Image.fromarray((share.clip(0, 1) * (_LEVELS - 1)).round().astype(np.uint8))

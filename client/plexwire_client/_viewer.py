@@ -143,7 +143,10 @@ class ViewerClient(Client[ViewerSession]):
 
     def _keep(self, frame: VideoFrame) -> None:
         camera = frame.camera_id
-        if frame.source_id != self.address.source_id or camera not in self.address.cameras:
+        # Some gateways leave out the source of a frame; a stream has only one.
+        if frame.source_id not in ("", self.address.source_id) or (
+            camera not in self.address.cameras
+        ):
             # Names that a gateway may make up must not fill the memory.
             self.foreign += 1
             return

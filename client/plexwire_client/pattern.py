@@ -88,14 +88,14 @@ def read_counter(jpeg: bytes) -> int:
         raise ImageError(f"The picture can't be read: {error}") from None
     width, height = image.size
     if width < SMALLEST[0] or height < SMALLEST[1]:
-        raise ImageError(f"A picture of {width} x {height} pixels is too small to hold a counter")
+        raise ImageError(f"A picture of {width} x {height} pixels is too small for a frame counter")
     word = 0
     for index in range(_ROWS * _COLUMNS):
         brightness = ImageStat.Stat(image.crop(_middle(_block(index, width, height)))).mean[0]
         word = word << 1 | (brightness >= 128)
     counter = word >> _CHECK_BITS
     if word != _word(counter):
-        raise ImageError("The picture holds no frame counter of the test pattern")
+        raise ImageError("The picture has no frame counter of the test pattern")
     return counter
 
 

@@ -5,8 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from shutil import which
@@ -18,7 +16,6 @@ from click.testing import CliRunner
 
 from plexwire_client import Refused
 from plexwire_client.commands._frame_sinks import file_name
-from plexwire_client.commands._keys import NoKey, find_key
 from plexwire_client.commands._rates import WINDOW_S, Meter, in_bytes
 from plexwire_client.commands._running import stop_signals
 from plexwire_client.commands._status_display import (
@@ -27,120 +24,14 @@ from plexwire_client.commands._status_display import (
 from plexwire_client.commands._watching import WatchOptions, watch_stream
 from plexwire_client.commands.publish import publish
 from plexwire_client.commands.watch import watch
-from plexwire_client.keys_file import read_keys_file
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_client.pictures import frame_to_temps
 from plexwire_protocol import (
-    DEVICE_PATH,
-    AuthReceived,
     CloseCode,
-    Event,
-    GatewayDeviceSession,
     GatewayReconnecting,
-    GatewayViewerSession,
-    MessageReceived,
-    State,
-    StreamAddress,
     VideoFrame,
 )
-from plexwire_trio import Connection, wrap_server_stream
-
-KEY = "plx_test_key_of_the_command_line"
-#: Seconds that a program gets on a busy machine.
-PATIENCE_S = 20
-
-
-class RelayingGateway:
-    """Hands each device's frames to all viewers who asked for their camera."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.frames: list[VideoFrame] = []
-        self.viewer_came = trio.Event()
-        self.closes: list[int] = []
-        self.viewers: list[Connection[GatewayViewerSession]] = []
-
-    async def serve(self, stream: trio.SocketStream) -> None:
-        try:
-            async with trio.open_nursery() as nursery:
-                request = await wrap_server_stream(nursery, stream)
-                websocket = await request.accept()
-                now = trio.current_time()
-                if request.path == DEVICE_PATH:
-                    device = Connection(GatewayDeviceSession(now=now), websocket)
-                    close = await device.run(partial(self._device, device))
-                else:
-                    session = GatewayViewerSession(StreamAddress.parse(request.path), now=now)
-                    viewer = Connection(session, websocket)
-                    close = await viewer.run(partial(self._viewer, viewer))
-                self.closes.append(close.code)
-                nursery.cancel_scope.cancel()
-        except* trio.BrokenResourceError:
-            pass
-
-    def _device(self, connection: Connection[GatewayDeviceSession], event: Event) -> None:
-        now = trio.current_time()
-        match event:
-            case AuthReceived(message) if message.api_key == KEY:
-                connection.session.grant(server_time_ms=0, now=now)
-            case AuthReceived():
-                connection.session.refuse(now=now)
-            case MessageReceived(VideoFrame() as frame):
-                self.frames.append(frame)
-                for viewer in self.viewers:
-                    wanted = frame.camera_id in viewer.session.address.cameras
-                    if wanted and viewer.session.state is State.STREAMING:
-                        viewer.session.send(frame, now=now)
-                        viewer.flush_soon()
-            case _:
-                pass
-
-    def _viewer(self, connection: Connection[GatewayViewerSession], event: Event) -> None:
-        now = trio.current_time()
-        match event:
-            case AuthReceived(message) if message.api_key == KEY:
-                connection.session.grant((), now=now)
-                self.viewers.append(connection)
-                self.viewer_came.set()
-            case AuthReceived():
-                connection.session.refuse(CloseCode.NO_API_ACCESS, now=now)
-            case _:
-                pass
-
-
-@asynccontextmanager
-async def relaying_gateway() -> AsyncGenerator[RelayingGateway, None]:
-    gateway = RelayingGateway()
-    async with trio.open_nursery() as nursery:
-        with trio.fail_after(PATIENCE_S):
-            listeners = await nursery.start(
-                partial(trio.serve_tcp, gateway.serve, 0, host="127.0.0.1")
-            )
-            gateway.url = f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-            yield gateway
-        nursery.cancel_scope.cancel()
-
-
-def command(name: str, *arguments: str) -> list[str]:
-    program = f"from plexwire_client.commands.{name} import {name}; {name}()"
-    return [sys.executable, "-c", program, *arguments]
-
-
-def environment(**keys: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PLEXWIRE_")}
-    return {**kept, **keys}
-
-
-async def run(
-    name: str, *arguments: str, api_key: str = KEY
-) -> "subprocess.CompletedProcess[bytes]":
-    return await trio.run_process(
-        command(name, *arguments),
-        env=environment(PLEXWIRE_API_KEY=api_key),
-        capture_stdout=True,
-        capture_stderr=True,
-        check=False,
-    )
+from relaying_gateway import KEY, command, environment, relaying_gateway, run
 
 
 async def test_commands_watch_and_publish_show_and_save_what_is_sent(tmp_path: Path) -> None:
@@ -165,7 +56,7 @@ async def test_commands_watch_and_publish_show_and_save_what_is_sent(tmp_path: P
     assert said[-1] == "Stopped."
     assert (watched.returncode, watched.stderr) == (0, b"")
     lines = watched.stdout.decode().splitlines()
-    assert lines[0] == f"Connected to {gateway.url}. Nothing of robot-01 is online yet: waiting."
+    assert lines[0] == f"Connected to {gateway.url}. No camera of robot-01 is online yet: waiting."
     assert [line.split("  ")[0] for line in lines[-2:]] == ["front", "rear/1"]
     assert "640x360" in lines[-1]
     sent = {(frame.camera_id, frame.jpeg) for frame in gateway.frames}
@@ -323,7 +214,7 @@ async def test_command_watch_tells_what_happens_to_the_connection() -> None:
         await gateway.viewers[1].flush()
     assert said[1] == "The gateway lost its upstream and tries again in 2 s (attempt 1 of 5)."
     assert said[2].startswith("The gateway is shutting down; reconnect in a moment. [1001] Connect")
-    assert said[3] == "Connected again. Nothing of robot-01 is online yet: waiting."
+    assert said[3] == "Connected again. No camera of robot-01 is online yet: waiting."
 
 
 @pytest.mark.skipif(
@@ -367,9 +258,12 @@ _URL = "ws://127.0.0.1:1"
         (("http://127.0.0.1", *_ID), "Write ws:// instead."),
         (("127.0.0.1:8700", *_ID), "must begin with ws:// or wss://"),
         ((_URL, "--source-id", "Robot"), "source_id"),
-        ((_URL, *_ID, "--keys-file", "no-such-file"), "Can't read the keys file no-such-file"),
-        ((_URL, *_ID, "--ca-file", "no-such-file"), "no-such-file can't be read"),
-        ((_URL, *_ID, "--ca-file", __file__), "holds no certificate"),
+        ((_URL, *_ID, "--keys-file", "no-such-file"), "no-such-file can't be read"),
+        ((_URL, *_ID, "--ca", "no-such-file"), "no-such-file can't be read"),
+        ((_URL, *_ID, "--ca", __file__), "contains no certificate"),
+        ((_URL, *_ID, "--proxy", "socks5://p:1080"), "begins with http:// or https://"),
+        ((_URL, *_ID, "--proxy", f"http://u:{KEY}@p"), "Put it into HTTPS_PROXY instead."),
+        ((_URL, *_ID, "--proxy", "http://127.0.0.1:1"), "The proxy 127.0.0.1:1 can't be reached"),
     ],
 )
 @pytest.mark.parametrize("name", ["watch", "publish"])
@@ -389,10 +283,11 @@ def test_command_ends_with_one_line_and_code_2_where_input_is_bad(
     ("arguments", "said"),
     [
         (("nope.jpg",), "There is no file or folder nope.jpg."),
+        (("x" * 5000,), "can't be read: File name too long."),
         ((__file__.replace(os.path.basename(__file__), ""),), "There is no picture"),
         (("--pattern", "1x1"), "64 x 48"),
-        (("picture.jpg", "--pattern", "640x360"), "not both"),
-        (("--thermal", "64x48", "--pattern", "640x360"), "not both"),
+        (("picture.jpg", "--pattern", "640x360"), "Give only one of"),
+        (("--thermal", "64x48", "--pattern", "640x360"), "Give only one of"),
         (("--thermal", "0x48"), "2048 x 2048"),
         (("--thermal", "64x2049"), "2048 x 2048"),
         (("rtsp://192.0.2.7/live",), "ffmpeg is not installed"),
@@ -442,29 +337,7 @@ def test_command_helps_with_examples_that_it_takes_itself(name: str) -> None:
         command.make_context(name, list(arguments))
 
 
-# ── keys, rates, words ───────────────────────────────────────────────────────────────────────
-
-
-def test_key_comes_from_file_before_environment_and_from_first_name(tmp_path: Path) -> None:
-    path = tmp_path / "keys.env"
-    path.write_text("# keys\n\nexport A=plx_a\nB = 'plx_b'\n")
-    assert read_keys_file(path) == {"A": "plx_a", "B": "plx_b"}
-    assert find_key(("B", "A"), {"B": "plx_env"}, path) == "plx_b"
-    assert find_key(("C", "B"), {"C": "plx_env"}, path) == "plx_b"
-    assert find_key(("C",), {"C": " plx_env "}, path) == "plx_env"
-    with pytest.raises(NoKey):
-        find_key(("C",), {"C": " "}, path)
-
-
-@pytest.mark.parametrize("content", ["plx_just_a_key\n", "A=plx_a\nnot a name=plx_b\n"])
-def test_key_is_never_shown_where_its_file_is_of_another_form(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "keys.env"
-    path.write_text(content)
-    with pytest.raises(
-        NoKey, match=r"^Line [12] of the keys file .* is not NAME=value\.$"
-    ) as caught:
-        find_key(("A",), {}, path)
-    assert "plx_" not in str(caught.value)
+# ── rates, words ──────────────────────────────────────────────────────────────────────────────
 
 
 def test_meter_tells_rates_of_the_last_seconds() -> None:

@@ -101,7 +101,7 @@ async def test_device_says_what_ffmpeg_said_without_password_where_it_gives_up(
     stand_in(
         tmp_path, monkeypatch, "print('can not open', sys.argv[-8:], file=sys.stderr); sys.exit(1)"
     )
-    with pytest.raises(FfmpegError, match=r"ffmpeg gave up: can not open") as caught:
+    with pytest.raises(FfmpegError, match=r"ffmpeg failed: can not open") as caught:
         await play("rtsp://user:secret@camera.example/live")
     assert "secret" not in str(caught.value)
 
@@ -111,7 +111,7 @@ async def test_device_says_only_the_last_whole_lines_where_ffmpeg_says_much(
 ) -> None:
     say = "for n in range(500): print(f'rtsp://user:secret{n}@host/live is bad', file=sys.stderr)"
     stand_in(tmp_path, monkeypatch, f"{say}\nsys.exit(1)")
-    with pytest.raises(FfmpegError, match=r"gave up: rtsp://host/live is bad / ") as caught:
+    with pytest.raises(FfmpegError, match=r"failed: rtsp://host/live is bad / ") as caught:
         await play("rtsp://camera.example")
     assert "secret" not in str(caught.value)
     assert len(str(caught.value)) < 2100

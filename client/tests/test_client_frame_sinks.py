@@ -297,7 +297,7 @@ async def test_command_watch_ends_with_ffmpegs_own_words_where_it_can_not_record
     ):
         assert await watching.ends() == 2
     last = watching.said.decode().splitlines()[-1]
-    assert last.startswith("Error: ffmpeg gave up: ")
+    assert last.startswith("Error: ffmpeg failed: ")
     assert "VP8 or VP9 or AV1" in last
 
 
@@ -308,5 +308,5 @@ async def test_command_watch_ends_with_code_2_where_port_is_taken() -> None:
         watch(gateway, "--mjpeg", str(other.place)) as watching,
     ):
         assert await watching.ends() == 2
-        assert b"in use. Give another port." in watching.said
+        assert b"in use. Choose another port." in watching.said
         assert gateway.sent == 0

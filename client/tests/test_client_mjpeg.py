@@ -147,7 +147,7 @@ def test_place_is_loopback_unless_a_host_is_given(text: str, host: str, port: in
     "text", ["", ":", "host", "host:", ":65536", "a:b:1", "::1:80", "http://h:1", "h :1"]
 )
 def test_place_is_refused_where_it_is_none(text: str) -> None:
-    with pytest.raises(ValueError, match="is no place such as"):
+    with pytest.raises(ValueError, match="is not an address to listen at, such as"):
         ListenAddress.parse(text)
 
 

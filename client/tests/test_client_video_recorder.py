@@ -224,7 +224,7 @@ async def test_recording_gives_several_cameras_a_file_each_and_none_where_no_pic
         assert sorted(os.listdir(tmp_path)) == ["out-front.mkv", "out-rear%2F1.mkv"]
         assert (await probe(tmp_path / "out-front.mkv"))[0] == 12
         assert (await probe(tmp_path / "out-rear%2F1.mkv"))[0] == 6
-    assert said[2] == f"Nothing came to be recorded in {tmp_path / 'out-nobody.mkv'}."
+    assert said[2] == f"No picture came for {tmp_path / 'out-nobody.mkv'}."
 
 
 @real_ffmpeg
@@ -253,7 +253,7 @@ async def test_recording_is_finished_however_its_body_ends(tmp_path: Path, ends:
 async def test_recording_writes_over_a_file_only_where_told(tmp_path: Path) -> None:
     out = tmp_path / "out.mkv"
     out.write_bytes(b"precious")
-    with pytest.raises(SinkError, match="is there already"):
+    with pytest.raises(SinkError, match="exists"):
         await record(out, [frame(1)])
     assert out.read_bytes() == b"precious"
     await record(out, [frame(1)], overwrite=True)
@@ -287,9 +287,9 @@ async def test_recording_that_is_not_whole_is_no_success_where_user_stops_it(
                 scope.cancel()
                 await trio.sleep_forever()
 
-    with pytest.raises(FfmpegError, match="not whole"):
+    with pytest.raises(FfmpegError, match="not complete"):
         await stopped()
-    assert said == [f"{out} is not recorded to its end."]
+    assert said == [f"{out} is not complete."]
 
 
 @real_ffmpeg
@@ -353,7 +353,7 @@ async def test_recording_drops_and_counts_pictures_where_disk_is_slow(
                 await recorder.take(picture)
             assert recorder.status().endswith("24 dropped: the disk is slow")
     assert "16 pictures" in said[0]
-    assert "24 dropped as the disk was slow" in said[0]
+    assert "24 dropped because the disk was slow" in said[0]
 
 
 @posix
@@ -375,7 +375,7 @@ async def test_recording_ends_in_bounded_time_and_leaves_no_process_where_ffmpeg
                 await recorder.take(frame(1))
                 process_ids.append(int(await trio.to_thread.run_sync(note.read_text)))
 
-    with pytest.raises(FfmpegError, match="did not finish"):
+    with pytest.raises(FfmpegError, match="did not complete"):
         await leaves_while_it_runs()
     with pytest.raises(ProcessLookupError):
         os.kill(process_ids[0], 0)

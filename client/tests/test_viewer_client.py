@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
 
 from plexwire_client import (
     ConnectError,
@@ -283,6 +284,26 @@ async def test_viewer_stays_and_tells_where_gateway_lost_its_upstream(
         URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
     ) as viewer:
         assert [event async for event in viewer.events()] == [notice, frame(1)]
+
+
+async def test_viewer_takes_frame_without_source_for_its_own_and_counts_foreign_ones(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def script(connection: Connection[GatewayViewerSession]) -> None:
+        await let_in(connection)
+        for number, source_id in enumerate(("", "robot-02", "robot-01")):
+            sent = encode(evolve(frame(number), source_id=source_id))
+            await connection._ws.send_message(sent)
+        connection.session.close(now=trio.current_time())
+        await connection.flush()
+
+    gateway = ViewerGateway(nursery, script)
+    async with open_viewer(
+        URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
+    ) as viewer:
+        await trio.sleep(1)
+        assert [each.timestamp async for each in viewer] == [2]
+        assert (viewer.frames, viewer.skipped, viewer.foreign) == (2, 1, 1)
 
 
 # ── reconnecting ─────────────────────────────────────────────────────────────────────────────

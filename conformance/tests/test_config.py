@@ -156,8 +156,14 @@ def test_options_stand_above_the_file_headers_by_their_names(tmp_path: Path) -> 
             staging('headers = { X = "a\\r\\nB: c" }'),
             "{}.headers.X: the value of the header X has *",
         ),
-        (staging("proxy = 'socks5://x'"), "{}.proxy: a proxy begins with http:// or https://, *"),
-        (staging("proxy = 'http://u:p@x'"), "{}.proxy: a proxy's login stands in HTTPS_PROXY *"),
+        (
+            staging("proxy = 'socks5://x'"),
+            "{}.proxy: A proxy's address begins with http:// or https://, *",
+        ),
+        (
+            staging("proxy = 'http://u:p@x'"),
+            "{}.proxy: The proxy's address holds a login. Put it into HTTPS_PROXY *",
+        ),
     ],
 )
 def test_config_is_wrong_one_line_names_file_and_member(
@@ -255,8 +261,12 @@ def test_target_has_secret_headers_they_go_along_and_never_show() -> None:
         (["ws://x", "--header", "nix"], 2, "Error: --header goes as 'Name: value'"),
         (["ws://x", "--header", f"X: {KEY}"], 2, "Error: --header X holds a key, "),
         (["ws://x", "--header", "Upgrade: no"], 2, "Error: the header Upgrade belongs to "),
-        (["ws://x", "--proxy", "http://u:p@x"], 2, "Error: a proxy's login stands in HTTPS_PROXY"),
-        (["--proxy", "socks5://x"], 2, "Error: a proxy begins with http:// or https://"),
+        (
+            ["ws://x", "--proxy", "http://u:p@x"],
+            2,
+            "Error: The proxy's address holds a login. Put it into HTTPS_PROXY",
+        ),
+        (["--proxy", "socks5://x"], 2, "Error: A proxy's address begins with http:// or https://"),
     ],
 )
 def test_conform_is_called_wrongly_one_line_says_why(

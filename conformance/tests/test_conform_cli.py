@@ -103,6 +103,8 @@ def test_conform_lifts_the_stop_of_commands_by_a_word_that_no_gateway_ever_saw(
         ("ws://", "names no host"),
         ("wss:///v1", "names no host"),
         ("ws://gateway:port", "is no URL"),
+        ("ws://[fe80::1%25]", "The zone in the gateway's address is not a valid name."),
+        ("ws://gateway.example/ws/device", "already names an endpoint"),
         ("ws://gateway:99999", "is no URL"),
         ("ws://[::1", "is no URL"),
         ("ws://user:secret@gateway", "no user, no query, no fragment"),
@@ -135,12 +137,12 @@ def test_conform_gets_a_keys_file_that_is_not_there_or_unreadable_and_says_so(
     missing = tmp_path / "keys"
     said = conform("ws://127.0.0.1:1", "--keys-file", str(missing))
     assert said.exit_code == COULD_NOT_JUDGE
-    assert said.line == f"can't read the keys file {missing}: No such file or directory"
+    assert said.line == f"The keys file {missing} can't be read: No such file or directory."
     missing.write_bytes(b"PLEXWIRE_API_KEY=\xff")
-    assert "can't read the keys file" in conform("ws://x", "--keys-file", str(missing)).line
+    assert "is not a text file in UTF-8" in conform("ws://x", "--keys-file", str(missing)).line
     missing.write_text("PLEXWIRE_API_KEY plx_1\n")
     assert conform("ws://x", "--keys-file", str(missing)).line == (
-        f"line 1 of the keys file {missing} is not NAME=value"
+        f"Line 1 of the keys file {missing} is not of the form NAME=value."
     )
     missing.write_text("# PLEXWIRE_API_KEY=plx_1\n")
     assert "no key" in conform("ws://127.0.0.1:1", "--keys-file", str(missing)).line

@@ -210,7 +210,7 @@ def test_plugin_can_not_judge_session_ends_with_one_usage_error(
     ("url", "arguments", "message"),
     [
         ("http://x", (), "plexwire: 'http://x' must begin with ws:// or wss://"),
-        ("ws://x", ("--plexwire-keys-file=none",), "plexwire: can't read the keys file none*"),
+        ("ws://x", ("--plexwire-keys-file=none",), "plexwire: The keys file none can't be read: *"),
         ("ws://x", (f"{ROOT}::nix",), "plexwire: 'nix' matches no case*"),
         (None, (f"{ROOT}::auth.never",), f"{ROOT}::auth.never needs a gateway: *"),
         (None, ("--plexwire-target=staging",), "plexwire: 'staging' is no URL, and no target*"),

@@ -49,7 +49,7 @@ class DeviceSession(Session):
             LocalProtocolError: it may not be sent now, or its message would be over 1 MiB.  [PW-LIM-5]
 
         """
-        edge = self._allowed(type(message), f"send {message.type}", "PW-DEV-1")
+        edge = self._sendable(type(message), "PW-DEV-1")
         data: str | bytes
         if isinstance(message, VideoFrame) and not message.extra:
             data = encode_device_frame(message)
@@ -63,7 +63,7 @@ class DeviceSession(Session):
             self._heartbeat = Heartbeat(
                 source_id=message.source_id, agent_version=self._heartbeat.agent_version
             )
-        self._put(data)
+        self._outbox.append(data)
         self._follow(edge, now)
 
     def _received(self, message: Message, edge: Edge, *, now: float) -> list[Event]:

@@ -124,8 +124,8 @@ class GatewayViewerSession(_GatewaySession):
 
         """
         kind = VideoFrame if isinstance(message, EncodedFrame) else type(message)
-        edge = self._allowed(kind, f"send {kind.type}", "PW-INIT-3")
-        self._put(message.text if isinstance(message, EncodedFrame) else encode(message))
+        edge = self._sendable(kind, "PW-INIT-3")
+        self._outbox.append(message.text if isinstance(message, EncodedFrame) else encode(message))
         self._follow(edge, now)
 
     def _timer_seconds(self, timer: Timer) -> float | None:

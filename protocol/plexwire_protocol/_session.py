@@ -1,4 +1,4 @@
-"""What the four sessions share: a state that only the table moves, an outbox, deadlines as data."""
+"""What the four sessions share: a state that only the table moves, an outbox, and deadlines as data."""
 
 from abc import ABC, abstractmethod
 from math import inf
@@ -67,7 +67,7 @@ class Session(ABC):
 
     @property
     def state(self) -> State:
-        """Where the conversation stands."""
+        """The state of the conversation."""
         return self._state
 
     # ── what the embedder does ───────────────────────────────────────────────────────────────
@@ -210,10 +210,17 @@ class Session(ABC):
     def _cannot(self, deed: str, clause: str) -> LocalProtocolError:
         return LocalProtocolError(f"can't {deed} while {self._state.value}", clause)
 
+    def _sendable(self, kind: type[Message], clause: str) -> Edge:
+        # The sentence for the error is built only if there is an error: this is done for every frame of every viewer.
+        edge = self._table.edge(self._state, self._role, kind)
+        if edge is None:
+            raise self._cannot(f"send {kind.type}", clause)
+        return edge
+
     def _say(self, message: Message, clause: str) -> Edge:
         """Send *message* if it has a row, and return the row, which is still to be followed."""
-        edge = self._allowed(type(message), f"send {message.type}", clause)
-        self._put(encode(message))
+        edge = self._sendable(type(message), clause)
+        self._outbox.append(encode(message))
         return edge
 
     def _unexpected(self, message: Message, clause: str, *, now: float) -> list[Event]:

@@ -48,7 +48,9 @@ class ListenAddress:
         """
         match = _PLACE.fullmatch(text)
         if match is None or (port := int(match["port"])) > 65_535:
-            raise ValueError(f"{text!r} is no place such as :8081 or 0.0.0.0:8081")
+            raise ValueError(
+                f"{text!r} is not an address to listen at, such as :8081 or 0.0.0.0:8081"
+            )
         return cls((match["host"] or "127.0.0.1").strip("[]"), port)
 
     @property
@@ -147,20 +149,30 @@ class MjpegServer(FrameSink):
     async def _answer(self, stream: trio.abc.Stream) -> None:
         if self.clients > MAX_CLIENTS:
             return await _refuse(
-                stream, HTTPStatus.SERVICE_UNAVAILABLE, "Too many watch.", Retry_After="5"
+                stream,
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "Too many clients are connected.",
+                Retry_After="5",
             )
         request = await _read_request(stream)
         if request is None:
             return None
         if isinstance(request, HTTPStatus):
-            return await _refuse(stream, request, "This is no HTTP request.")
+            return await _refuse(stream, request, "This is not an HTTP request.")
         if request.method not in (b"GET", b"HEAD"):
             return await _refuse(
-                stream, HTTPStatus.METHOD_NOT_ALLOWED, "GET it.", Allow="GET, HEAD"
+                stream,
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                "Only GET and HEAD are served here.",
+                Allow="GET, HEAD",
             )
         if self.place.is_loopback and not _is_this_machine(request):
             # A page of a stranger may have had its name resolved to this machine, to read what is here.
-            return await _refuse(stream, HTTPStatus.FORBIDDEN, "Ask by an address of this machine.")
+            return await _refuse(
+                stream,
+                HTTPStatus.FORBIDDEN,
+                "Use localhost or an address of this machine: other names are refused.",
+            )
         return await self._show(stream, request.target.decode("ascii"), request.method == b"HEAD")
 
     async def _show(self, stream: trio.abc.Stream, target: str, head_only: bool) -> None:
@@ -205,7 +217,7 @@ async def serve_mjpeg(
         listeners = await trio.open_tcp_listeners(place.port, host=place.host)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise SinkError(f"{place} can't be listened at: {reason}. Give another port.") from None
+        raise SinkError(f"{place} can't be listened at: {reason}. Choose another port.") from None
     port: int = listeners[0].socket.getsockname()[1]
     server = MjpegServer(source_id, cameras, ListenAddress(place.host, port))
     async with helper_tasks() as nursery:

@@ -68,6 +68,13 @@ def find_source(
         require_ffmpeg()
         return path_or_url
     path = Path(path_or_url)
+    try:
+        return _stored(path, quality)
+    except OSError as error:
+        raise BadInput(f"{path} can't be read: {error.strerror}.") from None
+
+
+def _stored(path: Path, quality: int) -> Pictures | str:
     if path.is_dir():
         files = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
         if not files:

@@ -1,6 +1,5 @@
 """What `publish` does: it sends pictures at their rate, and shows what became of them."""
 
-import ssl
 from functools import partial
 from typing import Final
 
@@ -19,7 +18,7 @@ from plexwire_client.commands._status_display import (
     StatusDisplay,
     show_regularly,
 )
-from plexwire_trio import helper_tasks
+from plexwire_trio import StreamOpener, helper_tasks
 
 _COLUMNS: Final = (
     Column("fps", "{} fps"),
@@ -46,7 +45,7 @@ class PublishOptions:
     quality: int
     reconnect: bool = False
     frames: int | None = None
-    ssl_context: ssl.SSLContext | None = None
+    opener: StreamOpener | None = None
 
 
 async def publish_pictures(options: PublishOptions, to: StatusDisplay) -> None:
@@ -63,7 +62,7 @@ async def publish_pictures(options: PublishOptions, to: StatusDisplay) -> None:
             api_key=options.api_key,
             source_id=options.source_id,
             reconnect=options.reconnect,
-            ssl_context=options.ssl_context,
+            opener=options.opener,
         ) as device:
             cameras = ", ".join(camera or "(empty id)" for camera in options.cameras)
             to.say(f"Connected to {options.url} as {options.source_id}, camera {cameras}.")
@@ -81,8 +80,8 @@ async def publish_pictures(options: PublishOptions, to: StatusDisplay) -> None:
 
 def _dropped(counters: DeviceCounters) -> str:
     reasons = (
-        (counters.dropped_slow, "as the link was slow"),
-        (counters.dropped_away, "as the gateway was away"),
+        (counters.dropped_slow, "because the link was slow"),
+        (counters.dropped_away, "because the gateway was away"),
     )
     return ", ".join(f"{count} {why}" for count, why in reasons if count) or "none"
 

@@ -4,13 +4,22 @@ import signal
 import ssl
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from errno import EPIPE
+from functools import partial
 from pathlib import Path
+from typing import IO, Any
 
 import click
 import trio
 
 from plexwire_client._errors import StreamEnded
-from plexwire_client.commands._status_display import StatusDisplay, printable
+from plexwire_client.commands._status_display import (
+    OutputFailed,
+    StatusDisplay,
+    printable,
+    status_display,
+)
 from plexwire_protocol import MalformedMessage, PlexwireError, RemoteProtocolError
 from plexwire_trio import helper_tasks
 
@@ -23,6 +32,11 @@ class CommandFailed(click.ClickException):
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
 
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write the line to standard error; if nobody can read it there, the exit code still counts."""
+        with suppress(OSError):
+            super().show(file)
+
 
 class NotStarted(CommandFailed):
     """No connection, or bad input: one line for people, and exit code 2."""
@@ -30,19 +44,29 @@ class NotStarted(CommandFailed):
     exit_code = 2
 
 
-def run_command(body: Callable[[], Awaitable[None]], to: StatusDisplay) -> None:
-    """Run *body* in Trio until it ends or the user stops it, which is no error.
+def run_command(body: Callable[[StatusDisplay], Awaitable[None]]) -> None:
+    """Run *body* in Trio with the display that suits, until it ends or the user stops it, which is not an error.
 
     Raises:
-        CommandFailed: *body* raised one of our errors.
+        CommandFailed: *body* raised one of our errors, or standard output can't be written to.
 
     """
     try:
-        stopped = trio.run(_until_stopped, body)
+        with status_display() as to:
+            if trio.run(_until_stopped, partial(body, to)):
+                to.say("Stopped.")
     except PlexwireError as error:
         raise failed(error) from None
-    if stopped:
-        to.say("Stopped.")
+    except ExceptionGroup as group:
+        # The task that shows the table and the body at its end write to the same standard output.
+        if group.subgroup(BrokenPipeError) is not None:
+            raise BrokenPipeError(EPIPE, "the reader of standard output has gone") from None
+        lost: Exception | None = group.subgroup(OutputFailed)
+        while isinstance(lost, ExceptionGroup):
+            lost = lost.exceptions[0]
+        if not isinstance(lost, OutputFailed):
+            raise
+        raise failed(lost) from None
 
 
 def stop_signals() -> list[signal.Signals]:
@@ -94,6 +118,6 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext | None:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except ssl.SSLError:
-        raise NotStarted(f"{ca_file} holds no certificate in PEM form.") from None
+        raise NotStarted(f"{ca_file} contains no certificate in PEM form.") from None
     except OSError as error:
         raise NotStarted(f"{ca_file} can't be read: {error.strerror}.") from None

@@ -1,19 +1,33 @@
 """What a command shows: a table that stays in place on a terminal, plain lines elsewhere."""
 
+import io
+import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 import click
 import trio
-from attrs import frozen
+from attrs import define, frozen
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+
+from plexwire_protocol import PlexwireError
+
+
+@define(eq=False)
+class OutputFailed(PlexwireError):
+    """Standard output can't be written to."""
+
+    problem: str
+
+    def __str__(self) -> str:
+        return self.problem
 
 
 class Health(Enum):
@@ -77,7 +91,8 @@ class PlainDisplay(StatusDisplay):
 
     def say(self, line: str) -> None:
         """Write *line*."""
-        click.echo(printable(line))
+        with _writing():
+            click.echo(printable(line))
 
     def show(self, board: Board) -> None:
         """Write a line a row."""
@@ -86,7 +101,8 @@ class PlainDisplay(StatusDisplay):
                 column.plain.format(value)
                 for column, value in zip(board.columns, row.values, strict=True)
             ]
-            click.echo(printable("  ".join((row.name, *values, row.note))).rstrip())
+            with _writing():
+                click.echo(printable("  ".join((row.name, *values, row.note))).rstrip())
 
     def __exit__(
         self,
@@ -127,11 +143,13 @@ class TableDisplay(StatusDisplay):
 
     def say(self, line: str) -> None:
         """Print *line* above the table."""
-        self._console.print(Text(printable(line)))
+        with _writing():
+            self._console.print(Text(printable(line)))
 
     def show(self, board: Board) -> None:
         """Draw the table anew."""
-        self._live.update(draw(board, self._console.width), refresh=True)
+        with _writing():
+            self._live.update(draw(board, self._console.width), refresh=True)
 
 
 def draw(board: Board, width: int) -> Group:
@@ -160,8 +178,32 @@ def _room(board: Board, width: int) -> int:
 
 
 def status_display() -> StatusDisplay:
-    """Return the display that suits standard output."""
+    """Return the display that suits standard output.
+
+    Raises:
+        OutputFailed: standard output is closed.
+
+    """
+    if sys.stdout is None:  # after >&-
+        raise OutputFailed("Standard output is closed: send it to a file, or to /dev/null.")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A camera's name may have characters that the terminal's encoding lacks.
+        sys.stdout.reconfigure(errors="replace")
     return TableDisplay() if sys.stdout.isatty() else PlainDisplay()
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Turn what writing to standard output raises into `OutputFailed`, but for a reader that has gone."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is still in the buffer would fail once more when Python ends.
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        raise OutputFailed(f"Standard output can't be written to: {error.strerror}.") from None
 
 
 async def show_regularly(to: StatusDisplay, board: Callable[[], Board]) -> None:

@@ -119,7 +119,7 @@ class VideoRecorder(FrameSink):
                 await self._feed_ffmpeg(track, first)
             if track.scope.cancelled_caught:
                 raise FfmpegError(
-                    f"ffmpeg did not finish {track.path} within {FINISH_S:.0f} seconds."
+                    f"ffmpeg did not complete {track.path} within {FINISH_S:.0f} seconds."
                 )
         except FfmpegError as error:
             self._failure = self._failure or error
@@ -144,7 +144,7 @@ class VideoRecorder(FrameSink):
             size = await trio.to_thread.run_sync(_size, track.path)
             if size < track.written_bytes:
                 raise FfmpegError(
-                    f"{track.path} is not whole: {ffmpeg.last_words or 'no reason given'}"
+                    f"{track.path} is not complete: {ffmpeg.last_words or 'ffmpeg gave no reason'}"
                 )
             track.size = size
 
@@ -169,11 +169,11 @@ async def _feed(ffmpeg: Ffmpeg, track: _CameraFile, first: VideoFrame) -> None:
 
 def _sentence(track: _CameraFile) -> str:
     if not track.begun:
-        return f"Nothing came to be recorded in {track.path}."
+        return f"No picture came for {track.path}."
     if not track.size:
-        return f"{track.path} is not recorded to its end."
+        return f"{track.path} is not complete."
     seconds = track.length_ms / 1000
-    dropped = f", {track.dropped} dropped as the disk was slow" if track.dropped else ""
+    dropped = f", {track.dropped} dropped because the disk was slow" if track.dropped else ""
     return (
         f"Recorded {track.path}: {track.written} pictures, {seconds:.1f} s,"
         f" {in_bytes(track.size)}{dropped}."
@@ -230,7 +230,7 @@ async def open_video_recorder(
     A file begins with its camera's first picture.  Where ffmpeg fails, the body is cancelled.
 
     Raises:
-        SinkError: *out* can't be the name of a video, or a file is there already and *overwrite* is not given.
+        SinkError: *out* can't be the name of a video, or a file exists and *overwrite* is not given.
         FfmpegError: ffmpeg is not installed, or gave up; the error says what it said.
 
     """
@@ -265,12 +265,23 @@ async def _finish(recorder: VideoRecorder) -> None:
 
 def _check(out: Path, paths: Iterable[Path], *, overwrite: bool) -> None:
     if not out.suffix:
-        raise SinkError(f"{out} tells no format: call it {out}.mkv, or .mp4, .mov or .avi.")
+        raise SinkError(
+            f"{out} has no suffix that names its format: call it {out}.mkv, or .mp4, .mov or .avi."
+        )
     try:
         if not out.parent.is_dir():
-            raise SinkError(f"There is no folder {out.parent} to record in.")
+            raise SinkError(f"There is no folder {out.parent} for the recording.")
         for path in paths:
-            if path.exists() and not overwrite:
-                raise SinkError(f"{path} is there already: give another name, or --overwrite.")
+            if _exists(path) and not overwrite:
+                raise SinkError(f"{path} exists: choose another name, or give --overwrite.")
     except OSError as error:
         raise SinkError(f"{out} can't be recorded: {error.strerror}.") from None
+
+
+def _exists(path: Path) -> bool:
+    # Path.exists() has taken every error for an absence since Python 3.14: names too long, folders that can't be read.
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,6 +1,5 @@
 """The command `watch`: what it counts and says, and whom it hands the frames to."""
 
-import ssl
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -33,7 +32,7 @@ from plexwire_protocol import (
     VideoFrame,
     describe_close,
 )
-from plexwire_trio import helper_tasks
+from plexwire_trio import StreamOpener, helper_tasks
 
 #: Seconds without a picture after which a camera counts as still.
 STILL_S: Final = 2.0
@@ -65,7 +64,7 @@ class WatchOptions:
     record: Path | None = None
     overwrite: bool = False
     frames: int | None = None
-    ssl_context: ssl.SSLContext | None = None
+    opener: StreamOpener | None = None
 
 
 async def watch_stream(
@@ -91,7 +90,7 @@ async def watch_stream(
                 cameras=options.cameras,
                 timeout=options.timeout,
                 reconnect=options.reconnect,
-                ssl_context=options.ssl_context,
+                opener=options.opener,
             )
         )
         watching = _Watching(viewer, options, sinks, to, clock)
@@ -131,7 +130,7 @@ async def _open_sinks(
         sinks.append(server)
         to.say(f"Pictures for browsers and players: {server.url}")
         if not server.place.is_loopback:
-            to.say("Whoever reaches that port can watch: it asks for no key.")
+            to.say("Anybody who can connect to that port can watch: no key is needed.")
     if options.save is not None:
         folder = FolderSink(options.save)
         await folder.prepare()
@@ -148,8 +147,8 @@ def online(init: Init, source_id: str) -> str:
         for camera in source.cameras
     ]
     if not cameras:
-        return f"Nothing of {source_id} is online yet: waiting."
-    return f"Online of {source_id}: {', '.join(cameras)}."
+        return f"No camera of {source_id} is online yet: waiting."
+    return f"Online cameras of {source_id}: {', '.join(cameras)}."
 
 
 def deviation_sentence(deviation: GatewayDeviated) -> str:

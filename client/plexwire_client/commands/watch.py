@@ -5,19 +5,20 @@ from pathlib import Path
 
 import click
 
-from plexwire_client.commands._keys import API_KEY
 from plexwire_client.commands._mjpeg_server import ListenAddress
 from plexwire_client.commands._options import (
     ca_option,
+    choose_key,
     keys_file_option,
-    read_key,
+    make_opener,
+    proxy_option,
     reconnect_option,
     source_id_option,
 )
-from plexwire_client.commands._running import run_command, trusting
-from plexwire_client.commands._status_display import status_display
+from plexwire_client.commands._running import run_command
 from plexwire_client.commands._watching import WatchOptions, watch_stream
 from plexwire_protocol.limits import DEFAULT_CAMERA
+from plexwire_trio import API_KEY
 
 
 def _place(ctx: click.Context, param: click.Parameter, value: str | None) -> ListenAddress | None:
@@ -39,41 +40,45 @@ def _place(ctx: click.Context, param: click.Parameter, value: str | None) -> Lis
     default=(DEFAULT_CAMERA,),
     show_default=True,
     metavar="ID",
-    help="A camera to watch; repeat it for several.",
+    help="Camera to watch; repeat it to watch several.",
 )
 @click.option(
     "--timeout",
     type=click.IntRange(min=1),
     metavar="SECONDS",
-    help="Ask the gateway to end the stream after so long.",
+    help="Seconds after which the gateway ends the stream.  [default: the gateway's own]",
 )
 @click.option(
     "--save",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Save every picture in DIR, as CAMERA-TIMESTAMP-NUMBER.jpg.",
+    help="Folder for every picture, as CAMERA-TIMESTAMP-NUMBER.jpg.",
 )
 @click.option(
     "--record",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Record in FILE, such as out.mkv, through ffmpeg and without encoding anything again; several cameras in"
-    " out-CAMERA.mkv each.  It ends with a whole file, however the command ends.",
+    help="Video to record, such as out.mkv, through ffmpeg and without encoding again; several cameras get a file each,"
+    " out-CAMERA.mkv.  The file is complete however the command ends.",
 )
-@click.option("--overwrite", is_flag=True, help="Let --record write over files that are there.")
+@click.option("--overwrite", is_flag=True, help="Let --record replace files that exist.")
 @click.option(
     "--mjpeg",
     callback=_place,
     metavar="[HOST]:PORT",
     help="Serve the cameras over HTTP to browsers and players: a page at /, a stream at /CAMERA.mjpg, the newest"
-    " picture at /CAMERA.jpg.  Without HOST only this machine gets there; with one, anybody does who reaches it.",
+    " picture at /CAMERA.jpg.  Without HOST only this machine can connect; with HOST anybody can who reaches it.",
 )
 @click.option(
-    "--frames", type=click.IntRange(min=1), metavar="N", help="End after N pictures in all."
+    "--frames",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="End after N pictures of all cameras together.",
 )
 @reconnect_option
 @keys_file_option
 @ca_option
+@proxy_option
 def watch(
     url: str,
     source_id: str,
@@ -87,11 +92,12 @@ def watch(
     reconnect: bool,
     keys_file: Path | None,
     ca_file: Path | None,
+    proxy: str | None,
 ) -> None:
     """Watch cameras of a source at the gateway URL: pictures a second, latency, bytes, what was skipped.
 
     URL is the gateway's base address.  The key comes from PLEXWIRE_API_KEY or from --keys-file, never from the command
-    line.  Latency is this machine's clock less the device's stamp.  Ctrl-C ends it properly.
+    line.  Latency is this machine's clock minus the device's stamp.  Ctrl-C ends the command properly.
 
     \b
     Examples:
@@ -112,13 +118,13 @@ def watch(
 
     \b
     Exit codes:
-      0  it ended as it should, or you ended it
+      0  the command ended as it should, or you ended it
       1  the gateway refused, or the stream ended badly or before --frames
-      2  no connection, or something is wrong with the input, or with what is written
+      2  no connection, or an input or an output can't be used
     """
     options = WatchOptions(
         url=url,
-        api_key=read_key((API_KEY,), keys_file),
+        api_key=choose_key((API_KEY,), keys_file),
         source_id=source_id,
         cameras=cameras,
         timeout=timeout,
@@ -128,7 +134,6 @@ def watch(
         record=record,
         overwrite=overwrite,
         frames=frames,
-        ssl_context=trusting(ca_file),
+        opener=make_opener(url, proxy=proxy, ca_file=ca_file),
     )
-    with status_display() as to:
-        run_command(partial(watch_stream, options, to), to)
+    run_command(partial(watch_stream, options))

@@ -8,7 +8,6 @@ from typing import Final
 
 from attrs import evolve, field, fields, frozen
 
-from plexwire_conformance.target.proxy import BadProxy, Proxy, proxy_of
 from plexwire_conformance.target.target import (
     BadTarget,
     Camera,
@@ -18,14 +17,13 @@ from plexwire_conformance.target.target import (
     read_keys,
     split_url,
 )
+from plexwire_trio import BadProxy, Proxy, choose_proxy, clean_key, read_proxy
 
 #: What every id of a source that a run makes up begins with, unless said otherwise.
 SOURCE_ID: Final = "plexwire"
 #: Sockets open at once, unless said otherwise; with fewer than the least most cases can't be carried out.
 MAX_CONNECTIONS: Final = 64
 LEAST_CONNECTIONS, MOST_CONNECTIONS = 8, 1000
-#: Stands for no proxy at all, whatever the environment says.
-NO_PROXY: Final = "none"
 
 _LEAST_SECRET: Final = 4
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -93,7 +91,9 @@ class TargetDescription:
         for variable in self.key_variables.values():
             if not environment.get(variable):
                 raise BadTarget(f"no key: the environment has no {variable}")
-        return Keys.of({name: environment[held] for name, held in self.key_variables.items()})
+        return Keys.of(
+            {name: clean_key(environment[held]) for name, held in self.key_variables.items()}
+        )
 
     def target(self, environment: Mapping[str, str], keys: Keys | None = None) -> Target | None:
         """Return the target; None, without a URL, is the reference gateway itself.  *keys* stand in for its own.
@@ -137,13 +137,9 @@ class TargetDescription:
         )
 
     def _proxy(self, url: str, environment: Mapping[str, str]) -> Proxy | None:
-        if self.proxy == NO_PROXY:
-            return None
+        parts = split_url(url)
         try:
-            if self.proxy is not None:
-                return Proxy.parse(self.proxy)
-            parts = split_url(url)
-            return proxy_of(environment, parts.scheme, parts.host, parts.port)
+            return choose_proxy(self.proxy, environment, parts.scheme, parts.host, parts.port)
         except BadProxy as error:
             raise BadTarget(str(error)) from None
 
@@ -211,11 +207,7 @@ def check_proxy(proxy: str) -> None:
     Raises:
         BadTarget: it can't be used, or has a login.
     """
-    if proxy == NO_PROXY:
-        return
     try:
-        parsed = Proxy.parse(proxy)
+        read_proxy(proxy)
     except BadProxy as error:
         raise BadTarget(str(error)) from None
-    if parsed.login:
-        raise BadTarget("a proxy's login stands in HTTPS_PROXY alone, in the environment")

@@ -29,7 +29,9 @@ async def dial_tcp(
     tcp.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
     if ssl_context is None:
         return tcp
-    stream = trio.SSLStream(tcp, ssl_context, server_hostname=host, https_compatible=True)
+    # A zone of IPv6 means something only on this machine; no certificate has it.
+    name = host.partition("%")[0]
+    stream = trio.SSLStream(tcp, ssl_context, server_hostname=name, https_compatible=True)
     try:
         await stream.do_handshake()
     except BaseException:

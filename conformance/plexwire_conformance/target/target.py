@@ -2,6 +2,7 @@
 
 import re
 import ssl
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -10,9 +11,10 @@ from urllib.parse import urlsplit
 import trio
 from attrs import field, frozen
 
-from plexwire_client.keys_file import KeysFileError, read_keys_file
-from plexwire_conformance.target.proxy import Proxy, dial_through
+import plexwire_trio
+from plexwire_conformance.target.proxy import dial_through
 from plexwire_conformance.target.streams import Dial, dial_tcp
+from plexwire_trio import BadUrl, GatewayUrl, Proxy
 
 #: A user and a password in a URL, however badly the rest of it is written.
 _LOGIN: Final = re.compile(r"\A(\w+://)?.*@", re.DOTALL)
@@ -72,17 +74,15 @@ VARIABLES: Final = {
 
 
 def read_keys(environment: Mapping[str, str], keys_file: Path | None) -> Keys:
-    """Return the keys in *keys_file*, or those in *environment* without one: keys of two gateways never mix.
+    """Return the keys in *keys_file* if there is one, else those in *environment*.
 
     Raises:
         BadTarget: the file can't be used, or there is no PLEXWIRE_API_KEY.
     """
-    values = dict(environment)
-    if keys_file is not None:
-        try:
-            values = read_keys_file(keys_file)
-        except KeysFileError as error:
-            raise BadTarget(str(error)) from None
+    try:
+        values = plexwire_trio.read_keys(VARIABLES.values(), environment, keys_file, hint=_hint)
+    except plexwire_trio.BadKeys as error:
+        raise BadTarget(str(error)) from None
     found = {field: values.get(variable, "") for field, variable in VARIABLES.items()}
     if not found["api_key"]:
         raise BadTarget(
@@ -90,6 +90,10 @@ def read_keys(environment: Mapping[str, str], keys_file: Path | None) -> Keys:
             f"{VARIABLES['api_key']}=plx_…"
         )
     return Keys.of(found)
+
+
+def _hint(sentence: str) -> None:
+    print(f"Hint: {sentence}", file=sys.stderr)
 
 
 @frozen(kw_only=True)
@@ -123,26 +127,10 @@ class Endpoint:
                 return await dial_tcp(host, port, ssl_context=context, narrow=narrow)
             return await dial_through(proxy, host, port, ssl_context=context, narrow=narrow)
 
-        return cls(url=url.rstrip("/"), host_header=parts.netloc, path=parts.path, dial=dial)
+        return cls(url=url.rstrip("/"), host_header=parts.host_header, path=parts.prefix, dial=dial)
 
 
-@frozen(kw_only=True)
-class UrlParts:
-    """A base URL, taken apart; `netloc` is host and port as they were written."""
-
-    scheme: str
-    netloc: str
-    host: str
-    port: int
-    path: str
-
-    @property
-    def secure(self) -> bool:
-        """Whether TLS is spoken there."""
-        return self.scheme == "wss"
-
-
-def split_url(url: str) -> UrlParts:
+def split_url(url: str) -> GatewayUrl:
     """Take *url* apart: ws:// or wss://, host, optional port, optional base path.
 
     Raises:
@@ -150,7 +138,7 @@ def split_url(url: str) -> UrlParts:
     """
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise BadTarget(f"{without_login(url)!r} is no URL: {error}") from None
     if parts.scheme not in ("ws", "wss"):
@@ -161,13 +149,10 @@ def split_url(url: str) -> UrlParts:
         )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise BadTarget(f"give the base URL alone, wss://{host}: no user, no query, no fragment")
-    return UrlParts(
-        scheme=parts.scheme,
-        netloc=parts.netloc,
-        host=host,
-        port=port or (443 if parts.scheme == "wss" else 80),
-        path=parts.path.rstrip("/"),
-    )
+    try:
+        return GatewayUrl.parse(url)
+    except BadUrl as error:
+        raise BadTarget(str(error)) from None
 
 
 def without_login(url: str) -> str:
