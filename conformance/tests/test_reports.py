@@ -197,8 +197,8 @@ def in_terminal(text: str) -> Counter[str]:
 
 
 def in_markdown(text: str) -> Counter[str]:
-    rows = re.findall(r"^\| \S+ ([a-z]+) \| (\d+) \|$", text, re.MULTILINE)
-    return Counter({verdict: int(count) for verdict, count in rows})
+    rows = re.findall(r"^\| \S+ ([a-z]+) \| (\d*) \| \d* \|$", text, re.MULTILINE)
+    return Counter({verdict: int(count or 0) for verdict, count in rows})
 
 
 def in_html(text: str) -> Counter[str]:
