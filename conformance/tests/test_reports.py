@@ -202,9 +202,7 @@ def in_markdown(text: str) -> Counter[str]:
 
 
 def in_html(text: str) -> Counter[str]:
-    tiles = re.findall(
-        r'<li class="[a-z ]+">(?:<a [^>]+>)?<b>(\d+)</b> ([a-z]+)(?:</a>)?</li>', text
-    )
+    tiles = re.findall(r'<li class="[a-z ]+">(?:<a [^>]+>)?<b>(\d+)</b> ([a-z]+)\b', text)
     return Counter({verdict: int(count) for count, verdict in tiles})
 
 
