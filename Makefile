@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test check bench spec sdk clean
+.PHONY: help demo test check bench bench-codec bench-page spec sdk clean
 
 help:
 	@echo "make demo   a gateway, a real device, a viewer and the judge, in under two minutes"
 	@echo "make test   ruff, mypy --strict and all tests"
 	@echo "make spec   write the generated parts of the specification anew"
-	@echo "make bench  from the device's stamp to the painted canvas, in half a minute; needs chromium"
+	@echo "make bench  our gateway, its peers and the kernel's floor, in under four minutes; Linux, two CPUs"
+	@echo "make bench-codec  what the codec costs beside its base64, in half a minute"
+	@echo "make bench-page   from the device's stamp to the painted canvas, in half a minute; needs chromium"
 	@echo "make sdk    try six releases of the device SDK and write their table anew, in about four minutes"
 	@echo "make clean  remove what the others made"
 
@@ -41,7 +43,19 @@ test: check
 spec: $(INSTALLED)
 	$(BIN)/python spec/tools/generate.py
 
-bench: $(INSTALLED)
+BENCH := $(VENV)/.bench
+$(BENCH): $(INSTALLED) benchmarks/package.json
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	-npm install --prefix benchmarks --no-package-lock --silent
+	@touch $@
+
+bench: $(BENCH)
+	PYTHONPATH=benchmarks $(BIN)/python -m plexwire_bench
+
+bench-codec: $(BENCH)
+	$(BIN)/python benchmarks/codec.py --fast --quiet
+
+bench-page: $(INSTALLED)
 	$(BIN)/python benchmarks/page_latency.py
 
 sdk: $(INSTALLED)
