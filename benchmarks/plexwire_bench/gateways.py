@@ -22,6 +22,8 @@ ROOM: Final = Path(__file__).parent.parent
 FLOOR: Final = "floor"
 OURS: Final = "plexwire"
 TARGET: Final = "target"
+#: What the fast lane allows, with as little gateway around it as the peers have.
+LANE: Final = "fast lane"
 
 #: A peer's module or script, and the packages that it needs.
 _PEERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
@@ -30,6 +32,7 @@ _PEERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "aiohttp": ("aiohttp_server", ("aiohttp",)),
     "picows": ("picows_server", ("picows",)),
     "node ws": ("node_ws.mjs", ("ws",)),
+    LANE: ("trio_fastlane", ("trio_websocket",)),
     "trio-websocket": ("trio_websocket_server", ("trio_websocket",)),
 }
 NAMES: Final = (OURS, *_PEERS)

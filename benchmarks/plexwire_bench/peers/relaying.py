@@ -1,6 +1,5 @@
 """What all peers share, so that a comparison compares libraries: one key, one encoder, one rule for who is slow."""
 
-import ctypes
 import json
 import sys
 import time
@@ -136,10 +135,3 @@ class Registry(Generic[V]):
         self._online.setdefault(source_id, set()).add(camera_id)
         viewers = self._viewers.get(source_id, {})
         return [viewer for viewer, cameras in viewers.items() if camera_id in cameras]
-
-
-def keep_heap() -> None:
-    """Have glibc keep what is freed: given back to the system, each picture would cost its page faults anew."""
-    mallopt = ctypes.CDLL(None).mallopt
-    mallopt(-1, 1 << 28)  # M_TRIM_THRESHOLD
-    mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD
