@@ -196,6 +196,11 @@ def test_cutter_leaves_to_the_library_what_is_not_masked() -> None:
     assert put(open_cutter(), frame) == [Passing(frame)]
 
 
+def test_cutter_leaves_to_the_library_a_message_within_another() -> None:
+    frames = masked(0x01, b"begun") + masked(0x82, b"picture")
+    assert put(open_cutter(), frames) == [Passing(frames)]
+
+
 def test_cutter_reports_how_much_of_a_picture_is_missing() -> None:
     frame = masked(0x82, b"x" * 300_000)
     cutter = open_cutter()

@@ -8,6 +8,7 @@ ours through its public `wrap_server_stream`.  That stream does two things by it
 
 ## How a gateway uses it
 
+    keep_heap()                                                       # once per process
     async with open_fast_lane() as lane:                              # one per gateway
         ...
         async with lane.attach(tcp_or_tls_stream, already=head + rest) as fast, trio.open_nursery() as nursery:
@@ -62,6 +63,7 @@ from plexwire_trio.fastlane._framing import Buffer as Buffer
 from plexwire_trio.fastlane._framing import Unmask as Unmask
 from plexwire_trio.fastlane._framing import close_frame as close_frame
 from plexwire_trio.fastlane._framing import text_frame as text_frame
+from plexwire_trio.fastlane._heap import keep_heap as keep_heap
 from plexwire_trio.fastlane._lane import FastLane as FastLane
 from plexwire_trio.fastlane._lane import open_fast_lane as open_fast_lane
 from plexwire_trio.fastlane._speedups import b64encode as b64encode

@@ -17,7 +17,7 @@ from plexwire_bench.peers.relaying import (
     stream_of,
     video_frame,
 )
-from plexwire_trio.fastlane import DEVICE, FastLane, FastStream, open_fast_lane
+from plexwire_trio.fastlane import DEVICE, FastLane, FastStream, keep_heap, open_fast_lane
 
 
 class Viewer:
@@ -103,4 +103,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_heap()
     trio.run(main)
