@@ -261,6 +261,28 @@ async def test_small_messages_all_arrive_when_the_peer_reads_late(pair: Opener) 
     assert [int(text) for text in talk.client.texts] == list(range(5000))
 
 
+async def test_frame_waits_whole_when_the_socket_takes_none_of_it() -> None:
+    server, client = await tcp_pair()
+    assert isinstance(server, trio.SocketStream)
+    file, sent, received = server.socket.fileno(), bytearray(), bytearray()
+    with suppress(BlockingIOError):
+        while True:
+            sent += b"." * os.write(file, b"." * 65_536)
+    with suppress(BlockingIOError):
+        while True:
+            sent += b"." * os.write(file, b".")
+    async with client, open_fast_lane() as lane, lane.attach(server) as fast:
+        frame = text_frame(b"waits")
+        mailbox = Mailbox(fast)
+        fast.pull = mailbox.take
+        mailbox.put(frame)
+        assert fast.blocked
+        with trio.fail_after(PATIENCE_S):
+            while not received.endswith(frame):
+                received += await client.receive_some(65_536)
+    assert received == sent + frame
+
+
 @over_everything
 async def test_viewer_gets_nothing_after_the_close_frame(pair: Opener) -> None:
     async with open_fast_lane() as lane, conversing(lane, pair) as talk:
