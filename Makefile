@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test check bench bench-codec bench-page spec sdk clean
+.PHONY: help demo test check bench bench-attacks bench-codec bench-page spec sdk clean
 
 help:
 	@echo "make demo   a gateway, a real device, a viewer and the judge, in under two minutes"
 	@echo "make test   ruff, mypy --strict and all tests"
 	@echo "make spec   write the generated parts of the specification anew"
 	@echo "make bench  our gateway, its peers and the kernel's floor, in under four minutes; Linux, two CPUs"
+	@echo "make bench-attacks  how late pictures are while a stranger floods the gateway, in half a minute"
 	@echo "make bench-codec  what the codec costs beside its base64, in half a minute"
 	@echo "make bench-page   from the device's stamp to the painted canvas, in half a minute; needs chromium"
 	@echo "make sdk    try six releases of the device SDK and write their table anew, in about four minutes"
@@ -51,6 +52,9 @@ $(BENCH): $(INSTALLED) benchmarks/package.json
 
 bench: $(BENCH)
 	PYTHONPATH=benchmarks $(BIN)/python -m plexwire_bench
+
+bench-attacks: $(BENCH)
+	PYTHONPATH=benchmarks $(BIN)/python -m plexwire_bench.attacks
 
 bench-codec: $(BENCH)
 	$(BIN)/python benchmarks/codec.py --fast --quiet

@@ -257,6 +257,7 @@ class _Audience:
         if len(self._latencies) > 1:
             cuts = quantiles(self._latencies, n=100)
             result.update(p50_ms=round(cuts[49] * 1e3, 3), p99_ms=round(cuts[98] * 1e3, 3))
+            result.update(max_ms=round(max(self._latencies) * 1e3, 3))
         return result
 
 
