@@ -4,11 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test check bench bench-attacks bench-codec bench-page spec sdk clean
+LOWEST := $(VENV)/lowest
+
+.PHONY: help demo test check types lowest lowest-quick pythons wheel-test hooks bench bench-attacks bench-codec bench-page spec sdk clean
 
 help:
 	@echo "make demo   a gateway, a real device, a viewer and the judge, in under two minutes"
-	@echo "make test   ruff, mypy --strict and all tests"
+	@echo "make test   make check and all tests"
+	@echo "make check  ruff, codespell, the direction of imports, mypy --strict, pyright and the clauses' coverage"
+	@echo "make lowest       all tests with the lowest versions that pyproject.toml allows; make lowest-quick tries the core"
+	@echo "make pythons      the core's and the adapter's tests on each Python from 3.11 on that this machine has"
+	@echo "make wheel-test   build the wheel, install it in clean environments, and judge the reference gateway with it"
+	@echo "make hooks        install the git hooks of .pre-commit-config.yaml"
 	@echo "make spec   write the generated parts of the specification anew"
 	@echo "make bench  our gateway, its peers and the kernel's floor, in under four minutes; Linux, two CPUs"
 	@echo "make bench-attacks  how late pictures are while a stranger floods the gateway, in half a minute"
@@ -27,11 +34,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)
 	@$(BIN)/python examples/demo.py
 
-check: $(INSTALLED)
+check: $(INSTALLED) types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/plexwire spec --coverage >/dev/null
+
+# basedpyright is pyright with its node in the wheel; it asks the first python on the path where packages are.
+types: $(INSTALLED)
+	$(BIN)/mypy
+	PATH="$(CURDIR)/$(BIN):$$PATH" basedpyright --level error
+	PATH="$(CURDIR)/$(BIN):$$PATH" basedpyright --verifytypes plexwire_protocol --ignoreexternal
 
 # The core alone is measured, by its own tests alone.  The other rooms mostly wait, so two files of theirs run at once;
 # those of the suite, which take longest, begin.
@@ -39,7 +53,33 @@ test: check
 	$(BIN)/coverage run -m pytest protocol/tests
 	$(BIN)/coverage report --fail-under=100
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder \
-		conformance/tests client/tests server/tests adapter/tests spec/tests
+		conformance/tests client/tests server/tests adapter/tests spec/tests benchmarks/tests
+
+# A script that Hypothesis draws is new in each run, and so is the trouble with an old Hypothesis.
+lowest-quick: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pytest -n 2 --no-header protocol/tests adapter/tests
+	for run in 1 2 3; do $(LOWEST)/bin/plexwire conform --quiet --only scripts || exit; done
+
+# Without the two modules that play the device SDK, which asks for newer versions than ours.
+lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+		--ignore conformance/tests/test_real_device.py --ignore conformance/tests/test_sdk_devices.py \
+		conformance/tests client/tests server/tests adapter/tests spec/tests protocol/tests
+	for run in 1 2 3 4 5 6 7 8; do $(LOWEST)/bin/plexwire conform --quiet --only scripts || exit; done
+
+$(LOWEST)/.installed: $(INSTALLED)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[all,test]'
+	@touch $@
+
+pythons: $(INSTALLED)
+	$(BIN)/python tools/pythons.py
+
+wheel-test: $(INSTALLED)
+	$(BIN)/python tools/wheel.py
+
+hooks: $(INSTALLED)
+	$(BIN)/pre-commit install --hook-type pre-commit --hook-type pre-push
 
 spec: $(INSTALLED)
 	$(BIN)/python spec/tools/generate.py
@@ -63,7 +103,7 @@ bench-page: $(INSTALLED)
 	$(BIN)/python benchmarks/page_latency.py
 
 sdk: $(INSTALLED)
-	$(BIN)/python conformance/tools/sdk/matrix.py
+	$(BIN)/python tools/sdk/matrix.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

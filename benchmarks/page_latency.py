@@ -20,20 +20,13 @@ from statistics import quantiles
 from typing import Any, Final
 from urllib.request import urlopen
 
-from playwright.sync_api import sync_playwright
-
 from plexwire_client.pattern import make_pattern
+from plexwire_trio import read_keys_file
 
-CHROMIUM: Final = "/usr/bin/chromium"
-CHROMIUM_OPTIONS: Final = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+sys.path.insert(0, str(Path(__file__).parents[1] / "server/tests/pages"))
+
+from chromium import open_chromium
+
 SOURCE: Final = "robot-01"
 #: Pictures that the device has, and seconds before anything is measured.
 PICTURES: Final = 30
@@ -81,8 +74,7 @@ def watch(
     """Watch *cameras* in Chromium; return what was painted, and what the page says of its clock."""
     page_url = keys["PLEXWIRE_URL"].replace("ws", "http", 1)
     fragment = "&".join([f"source={SOURCE}", *(f"camera={camera}" for camera in cameras)])
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_OPTIONS))
+    with open_chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.add_init_script(_COLLECT)
         page.goto(f"{page_url}/#{fragment}")
@@ -97,7 +89,6 @@ def watch(
             [begin, begin + seconds * 1000],
         )
         clock = page.text_content("#clock") or ""
-        browser.close()
     return samples, clock
 
 
@@ -127,7 +118,7 @@ def count_dropped(url: str) -> int:
     with urlopen(url.replace("ws", "http", 1) + "/metrics") as answer:
         lines = answer.read().decode().splitlines()
     name = 'plexwire_frames_dropped_total{reason="replaced"} '
-    return sum(int(line.removeprefix(name)) for line in lines if line.startswith(name))
+    return sum(int(float(line.removeprefix(name))) for line in lines if line.startswith(name))
 
 
 @contextmanager
@@ -141,7 +132,7 @@ def serving(keys_file: Path) -> Iterator[dict[str, str]]:
         try:
             if process.stdout is None or not process.stdout.readline():
                 sys.exit("The gateway did not start.")
-            yield dict(line.split("=", 1) for line in keys_file.read_text().splitlines())
+            yield read_keys_file(keys_file)
         finally:
             process.terminate()
 

@@ -20,7 +20,6 @@ from websockets.http11 import Request, Response
 
 from plexwire_protocol import (
     DEVICE_PATH,
-    MAX_MESSAGE_BYTES,
     AddressRefused,
     AuthReceived,
     Close,
@@ -38,6 +37,7 @@ from plexwire_protocol import (
     Subscriber,
     VideoFrame,
 )
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 
 ORGANISATION: Final = "ours"
 

@@ -75,7 +75,7 @@ function outcome({ kind, sender, input }) {
 }
 const agrees = (due, got) => (due.accepted && got.accepted ? Object.keys(due.accepted).every((name) => isDeepStrictEqual(due.accepted[name], got.accepted[name])) : isDeepStrictEqual(due, got));
 
-const vectors = ["text-from-viewer", "text-from-gateway", "text-from-device", "binary"].flatMap(read);
+const vectors = ["text-from-viewer", "text-from-gateway", "text-from-device", "frames-from-device", "pictures-from-device", "binary"].flatMap(read);
 const usable = vectors.filter((vector) => vector.needs === undefined);  // JSON.parse knows no int64
 const wrong = usable.filter((vector) => !agrees(vector.outcome, outcome(vector)));
 for (const vector of wrong) console.log(vector.id, "has", outcome(vector), "and should have", vector.outcome);

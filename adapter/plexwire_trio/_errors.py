@@ -3,6 +3,8 @@
     PlexwireError
     ├── ConnectError            no WebSocket came to be; `hint` says what to do
     │   ├── BadUrl              not the base address of a gateway
+    │   ├── BadProxy            not the address of an HTTP proxy
+    │   ├── ProxyFailed         the proxy can't be reached, or makes no tunnel
     │   ├── HostNotFound        no such name
     │   ├── NothingListens      nobody is at that port
     │   ├── HostUnreachable     the network has no way there
@@ -35,6 +37,14 @@ class ConnectError(PlexwireError):
 
 class BadUrl(ConnectError):
     """Not the base address of a gateway."""
+
+
+class BadProxy(ConnectError):
+    """Not the address of an HTTP proxy."""
+
+
+class ProxyFailed(ConnectError):
+    """The proxy can't be reached, or makes no tunnel to the gateway."""
 
 
 class HostNotFound(ConnectError):

@@ -13,7 +13,8 @@ from typing import Final, TypeAlias
 import trio
 from trio_websocket import WebSocketConnection
 
-from plexwire_protocol import MAX_MESSAGE_BYTES, Close, CloseCode, __version__
+from plexwire_protocol import Close, CloseCode, __version__
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 from plexwire_trio._errors import (
     ConnectionLost,
     HandshakeTimedOut,
@@ -64,18 +65,28 @@ async def open_stream(
         ) from None
     except OSError as error:
         raise _unreachable(url, error) from None
-    if not url.secure:
-        return tcp
+    return await start_tls(tcp, url, ssl_context) if url.secure else tcp
+
+
+async def start_tls(
+    stream: trio.abc.Stream, url: GatewayUrl, ssl_context: ssl.SSLContext | None
+) -> trio.abc.Stream:
+    """Return TLS with the gateway over *stream*, which leads there; if that fails, *stream* is closed.
+
+    Raises:
+        TlsFailed: either side refused.
+
+    """
     context = ssl.create_default_context() if ssl_context is None else ssl_context
-    stream = trio.SSLStream(tcp, context, server_hostname=url.host, https_compatible=True)
+    tls = trio.SSLStream(stream, context, server_hostname=url.server_name, https_compatible=True)
     try:
-        await stream.do_handshake()
+        await tls.do_handshake()
     except BaseException as error:
-        await trio.aclose_forcefully(stream)
+        await trio.aclose_forcefully(tls)
         if isinstance(error, trio.BrokenResourceError):
             raise _tls_failed(url, error.__cause__) from None
         raise
-    return stream
+    return tls
 
 
 @asynccontextmanager
@@ -106,7 +117,7 @@ async def open_websocket(
     if stream is None:
         raise HandshakeTimedOut(
             f"{url.place} gave no answer within {timeout_s:g} s.",
-            "Check the address, and whether a firewall stands between.",
+            "Check the address, and whether a firewall is in between.",
         )
     try:
         async with _shake_hands(_Watched(stream), url, target, deadline) as websocket:
@@ -228,7 +239,7 @@ def _tls_failed(url: GatewayUrl, cause: BaseException | None) -> TlsFailed:
         case ssl.SSLCertVerificationError():
             return TlsFailed(
                 f"The certificate of {url.place} is not accepted: {cause.verify_message}.",
-                "Give the authority that signed it, or use the name that it was made for.",
+                "Give the authority that signed it with --ca, or use the name that it was issued for.",
             )
         case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "HTTP_REQUEST"):
             return TlsFailed(f"{url.place} does not speak TLS.", "Use ws:// for it.")

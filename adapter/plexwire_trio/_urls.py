@@ -1,19 +1,28 @@
 """The base address of a gateway: ws://host:port or wss://host, from which the addresses of both endpoints follow."""
 
+import re
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+import idna
 from attrs import frozen
 
 from plexwire_trio._errors import BadUrl
 
 _PORTS: Final = {"ws": 80, "wss": 443}
+#: A name or an address of IPv4, also with underscores as container networks have them; or an address of IPv6.
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+#: The zone of a link-local address: which interface of this machine leads there.
+_ZONE: Final = re.compile(r"[A-Za-z0-9._~-]+")
 _EXAMPLE: Final = "Give its base address, such as ws://127.0.0.1:8700 or wss://gateway.example."
 
 
 @frozen
 class GatewayUrl:
-    """Where a gateway is; `prefix` is a path that a proxy puts before those of the protocol."""
+    """Where a gateway is; `prefix` is a path that a proxy puts before those of the protocol.
+
+    `host` is ASCII, by IDNA 2008, and ends with `%` and the zone if it is a link-local address of IPv6.
+    """
 
     secure: bool
     host: str
@@ -34,7 +43,7 @@ class GatewayUrl:
         except ValueError:
             raise BadUrl("The gateway's address can't be read.", _EXAMPLE) from None
         _check(parts)
-        host = _ascii(parts.hostname or "")
+        host = _dialled(parts.hostname or "")
         default = _PORTS[parts.scheme]
         return cls(
             secure=parts.scheme == "wss",
@@ -46,23 +55,31 @@ class GatewayUrl:
     @property
     def place(self) -> str:
         """Host and port, for people."""
-        return f"{self._bracketed}:{self.port}"
+        return f"{_bracketed(self.host)}:{self.port}"
+
+    @property
+    def server_name(self) -> str:
+        """The host as the gateway knows it: without the zone, which means something only on this machine."""
+        return self.host.partition("%")[0]
 
     @property
     def host_header(self) -> str:
-        """What the `Host` header says: the port only where it is not the scheme's own."""
-        return self._bracketed if self.port == _PORTS[self._scheme] else self.place
+        """What the `Host` header contains: the port only if it is not the scheme's own."""
+        return f"{_bracketed(self.server_name)}{self._port}"
 
     def __str__(self) -> str:
-        return f"{self._scheme}://{self.host_header}{self.prefix}"
+        address, percent, zone = self.host.partition("%")
+        host = _bracketed(f"{address}%25{quote(zone, safe='~')}" if percent else address)
+        return f"{self.scheme}://{host}{self._port}{self.prefix}"
 
     @property
-    def _scheme(self) -> str:
+    def scheme(self) -> str:
+        """`wss` or `ws`."""
         return "wss" if self.secure else "ws"
 
     @property
-    def _bracketed(self) -> str:
-        return f"[{self.host}]" if ":" in self.host else self.host
+    def _port(self) -> str:
+        return "" if self.port == _PORTS[self.scheme] else f":{self.port}"
 
 
 def _check(parts: SplitResult) -> None:
@@ -97,8 +114,27 @@ def _check(parts: SplitResult) -> None:
         raise BadUrl("The path of the gateway's address is not percent-encoded.", _EXAMPLE)
 
 
-def _ascii(host: str) -> str:
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _dialled(host: str) -> str:
+    """Return *host* in ASCII, with its zone as `getaddrinfo` takes it.
+
+    In a URL the zone's `%` is written `%25` [RFC 6874]; a bare one, as `ip address` shows it, is read too.
+    """
+    address, percent, zone = host.partition("%")
+    if percent and ":" in address:
+        zone = unquote(zone.removeprefix("25"))
+        if _ZONE.fullmatch(zone) is None:
+            raise BadUrl("The zone in the gateway's address is not a valid name.", _EXAMPLE)
+        return f"{address}%{zone}"
     try:
-        return host if host.isascii() else host.encode("idna").decode("ascii")
-    except UnicodeError:
-        raise BadUrl("The host in the gateway's address is no valid name.", _EXAMPLE) from None
+        if not host.isascii():
+            # Not Python's own codec: it is of IDNA 2003, by which faß.example is fass.example.
+            host = idna.encode(host, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        host = ""
+    if _NAME.fullmatch(host) is None:
+        raise BadUrl("The host in the gateway's address is not a valid name.", _EXAMPLE)
+    return host

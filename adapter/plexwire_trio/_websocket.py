@@ -15,10 +15,11 @@ import trio
 from trio_websocket import WebSocketConnection, WebSocketRequest
 from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
-from wsproto.events import CloseConnection, Event, Pong
+from wsproto.events import CloseConnection, Event, Pong, Request
 from wsproto.frame_protocol import CloseReason
 
-from plexwire_protocol import MAX_MESSAGE_BYTES, Close
+from plexwire_protocol import Close
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 from plexwire_trio._lent import LentStream
 
 #: The library reads 4 KiB at a time unless told otherwise: 256 reads for one large frame.
@@ -91,6 +92,53 @@ async def wrap_server_stream(
     )
     nursery.start_soon(ws._reader_task)
     return await ws._get_request()
+
+
+async def accept_upgrade(
+    nursery: trio.Nursery,
+    stream: trio.abc.Stream,
+    target: str,
+    key: str,
+    *,
+    received: bytes = b"",
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+) -> WebSocketConnection:
+    """Answer a handshake that was read already, and return its WebSocket; *stream* stays yours to close.
+
+    *target* and *key* (`Sec-WebSocket-Key`) are the request's; no extension and no subprotocol is accepted.  *received*
+    is what came after the request: an `auth` in the same segment counts.  The library's own reader loses what comes
+    between a request and the answer to it, so here it starts after the answer.
+
+    *max_message_bytes* counts bytes of binary messages and characters of text.
+
+    Raises:
+        ConnectionClosed: the peer has gone meanwhile.
+
+    """
+    handshake = _LenientWSConnection(ConnectionType.SERVER)
+    handshake.initiate_upgrade_connection(
+        [
+            (b"Host", b"plexwire"),
+            (b"Upgrade", b"websocket"),
+            (b"Connection", b"Upgrade"),
+            (b"Sec-WebSocket-Key", key.encode("ascii")),
+            (b"Sec-WebSocket-Version", b"13"),
+        ],
+        target,
+    )
+    ws = WebSocketConnection(
+        LentStream(stream),
+        handshake,
+        max_message_size=max_message_bytes,
+        receive_buffer_size=RECEIVE_BYTES,
+    )
+    for event in handshake.events():
+        if isinstance(event, Request):
+            await WebSocketRequest(ws, event).accept()
+    if received:
+        handshake.receive_data(received)
+    nursery.start_soon(ws._reader_task)
+    return ws
 
 
 def failed_by_us(ws: WebSocketConnection) -> bool:

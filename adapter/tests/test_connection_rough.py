@@ -13,8 +13,6 @@ from wsproto import ConnectionType, WSConnection
 from wsproto import events as ws_events
 
 from plexwire_protocol import (
-    AUTH_DEADLINE_S,
-    MAX_MESSAGE_BYTES,
     AuthReceived,
     Close,
     CloseCode,
@@ -26,6 +24,7 @@ from plexwire_protocol import (
     StreamAddress,
     VideoFrame,
 )
+from plexwire_protocol.limits import AUTH_DEADLINE_S, MAX_MESSAGE_BYTES
 from plexwire_trio import Connection, wrap_server_stream
 
 GRACE_S = 2.0

@@ -359,6 +359,11 @@ def test_client_finds_words_for_any_answer(answer: bytes, hung_up: bool, secure:
         ("ws://[::1]:8700", "[::1]:8700", "[::1]:8700", "ws://[::1]:8700"),
         ("WSS://Gateway.Example:443", "gateway.example:443", "gateway.example", "wss://gateway.example"),
         ("ws://bücher.example", "xn--bcher-kva.example:80", "xn--bcher-kva.example", "ws://xn--bcher-kva.example"),
+        ("ws://faß.example:80", "xn--fa-hia.example:80", "xn--fa-hia.example", "ws://xn--fa-hia.example"),
+        ("ws://BÜCHER.example", "xn--bcher-kva.example:80", "xn--bcher-kva.example", "ws://xn--bcher-kva.example"),
+        ("ws://[fe80::1%25Eth0]:8700", "[fe80::1%Eth0]:8700", "[fe80::1]:8700", "ws://[fe80::1%25Eth0]:8700"),
+        ("wss://[fe80::1%eth0]/x", "[fe80::1%eth0]:443", "[fe80::1]", "wss://[fe80::1%25eth0]/x"),
+        ("ws://[fe80::1%2525]", "[fe80::1%25]:80", "[fe80::1]", "ws://[fe80::1%2525]"),
     ],
 )  # fmt: skip
 def test_client_reads_base_address(text: str, place: str, host_header: str, normal: str) -> None:
@@ -383,6 +388,12 @@ SECRET = "plx_secret_in_the_wrong_place"
         "ws://host:port",
         "ws://host:99999",
         "ws://[::1",
+        "ws://[fe80::1%25]",
+        "ws://[fe80::1%25a%2fb]",
+        "ws://☃.example",
+        "ws://a%20b.example",
+        "ws://a%b",
+        "ws://two words",
         f"ws://{SECRET}@gateway.example",
         f"ws://user:{SECRET}@gateway.example",
         f"ws://gateway.example?api_key={SECRET}",
@@ -401,11 +412,14 @@ def test_client_raises_bad_url_without_repeating_a_key(text: str) -> None:
 
 
 @settings(deadline=None)
-@given(st.text())
+@given(st.text() | st.text("abz09.-_%:[]@/?#ßü", max_size=20))
 def test_client_reads_or_refuses_any_address(text: str) -> None:
     for candidate in (text, f"ws://{text}"):
         with suppress(BadUrl):
-            assert str(GatewayUrl.parse(candidate))
+            url = GatewayUrl.parse(candidate)
+            assert GatewayUrl.parse(str(url)) == url
+            assert url.host_header.isascii()
+            assert "%" not in url.host_header
 
 
 @pytest.mark.parametrize(

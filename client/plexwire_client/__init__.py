@@ -1,14 +1,19 @@
 """Viewer and device clients of the live-video relay protocol, on Trio.
 
-Needs the extra `plexwire[client]`; pictures other than JPEGs within the limit need `plexwire[images]`.
+Needs the extra `plexwire[client]`.  Pictures other than JPEGs within the limit, and `plexwire_client.pictures`, need
+`plexwire[images]`; the commands `plexwire watch` and `plexwire publish` need `plexwire[tools]`.
 """
+
+try:
+    import trio_websocket  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"plexwire_client needs {error.name}: pip install 'plexwire[client]'", name=error.name
+    ) from None
 
 from plexwire_client._backoff import backoff_s as backoff_s
 from plexwire_client._client import Reconnecting as Reconnecting
-from plexwire_client._decoding import frame_to_array as frame_to_array
-from plexwire_client._decoding import frame_to_image as frame_to_image
-from plexwire_client._decoding import frame_to_temps as frame_to_temps
-from plexwire_client._device import Device as Device
+from plexwire_client._device import DeviceClient as DeviceClient
 from plexwire_client._device import DeviceCounters as DeviceCounters
 from plexwire_client._device import open_device as open_device
 from plexwire_client._errors import BadUrl as BadUrl
@@ -26,12 +31,10 @@ from plexwire_client._errors import NothingListens as NothingListens
 from plexwire_client._errors import Refused as Refused
 from plexwire_client._errors import StreamEnded as StreamEnded
 from plexwire_client._errors import TlsFailed as TlsFailed
-from plexwire_client._images import DEFAULT_QUALITY as DEFAULT_QUALITY
-from plexwire_client._images import Picture as Picture
+from plexwire_client._jpeg import DEFAULT_QUALITY as DEFAULT_QUALITY
+from plexwire_client._jpeg import Picture as Picture
 from plexwire_client._jpeg import jpeg_size as jpeg_size
-from plexwire_client._thermal import Temperatures as Temperatures
-from plexwire_client._thermal import make_thermal_scene as make_thermal_scene
-from plexwire_client._viewer import Viewer as Viewer
+from plexwire_client._viewer import ViewerClient as ViewerClient
 from plexwire_client._viewer import ViewerEvent as ViewerEvent
 from plexwire_client._viewer import open_viewer as open_viewer
 from plexwire_trio import HANDSHAKE_TIMEOUT_S as HANDSHAKE_TIMEOUT_S

@@ -47,14 +47,14 @@ class Reconnecting:
 
 
 @frozen
-class Ending:
+class StreamEnding:
     """How a conversation ended; `error` is None where it was a proper end."""
 
     close: Close
     error: PlexwireError | None = None
 
     @classmethod
-    def of(cls, close: Close, *, welcomed: bool, broken: PlexwireError | None) -> "Ending":
+    def of(cls, close: Close, *, welcomed: bool, broken: PlexwireError | None) -> "StreamEnding":
         """Judge *close*; *welcomed* is whether the gateway had let us in, *broken* the clause that it broke."""
         if broken is not None:
             return cls(close, broken)
@@ -68,7 +68,7 @@ class Ending:
 
 
 class Client(ABC, Generic[S]):
-    """One end that is kept connected; the base of `Viewer` and `Device`, not for use by itself.
+    """One end that is kept connected; the base of `ViewerClient` and `DeviceClient`, not for use by itself.
 
     `reconnects` counts how often the gateway let it in again.
 
@@ -84,7 +84,7 @@ class Client(ABC, Generic[S]):
         self._connection: Connection[S] | None = None
         self._welcomed_at: float | None = None
         self._broken: PlexwireError | None = None
-        self._ending: Ending | None = None
+        self._ending: StreamEnding | None = None
         self._away: Reconnecting | None = None
         self._leaving = False
         self._entered = trio.Event()
@@ -120,8 +120,8 @@ class Client(ABC, Generic[S]):
     async def _drained(self) -> None:
         """Return when what the application handed over is sent."""
 
-    def _judge(self, close: Close) -> Ending:
-        return Ending.of(close, welcomed=self._welcomed_at is not None, broken=self._broken)
+    def _judge(self, close: Close) -> StreamEnding:
+        return StreamEnding.of(close, welcomed=self._welcomed_at is not None, broken=self._broken)
 
     # ── entering and leaving ─────────────────────────────────────────────────────────────────
 
@@ -155,7 +155,7 @@ class Client(ABC, Generic[S]):
     # ── playing ──────────────────────────────────────────────────────────────────────────────
 
     async def _play(self) -> None:
-        ending = Ending(Close(CloseCode.NORMAL))
+        ending = StreamEnding(Close(CloseCode.NORMAL))
         with self._playing_scope:
             ending = await self._play_on()
         self._ending = ending
@@ -164,14 +164,14 @@ class Client(ABC, Generic[S]):
         self._over.set()
         self._changed()
 
-    async def _play_on(self) -> Ending:
+    async def _play_on(self) -> StreamEnding:
         backoff = Backoff()
         while True:
             self._welcomed_at = None
             self._broken = None
             ending = await self._play_once()
             if self._leaving:
-                return Ending(ending.close)
+                return StreamEnding(ending.close)
             if not (self._reconnect and self._entered.is_set() and ending.close.may_retry):
                 return ending
             if self._welcomed_at is None:
@@ -184,7 +184,7 @@ class Client(ABC, Generic[S]):
             self._changed()
             await trio.sleep(pause)
 
-    async def _play_once(self) -> Ending:
+    async def _play_once(self) -> StreamEnding:
         close = Close(CloseCode.ABNORMAL)
         try:
             async with self._dial() as websocket:
@@ -199,7 +199,7 @@ class Client(ABC, Generic[S]):
                     nursery.start_soon(self._stream, connection)
                     close = await connection.run(self._handle)
         except ConnectError as error:
-            return Ending(close, error)
+            return StreamEnding(close, error)
         except ConnectionLost:
             pass  # told by the code 1006
         finally:
@@ -209,7 +209,8 @@ class Client(ABC, Generic[S]):
     def _handle(self, event: Event) -> None:
         match event:
             case MessageReceived(message):
-                if self._received(message):
+                # A gateway may send another `init` on a connection that goes on.
+                if self._received(message) and self._welcomed_at is None:
                     self.reconnects += self._entered.is_set()
                     self._welcomed_at = trio.current_time()
                     self._away = None

@@ -5,20 +5,17 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import define
 
-from plexwire_client._client import Client, Dial, Ending
+from plexwire_client._client import Client, Dial, StreamEnding
 from plexwire_client._errors import ConnectionLost, ImageError, Refused
-from plexwire_client._ffmpeg import play_camera
-from plexwire_client._images import DEFAULT_QUALITY, Jpeg, Picture, as_it_is, to_jpeg
-from plexwire_client._mailbox import Mailbox
-from plexwire_client._thermal import Temperatures, render_thermal
+from plexwire_client._jpeg import DEFAULT_QUALITY, Jpeg, Picture, as_it_is
+from plexwire_client._newest_per_key import NewestPerKey
 from plexwire_protocol import (
-    DEFAULT_CAMERA,
     DEVICE_PATH,
-    MAX_MESSAGE_BYTES,
     Authenticated,
     Close,
     CloseCode,
@@ -32,7 +29,11 @@ from plexwire_protocol import (
     __version__,
     encode,
 )
+from plexwire_protocol.limits import DEFAULT_CAMERA, MAX_MESSAGE_BYTES
 from plexwire_trio import Connection, GatewayUrl, StreamOpener, open_websocket
+
+if TYPE_CHECKING:
+    from plexwire_client._thermal_pictures import Temperatures
 
 #: Codes of an `error` that no second attempt with the same key will change.
 _FINAL = {code.name.lower(): code for code in (CloseCode.UNAUTHORIZED, CloseCode.NO_API_ACCESS)}
@@ -60,7 +61,7 @@ class DeviceCounters:
         return self.dropped_slow + self.dropped_away
 
 
-class Device(Client[DeviceSession]):
+class DeviceClient(Client[DeviceSession]):
     """What `open_device` gives: `send_video_frame`, and `counters` that tell what became of the pictures.
 
     One picture a camera waits for the link; a newer one replaces it.  [PW-DEV-16]
@@ -81,7 +82,7 @@ class Device(Client[DeviceSession]):
         self._clock = clock
         self._asked_at_ms = 0
         self._report: ErrorReport | None = None
-        self._mailbox: Mailbox[str, VideoFrame] = Mailbox()
+        self._pending: NewestPerKey[str, VideoFrame] = NewestPerKey()
         self._sending = False
         self._progress = trio.Event()
 
@@ -112,8 +113,9 @@ class Device(Client[DeviceSession]):
     ) -> None:
         """Send *picture* as soon as the link is free; waits for no network, only for the encoding.
 
-        A JPEG that fits goes out as it is.  PNG, BMP and WebP bytes, arrays as OpenCV has them (uint8, blue first) and
-        Pillow's images are encoded with *quality*; what is larger than a device may send is made smaller.
+        A JPEG that fits goes out as it is, also as the array that OpenCV's `imencode` returns.  PNG, BMP and WebP bytes,
+        arrays as OpenCV has them (uint8, uint16 or bool, blue first) and Pillow's images are encoded with *quality*,
+        16 bits scaled to 8; what is larger than a device may send is made smaller.
         *timestamp* is Unix milliseconds, by default now on the gateway's clock.  *width* and *height* are read from
         the picture unless given.  With *extra* members, as thermal frames have them, it goes out as text.
 
@@ -139,7 +141,7 @@ class Device(Client[DeviceSession]):
 
     async def send_thermal_frame(
         self,
-        temps: Temperatures,
+        temps: "Temperatures",
         camera_id: str = DEFAULT_CAMERA,
         *,
         span: tuple[float, float] | None = None,
@@ -161,6 +163,8 @@ class Device(Client[DeviceSession]):
             MalformedMessage, Refused, ConnectionLost: as for `send_video_frame`.
 
         """
+        from plexwire_client._thermal_pictures import render_thermal
+
         stamp = self.now_ms() if timestamp is None else timestamp
         render = partial(render_thermal, temps, span=span, with_temps=with_temps, quality=quality)
         thermal = await trio.to_thread.run_sync(render)
@@ -209,6 +213,8 @@ class Device(Client[DeviceSession]):
             Refused, ConnectionLost: as for `send_video_frame`.
 
         """
+        from plexwire_client._ffmpeg import play_camera
+
         send = partial(self.send_video_frame, camera_id=camera_id)
         await play_camera(url, send, fps=fps, quality=quality, pictures=frames)
 
@@ -216,6 +222,9 @@ class Device(Client[DeviceSession]):
         if (jpeg := as_it_is(picture)) is not None:
             await trio.lowlevel.checkpoint()
             return jpeg
+        # Only a picture that is not a JPEG within the limit takes the encoder.
+        from plexwire_client._encoding import to_jpeg
+
         jpeg = await trio.to_thread.run_sync(partial(to_jpeg, picture, quality=quality))
         self.counters.reencoded += jpeg.reencoded
         return jpeg
@@ -227,7 +236,7 @@ class Device(Client[DeviceSession]):
             # What waited for the gateway to come back would be old by then.
             self.counters.dropped_away += 1
             return
-        self.counters.dropped_slow += self._mailbox.put(frame.camera_id, frame)
+        self.counters.dropped_slow += self._pending.put(frame.camera_id, frame)
 
     # ── what the connection does ─────────────────────────────────────────────────────────────
 
@@ -255,10 +264,10 @@ class Device(Client[DeviceSession]):
         session = connection.session
         try:
             while True:
-                frame = self._mailbox.take()
+                frame = self._pending.take()
                 if frame is None:
                     self._progress.set()
-                    await self._mailbox.changed()
+                    await self._pending.changed()
                     continue
                 self._sending = True
                 if session.state is not State.STREAMING:
@@ -271,23 +280,23 @@ class Device(Client[DeviceSession]):
                 self.counters.sent_bytes += len(frame.jpeg)
                 self.counters.thermal += frame.extra.get("video_type") == "thermal"
         finally:
-            self.counters.dropped_away += self._mailbox.clear() + self._sending
+            self.counters.dropped_away += self._pending.clear() + self._sending
             self._sending = False
             self._progress.set()
 
     async def _drained(self) -> None:
-        while len(self._mailbox) or self._sending:
+        while len(self._pending) or self._sending:
             self._progress = trio.Event()
             await self._progress.wait()
 
-    def _judge(self, close: Close) -> Ending:
+    def _judge(self, close: Close) -> StreamEnding:
         report = self._report
         if report is None or self._welcomed_at is not None or self._broken is not None:
             return super()._judge(close)
         # The session closes by itself on an `error`, before the gateway's own close with its code arrives.
         said = f"{report.detail} ({report.code})" if report.detail else report.code
         refused = Close(_FINAL.get(report.code.lower(), close.code), close.reason)
-        return Ending(refused, Refused(refused, said))
+        return StreamEnding(refused, Refused(refused, said))
 
     def _changed(self) -> None:
         """Nobody waits: `send_video_frame` drops while the gateway is away, and tells when it is over."""
@@ -306,7 +315,7 @@ async def open_device(
     ssl_context: ssl.SSLContext | None = None,
     opener: StreamOpener | None = None,
     clock: Callable[[], float] = time.time,
-) -> AsyncGenerator[Device, None]:
+) -> AsyncGenerator[DeviceClient, None]:
     """Be the device *source_id* at the gateway whose base address is *url*.
 
         async with open_device("ws://127.0.0.1:8700", api_key=key, source_id="robot-01") as device:
@@ -333,6 +342,6 @@ async def open_device(
     dial = partial(
         open_websocket, GatewayUrl.parse(url), DEVICE_PATH, ssl_context=ssl_context, opener=opener
     )
-    device = Device(dial, auth=auth, reconnect=reconnect, clock=clock)
+    device = DeviceClient(dial, auth=auth, reconnect=reconnect, clock=clock)
     async with device._playing():
         yield device

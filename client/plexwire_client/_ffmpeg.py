@@ -11,8 +11,8 @@ import trio
 from attrs import frozen
 
 from plexwire_client._errors import FfmpegError
-from plexwire_client._jpeg import JpegSplitter
-from plexwire_protocol import MAX_MESSAGE_BYTES
+from plexwire_client._jpeg_splitter import JpegSplitter
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 from plexwire_trio import helper_tasks
 
 #: A picture larger than this is none: ffmpeg's JPEGs are cut out of an endless stream.
@@ -119,7 +119,7 @@ class Ffmpeg:
         with trio.move_on_after(1):
             await self._silent.wait()
         if status:
-            raise FfmpegError(f"ffmpeg gave up: {self.last_words or f'status {status}'}")
+            raise FfmpegError(f"ffmpeg failed: {self.last_words or f'status {status}'}")
 
     @property
     def last_words(self) -> str:

@@ -1,19 +1,38 @@
-"""The little that a client has to know of JPEG: where the size stands, and where one picture ends and the next begins.
+"""A JPEG that goes out as it is, and its size, read from the header.
 
-Pure, and total: any bytes give an answer.  Nothing is decoded.
+Pure, and total: any bytes give an answer.  Nothing is decoded, so that a device of JPEGs needs no Pillow.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from attrs import frozen
 
 from plexwire_protocol import JPEG_START
+from plexwire_protocol.limits import MAX_JPEG_BYTES
 
-_MARKER: Final = 0xFF
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from PIL.Image import Image
+
+#: What a device can send: JPEG, PNG, BMP or WebP as bytes or as the array that OpenCV's `imencode` returns; an array
+#: (height, width) or (height, width, channels) of uint8, uint16 or bool with the colours in OpenCV's order, blue first;
+#: or an image of Pillow's.
+Picture: TypeAlias = (
+    "bytes | bytearray | memoryview | npt.NDArray[np.uint8 | np.uint16 | np.bool_] | Image"
+)
+
+MARKER: Final = 0xFF
 _START_OF_SCAN: Final = 0xDA
-_END: Final = 0xD9
+END: Final = 0xD9
 #: Markers without a length behind them: stuffing, TEM, RST0 to RST7, SOI.
-_BARE: Final = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))
+BARE: Final = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))
 #: The frame headers, which hold the size: C0 to CF but for DHT (C4), JPG (C8) and DAC (CC).
 _FRAME_HEADERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+#: JPEG quality unless asked otherwise, from 1 to 95.
+DEFAULT_QUALITY: Final = 85
+#: How JPEG, PNG and WebP files begin.  BMP's `BM` is too short to tell a file from grey pixels.
+_FILE_STARTS: Final = (JPEG_START, b"\x89PNG\r\n\x1a\n", b"RIFF")
 #: A frame header up to its width: length, precision, height, width.
 _SIZE_BYTES: Final = 7
 
@@ -26,9 +45,9 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
     while (at := _next_marker(data, at)) < len(data):
         marker = data[at]
         at += 1
-        if marker in _BARE:
+        if marker in BARE:
             continue
-        if marker in (_START_OF_SCAN, _END):
+        if marker in (_START_OF_SCAN, END):
             return None
         if marker in _FRAME_HEADERS:
             header = data[at : at + _SIZE_BYTES]
@@ -40,71 +59,45 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 def _next_marker(data: bytes, at: int) -> int:
     """Return where the marker's own byte stands behind its FF, from *at* on; at the earliest the end of *data*."""
-    at = data.find(_MARKER, at)
+    at = data.find(MARKER, at)
     if at < 0:
         return len(data)
-    while at < len(data) and data[at] == _MARKER:
+    while at < len(data) and data[at] == MARKER:
         at += 1
     return at
 
 
-class JpegSplitter:
-    """Cuts a stream of JPEGs, as ffmpeg writes it into a pipe, into single ones.
+@frozen
+class Jpeg:
+    """A picture that can be sent; its size is 0 x 0 where it can't be read.  `reencoded`: it was too large as it was."""
 
-    Bytes before a picture are passed over.  `limit` bounds what is kept of a picture that never ends: beyond it the
-    picture is given up.
+    data: bytes
+    width: int
+    height: int
+    reencoded: bool = False
+
+
+def as_it_is(picture: Picture, *, limit: int = MAX_JPEG_BYTES) -> Jpeg | None:
+    """Return *picture* if it is a JPEG of at most *limit* bytes, untouched, and None if it has to be encoded."""
+    data = encoded_bytes(picture)
+    if data is None or not data.startswith(JPEG_START) or len(data) > limit:
+        return None
+    width, height = jpeg_size(data) or (0, 0)
+    return Jpeg(data, width, height)
+
+
+def encoded_bytes(picture: Picture) -> bytes | None:
+    """Return the bytes of a *picture* that is encoded already, and None if it is pixels.
+
+    OpenCV's `imencode` returns such bytes as uint8, (n,), (n, 1) or (1, n) by its version: no picture of one row or one
+    column begins like a file.
     """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._pending = bytearray()
-        self._at = 0
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take more bytes and return the pictures that are complete now."""
-        self._pending += data
-        pictures = []
-        while (end := self._find_end()) is not None:
-            pictures.append(bytes(self._pending[:end]))
-            self._forget(end)
-        if len(self._pending) > self._limit:
-            self._forget(len(self._pending))
-        return pictures
-
-    def _forget(self, end: int) -> None:
-        del self._pending[:end]
-        self._at = 0
-
-    def _find_end(self) -> int | None:
-        if self._at == 0 and not self._begin():
-            return None
-        while True:
-            marker_at = self._pending.find(_MARKER, self._at)
-            if marker_at < 0:
-                # A segment may reach beyond what is here; what is behind it is looked at when it comes.
-                self._at = max(self._at, len(self._pending))
-                return None
-            self._at = marker_at
-            marker, *length = self._pending[marker_at + 1 : marker_at + 4] or (None,)
-            if marker is None:
-                return None
-            if marker == _END:
-                return marker_at + 2
-            if marker == _MARKER:
-                self._at += 1
-            elif marker in _BARE:
-                self._at += 2
-            elif len(length) < 2:
-                return None
-            else:
-                self._at += 2 + max(2, int.from_bytes(length))
-
-    def _begin(self) -> bool:
-        start = self._pending.find(JPEG_START)
-        if start < 0:
-            # The last byte may be the first half of a start.
-            del self._pending[: max(0, len(self._pending) - 1)]
-            return False
-        del self._pending[:start]
-        self._at = len(JPEG_START)
-        return True
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return bytes(picture)
+    shape = tuple(getattr(picture, "shape", ()))
+    if str(getattr(picture, "dtype", "")) != "uint8" or not 1 <= len(shape) <= 2:
+        return None
+    if len(shape) == 2 and 1 not in shape:
+        return None
+    data: bytes = picture.tobytes()
+    return data if len(shape) == 1 or data.startswith(_FILE_STARTS) else None

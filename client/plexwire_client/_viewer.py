@@ -9,9 +9,8 @@ from typing import TypeAlias
 import trio
 
 from plexwire_client._client import Client, Dial, Reconnecting
-from plexwire_client._mailbox import Mailbox
+from plexwire_client._newest_per_key import NewestPerKey
 from plexwire_protocol import (
-    DEFAULT_CAMERA,
     Auth,
     GatewayReconnecting,
     Init,
@@ -20,9 +19,10 @@ from plexwire_protocol import (
     VideoFrame,
     ViewerSession,
 )
+from plexwire_protocol.limits import DEFAULT_CAMERA
 from plexwire_trio import GatewayUrl, StreamOpener, open_websocket
 
-#: What `Viewer.events` tells of: `Init` after each reconnecting, `GatewayReconnecting` while the gateway's upstream is
+#: What `ViewerClient.events` tells of: `Init` after each reconnecting, `GatewayReconnecting` while the gateway's upstream is
 #: away, `Reconnecting` while the gateway itself is.
 ViewerEvent: TypeAlias = VideoFrame | Init | GatewayReconnecting | Reconnecting
 
@@ -43,7 +43,7 @@ class _Events:
         return event
 
 
-class Viewer(Client[ViewerSession]):
+class ViewerClient(Client[ViewerSession]):
     """What `open_viewer` gives: an async iterator of frames.
 
     A slow application gets the newest frame of each camera and never an old one: what it had no time for is counted in
@@ -61,7 +61,7 @@ class Viewer(Client[ViewerSession]):
         self.skips: dict[str, int] = {}
         self._auth = Auth(api_key=api_key)
         self._init: Init | None = None
-        self._mailbox: Mailbox[tuple[type[object], str], ViewerEvent] = Mailbox()
+        self._pending: NewestPerKey[tuple[type[object], str], ViewerEvent] = NewestPerKey()
 
     @property
     def init(self) -> Init:
@@ -100,12 +100,12 @@ class Viewer(Client[ViewerSession]):
 
     async def _next(self) -> ViewerEvent | None:
         await trio.lowlevel.checkpoint()
-        while (event := self._mailbox.take()) is None:
+        while (event := self._pending.take()) is None:
             if self._ending is not None:
                 if self._ending.error is not None:
                     raise self._ending.error
                 return None
-            await self._mailbox.changed()
+            await self._pending.changed()
         return event
 
     # ── what the connection brings ───────────────────────────────────────────────────────────
@@ -120,10 +120,10 @@ class Viewer(Client[ViewerSession]):
             case VideoFrame():
                 self._keep(message)
             case GatewayReconnecting():
-                self._mailbox.put((GatewayReconnecting, ""), message)  # and stay  [PW-RECON-2]
+                self._pending.put((GatewayReconnecting, ""), message)  # and stay  [PW-RECON-2]
             case Init():
                 if self._init is not None:
-                    self._mailbox.put((Init, ""), message)
+                    self._pending.put((Init, ""), message)
                 self._init = message
                 return True
             case _:
@@ -132,18 +132,21 @@ class Viewer(Client[ViewerSession]):
 
     def _keep(self, frame: VideoFrame) -> None:
         camera = frame.camera_id
-        if frame.source_id != self.address.source_id or camera not in self.address.cameras:
+        # Some gateways leave out the source of a frame; a stream has only one.
+        if frame.source_id not in ("", self.address.source_id) or (
+            camera not in self.address.cameras
+        ):
             # Names that a gateway may make up must not fill the memory.
             self.foreign += 1
             return
         self.frames += 1
-        if self._mailbox.put((VideoFrame, camera), frame):
+        if self._pending.put((VideoFrame, camera), frame):
             self.skips[camera] = self.skips.get(camera, 0) + 1
 
     def _changed(self) -> None:
         if self._away is not None:
-            self._mailbox.put((Reconnecting, ""), self._away)
-        self._mailbox.wake()
+            self._pending.put((Reconnecting, ""), self._away)
+        self._pending.wake()
 
 
 @asynccontextmanager
@@ -157,7 +160,7 @@ async def open_viewer(
     reconnect: bool = False,
     ssl_context: ssl.SSLContext | None = None,
     opener: StreamOpener | None = None,
-) -> AsyncGenerator[Viewer, None]:
+) -> AsyncGenerator[ViewerClient, None]:
     """Watch *cameras* of *source_id* at the gateway whose base address is *url*.
 
         async with open_viewer("ws://127.0.0.1:8700", api_key=key, source_id="robot-01", cameras=["front"]) as viewer:
@@ -185,6 +188,6 @@ async def open_viewer(
         ssl_context=ssl_context,
         opener=opener,
     )
-    viewer = Viewer(dial, address=address, api_key=api_key, reconnect=reconnect)
+    viewer = ViewerClient(dial, address=address, api_key=api_key, reconnect=reconnect)
     async with viewer._playing():
         yield viewer

@@ -26,6 +26,8 @@ LARGEST: Final = (8192, 8192)
 _QUALITY: Final = 85
 _COUNTER_BITS: Final = 32
 _CHECK_BITS: Final = 16
+#: Without it the check of 2**32 - 1 is all ones too, and a white picture would hold that counter.
+_MIX: Final = 0x5555
 _COLUMNS: Final = 16
 _ROWS: Final = (_COUNTER_BITS + _CHECK_BITS) // _COLUMNS
 _BARS: Final = (
@@ -86,20 +88,20 @@ def read_counter(jpeg: bytes) -> int:
         raise ImageError(f"The picture can't be read: {error}") from None
     width, height = image.size
     if width < SMALLEST[0] or height < SMALLEST[1]:
-        raise ImageError(f"A picture of {width} x {height} pixels is too small to hold a counter")
+        raise ImageError(f"A picture of {width} x {height} pixels is too small for a frame counter")
     word = 0
     for index in range(_ROWS * _COLUMNS):
         brightness = ImageStat.Stat(image.crop(_middle(_block(index, width, height)))).mean[0]
         word = word << 1 | (brightness >= 128)
     counter = word >> _CHECK_BITS
     if word != _word(counter):
-        raise ImageError("The picture holds no frame counter of the test pattern")
+        raise ImageError("The picture has no frame counter of the test pattern")
     return counter
 
 
 def _word(counter: int) -> int:
     """Return the bits that the blocks show: the counter and a check over it."""
-    check = zlib.crc32(counter.to_bytes(_COUNTER_BITS // 8)) & (2**_CHECK_BITS - 1)
+    check = (zlib.crc32(counter.to_bytes(_COUNTER_BITS // 8)) ^ _MIX) & (2**_CHECK_BITS - 1)
     return counter << _CHECK_BITS | check
 
 

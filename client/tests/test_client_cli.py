@@ -5,8 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from shutil import which
@@ -16,133 +14,29 @@ import pytest
 import trio
 from click.testing import CliRunner
 
-from plexwire_client import Refused, frame_to_temps
-from plexwire_client._keyring import NoKey, find_key, read_keys
-from plexwire_client._meter import WINDOW_S, Meter, in_bytes
-from plexwire_client._outlet import file_name
-from plexwire_client._reporter import (
-    PlainReporter,
+from plexwire_client import Refused
+from plexwire_client.commands._frame_sinks import file_name
+from plexwire_client.commands._rates import WINDOW_S, Meter, in_bytes
+from plexwire_client.commands._running import stop_signals
+from plexwire_client.commands._status_display import (
+    PlainDisplay,
 )
-from plexwire_client._terminal import stop_signals
-from plexwire_client._watch import WatchOptions, watch_stream
-from plexwire_client.cli import publish, watch
+from plexwire_client.commands._watching import WatchOptions, watch_stream
+from plexwire_client.commands.publish import publish
+from plexwire_client.commands.watch import watch
 from plexwire_client.pattern import make_pattern, read_counter
+from plexwire_client.pictures import frame_to_temps
 from plexwire_protocol import (
-    DEVICE_PATH,
-    AuthReceived,
     CloseCode,
-    Event,
-    GatewayDeviceSession,
     GatewayReconnecting,
-    GatewayViewerSession,
-    MessageReceived,
-    State,
-    StreamAddress,
     VideoFrame,
 )
-from plexwire_trio import Connection, wrap_server_stream
-
-KEY = "plx_test_key_of_the_command_line"
-#: Seconds that a program gets on a busy machine.
-PATIENCE_S = 20
-
-
-class SmallGateway:
-    """Hands each device's frames to all viewers who asked for their camera."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.frames: list[VideoFrame] = []
-        self.viewer_came = trio.Event()
-        self.closes: list[int] = []
-        self.viewers: list[Connection[GatewayViewerSession]] = []
-
-    async def serve(self, stream: trio.SocketStream) -> None:
-        try:
-            async with trio.open_nursery() as nursery:
-                request = await wrap_server_stream(nursery, stream)
-                websocket = await request.accept()
-                now = trio.current_time()
-                if request.path == DEVICE_PATH:
-                    device = Connection(GatewayDeviceSession(now=now), websocket)
-                    close = await device.run(partial(self._device, device))
-                else:
-                    session = GatewayViewerSession(StreamAddress.parse(request.path), now=now)
-                    viewer = Connection(session, websocket)
-                    close = await viewer.run(partial(self._viewer, viewer))
-                self.closes.append(close.code)
-                nursery.cancel_scope.cancel()
-        except* trio.BrokenResourceError:
-            pass
-
-    def _device(self, connection: Connection[GatewayDeviceSession], event: Event) -> None:
-        now = trio.current_time()
-        match event:
-            case AuthReceived(message) if message.api_key == KEY:
-                connection.session.grant(server_time_ms=0, now=now)
-            case AuthReceived():
-                connection.session.refuse(now=now)
-            case MessageReceived(VideoFrame() as frame):
-                self.frames.append(frame)
-                for viewer in self.viewers:
-                    wanted = frame.camera_id in viewer.session.address.cameras
-                    if wanted and viewer.session.state is State.STREAMING:
-                        viewer.session.send(frame, now=now)
-                        viewer.flush_soon()
-            case _:
-                pass
-
-    def _viewer(self, connection: Connection[GatewayViewerSession], event: Event) -> None:
-        now = trio.current_time()
-        match event:
-            case AuthReceived(message) if message.api_key == KEY:
-                connection.session.grant((), now=now)
-                self.viewers.append(connection)
-                self.viewer_came.set()
-            case AuthReceived():
-                connection.session.refuse(CloseCode.NO_API_ACCESS, now=now)
-            case _:
-                pass
-
-
-@asynccontextmanager
-async def small_gateway() -> AsyncGenerator[SmallGateway, None]:
-    gateway = SmallGateway()
-    async with trio.open_nursery() as nursery:
-        with trio.fail_after(PATIENCE_S):
-            listeners = await nursery.start(
-                partial(trio.serve_tcp, gateway.serve, 0, host="127.0.0.1")
-            )
-            gateway.url = f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-            yield gateway
-        nursery.cancel_scope.cancel()
-
-
-def command(name: str, *arguments: str) -> list[str]:
-    program = f"from plexwire_client.cli import {name}; {name}()"
-    return [sys.executable, "-c", program, *arguments]
-
-
-def environment(**keys: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PLEXWIRE_")}
-    return {**kept, **keys}
-
-
-async def run(
-    name: str, *arguments: str, api_key: str = KEY
-) -> "subprocess.CompletedProcess[bytes]":
-    return await trio.run_process(
-        command(name, *arguments),
-        env=environment(PLEXWIRE_API_KEY=api_key),
-        capture_stdout=True,
-        capture_stderr=True,
-        check=False,
-    )
+from relaying_gateway import KEY, command, environment, relaying_gateway, run
 
 
 async def test_commands_watch_and_publish_show_and_save_what_is_sent(tmp_path: Path) -> None:
     cameras = ("--source-id", "robot-01", "--camera", "front", "--camera", "rear/1")
-    async with small_gateway() as gateway, trio.open_nursery() as nursery:
+    async with relaying_gateway() as gateway, trio.open_nursery() as nursery:
         publishing = await nursery.start(
             partial(
                 trio.run_process,
@@ -162,7 +56,7 @@ async def test_commands_watch_and_publish_show_and_save_what_is_sent(tmp_path: P
     assert said[-1] == "Stopped."
     assert (watched.returncode, watched.stderr) == (0, b"")
     lines = watched.stdout.decode().splitlines()
-    assert lines[0] == f"Connected to {gateway.url}. Nothing of robot-01 is online yet: waiting."
+    assert lines[0] == f"Connected to {gateway.url}. No camera of robot-01 is online yet: waiting."
     assert [line.split("  ")[0] for line in lines[-2:]] == ["front", "rear/1"]
     assert "640x360" in lines[-1]
     sent = {(frame.camera_id, frame.jpeg) for frame in gateway.frames}
@@ -181,7 +75,7 @@ async def test_commands_watch_and_publish_show_and_save_what_is_sent(tmp_path: P
 async def test_command_ends_with_one_line_and_code_1_where_key_is_refused(
     name: str, code: int, sentence: str
 ) -> None:
-    async with small_gateway() as gateway:
+    async with relaying_gateway() as gateway:
         result = await run(name, gateway.url, "--source-id", "robot-01", api_key="plx_bad_key")
     [line] = result.stderr.decode().splitlines()
     assert result.returncode == 1
@@ -191,7 +85,7 @@ async def test_command_ends_with_one_line_and_code_1_where_key_is_refused(
 
 
 async def test_command_watch_ends_with_code_1_where_stream_ends_before_its_frames() -> None:
-    async with small_gateway() as gateway:
+    async with relaying_gateway() as gateway:
         result = await run(
             "watch", gateway.url, "--source-id", "robot-01", "--timeout", "1", "--frames", "3"
         )
@@ -207,7 +101,7 @@ async def test_command_watch_ends_with_code_1_where_stream_ends_before_its_frame
 async def test_command_closes_properly_and_ends_with_code_0_where_user_stops_it(
     name: str, by: str
 ) -> None:
-    async with small_gateway() as gateway, trio.open_nursery() as nursery:
+    async with relaying_gateway() as gateway, trio.open_nursery() as nursery:
         process = await nursery.start(
             partial(
                 trio.run_process,
@@ -234,11 +128,15 @@ def test_command_outlives_its_terminal_where_it_is_told_to() -> None:
         assert signal.SIGHUP not in stop_signals()
     finally:
         signal.signal(signal.SIGHUP, before)
-    assert signal.SIGHUP in stop_signals()
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        assert signal.SIGHUP in stop_signals()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 async def test_command_ends_quietly_where_its_reader_has_gone() -> None:
-    async with small_gateway() as gateway, trio.open_nursery() as nursery:
+    async with relaying_gateway() as gateway, trio.open_nursery() as nursery:
         process = await nursery.start(
             partial(
                 trio.run_process,
@@ -260,7 +158,7 @@ async def test_command_publish_sends_pictures_of_folder_by_name(tmp_path: Path) 
     for number in (2, 0, 1):
         (tmp_path / f"{number}.jpg").write_bytes(make_pattern(number, 64, 48))
     (tmp_path / "notes.txt").write_text("no picture")
-    async with small_gateway() as gateway:
+    async with relaying_gateway() as gateway:
         result = await run(
             "publish", gateway.url, str(tmp_path), "--source-id", "robot-01", "--frames", "4"
         )
@@ -269,7 +167,7 @@ async def test_command_publish_sends_pictures_of_folder_by_name(tmp_path: Path) 
 
 
 async def test_command_publish_sends_thermal_scene_with_its_temperatures() -> None:
-    async with small_gateway() as gateway:
+    async with relaying_gateway() as gateway:
         thermal = ("--thermal", "32x24", "--frames", "3", "--fps", "10")
         result = await run("publish", gateway.url, "--source-id", "robot-01", *thermal)
     assert (result.returncode, result.stderr) == (0, b"")
@@ -285,11 +183,11 @@ async def test_command_publish_sends_thermal_scene_with_its_temperatures() -> No
 async def test_command_watch_tells_what_happens_to_the_connection() -> None:
     said: list[str] = []
 
-    class Listener(PlainReporter):
+    class Listener(PlainDisplay):
         def say(self, line: str) -> None:
             said.append(line)
 
-    async with small_gateway() as gateway, trio.open_nursery() as nursery:
+    async with relaying_gateway() as gateway, trio.open_nursery() as nursery:
         options = WatchOptions(
             url=gateway.url,
             api_key=KEY,
@@ -316,7 +214,7 @@ async def test_command_watch_tells_what_happens_to_the_connection() -> None:
         await gateway.viewers[1].flush()
     assert said[1] == "The gateway lost its upstream and tries again in 2 s (attempt 1 of 5)."
     assert said[2].startswith("The gateway is shutting down; reconnect in a moment. [1001] Connect")
-    assert said[3] == "Connected again. Nothing of robot-01 is online yet: waiting."
+    assert said[3] == "Connected again. No camera of robot-01 is online yet: waiting."
 
 
 @pytest.mark.skipif(
@@ -329,7 +227,7 @@ async def test_programs_in_manual_run_as_they_stand(tmp_path: Path) -> None:
     text = manual.read_text("utf-8").replace("rtsp://192.0.2.7/live", str(video))
     device, viewer = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     printed: dict[str, tuple[object, ...]] = {}
-    async with small_gateway() as gateway, trio.open_nursery() as nursery:
+    async with relaying_gateway() as gateway, trio.open_nursery() as nursery:
 
         def note(camera: str, *values: object) -> None:
             printed[camera] = values
@@ -361,8 +259,11 @@ _URL = "ws://127.0.0.1:1"
         (("127.0.0.1:8700", *_ID), "must begin with ws:// or wss://"),
         ((_URL, "--source-id", "Robot"), "source_id"),
         ((_URL, *_ID, "--keys-file", "no-such-file"), "no-such-file can't be read"),
-        ((_URL, *_ID, "--ca-file", "no-such-file"), "no-such-file can't be read"),
-        ((_URL, *_ID, "--ca-file", __file__), "holds no certificate"),
+        ((_URL, *_ID, "--ca", "no-such-file"), "no-such-file can't be read"),
+        ((_URL, *_ID, "--ca", __file__), "contains no certificate"),
+        ((_URL, *_ID, "--proxy", "socks5://p:1080"), "begins with http:// or https://"),
+        ((_URL, *_ID, "--proxy", f"http://u:{KEY}@p"), "Put it into HTTPS_PROXY instead."),
+        ((_URL, *_ID, "--proxy", "http://127.0.0.1:1"), "The proxy 127.0.0.1:1 can't be reached"),
     ],
 )
 @pytest.mark.parametrize("name", ["watch", "publish"])
@@ -382,10 +283,11 @@ def test_command_ends_with_one_line_and_code_2_where_input_is_bad(
     ("arguments", "said"),
     [
         (("nope.jpg",), "There is no file or folder nope.jpg."),
+        (("x" * 5000,), "can't be read: File name too long."),
         ((__file__.replace(os.path.basename(__file__), ""),), "There is no picture"),
         (("--pattern", "1x1"), "64 x 48"),
-        (("picture.jpg", "--pattern", "640x360"), "not both"),
-        (("--thermal", "64x48", "--pattern", "640x360"), "not both"),
+        (("picture.jpg", "--pattern", "640x360"), "Give only one of"),
+        (("--thermal", "64x48", "--pattern", "640x360"), "Give only one of"),
         (("--thermal", "0x48"), "2048 x 2048"),
         (("--thermal", "64x2049"), "2048 x 2048"),
         (("rtsp://192.0.2.7/live",), "ffmpeg is not installed"),
@@ -409,9 +311,9 @@ def test_command_watch_refuses_ids_before_it_opens_files_and_ports(tmp_path: Pat
         "--camera",
         "rear",
     )  # as Python reads bytes that are no UTF-8
-    outlets = ("--record", str(tmp_path / "out.mkv"), "--mjpeg", "127.0.0.1:0")
+    sinks = ("--record", str(tmp_path / "out.mkv"), "--mjpeg", "127.0.0.1:0")
     result = CliRunner().invoke(
-        watch, (_URL, *_ID, *undecodable, *outlets), env={"PLEXWIRE_API_KEY": KEY}
+        watch, (_URL, *_ID, *undecodable, *sinks), env={"PLEXWIRE_API_KEY": KEY}
     )
     assert (result.exit_code, result.stdout) == (2, "")
     [line] = result.stderr.splitlines()
@@ -435,27 +337,7 @@ def test_command_helps_with_examples_that_it_takes_itself(name: str) -> None:
         command.make_context(name, list(arguments))
 
 
-# ── keys, rates, words ───────────────────────────────────────────────────────────────────────
-
-
-def test_key_comes_from_file_before_environment_and_from_first_name(tmp_path: Path) -> None:
-    path = tmp_path / "keys.env"
-    path.write_text("# keys\n\nexport A=plx_a\nB = 'plx_b'\n")
-    assert read_keys(path) == {"A": "plx_a", "B": "plx_b"}
-    assert find_key(("B", "A"), {"B": "plx_env"}, path) == "plx_b"
-    assert find_key(("C", "B"), {"C": "plx_env"}, path) == "plx_b"
-    assert find_key(("C",), {"C": " plx_env "}, path) == "plx_env"
-    with pytest.raises(NoKey):
-        find_key(("C",), {"C": " "}, path)
-
-
-@pytest.mark.parametrize("content", ["plx_just_a_key\n", "A=plx_a\nnot a name=plx_b\n"])
-def test_key_is_never_shown_where_its_file_is_of_another_form(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "keys.env"
-    path.write_text(content)
-    with pytest.raises(NoKey, match="not of the form NAME=value") as caught:
-        read_keys(path)
-    assert "plx_" not in str(caught.value)
+# ── rates, words ──────────────────────────────────────────────────────────────────────────────
 
 
 def test_meter_tells_rates_of_the_last_seconds() -> None:

@@ -20,8 +20,8 @@ from plexwire_client._ffmpeg import (
     require_ffmpeg,
     without_secrets,
 )
-from plexwire_client._mjpeg import Place, serve_mjpeg
-from plexwire_client._publish import find_source
+from plexwire_client.commands._mjpeg_server import ListenAddress, serve_mjpeg
+from plexwire_client.commands._picture_sources import find_source
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_protocol import VideoFrame
 
@@ -101,7 +101,7 @@ async def test_device_says_what_ffmpeg_said_without_password_where_it_gives_up(
     stand_in(
         tmp_path, monkeypatch, "print('can not open', sys.argv[-8:], file=sys.stderr); sys.exit(1)"
     )
-    with pytest.raises(FfmpegError, match=r"ffmpeg gave up: can not open") as caught:
+    with pytest.raises(FfmpegError, match=r"ffmpeg failed: can not open") as caught:
         await play("rtsp://user:secret@camera.example/live")
     assert "secret" not in str(caught.value)
 
@@ -111,7 +111,7 @@ async def test_device_says_only_the_last_whole_lines_where_ffmpeg_says_much(
 ) -> None:
     say = "for n in range(500): print(f'rtsp://user:secret{n}@host/live is bad', file=sys.stderr)"
     stand_in(tmp_path, monkeypatch, f"{say}\nsys.exit(1)")
-    with pytest.raises(FfmpegError, match=r"gave up: rtsp://host/live is bad / ") as caught:
+    with pytest.raises(FfmpegError, match=r"failed: rtsp://host/live is bad / ") as caught:
         await play("rtsp://camera.example")
     assert "secret" not in str(caught.value)
     assert len(str(caught.value)) < 2100
@@ -266,7 +266,9 @@ async def test_device_leaves_no_real_ffmpeg_behind_where_it_is_cancelled(tmp_pat
 async def test_device_plays_http_camera_at_its_own_rate_and_leaves_it_where_it_stalls() -> None:
     # Ten a second, for three seconds; then the camera says nothing more and stays.
     taken = []
-    async with serve_mjpeg(Place("127.0.0.1", 0), source_id="robot-01", cameras=["cam"]) as camera:
+    async with serve_mjpeg(
+        ListenAddress("127.0.0.1", 0), source_id="robot-01", cameras=["cam"]
+    ) as camera:
 
         async def take(picture: bytes) -> None:
             taken.append(read_counter(picture))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from plexwire_client import jpeg_size
-from plexwire_client._jpeg import JpegSplitter
+from plexwire_client._jpeg_splitter import JpegSplitter
 
 #: Segments that may stand before the frame header, one of them with a start and an end of a JPEG in its payload.
 SEGMENTS = st.sampled_from((

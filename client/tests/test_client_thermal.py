@@ -18,16 +18,19 @@ from PIL import Image, ImageOps
 from plexwire_client import (
     ImageError,
     ImagesMissing,
+    jpeg_size,
+)
+from plexwire_client._decoding import _decode_to_array
+from plexwire_client._thermal_pictures import LARGEST_WITH_TEMPS, _palette, render_thermal
+from plexwire_client.pictures import (
     Temperatures,
     frame_to_array,
     frame_to_image,
     frame_to_temps,
-    jpeg_size,
     make_thermal_scene,
 )
-from plexwire_client._decoding import _decode_to_array
-from plexwire_client._thermal import LARGEST_WITH_TEMPS, _palette, render_thermal
-from plexwire_protocol import MAX_MESSAGE_BYTES, JsonValue, Role, VideoFrame, decode, encode
+from plexwire_protocol import JsonValue, Role, VideoFrame, decode, encode
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 
 Celsius = npt.NDArray[np.float64]
 

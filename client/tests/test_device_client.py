@@ -1,9 +1,8 @@
 """The device against a small gateway made of the core, over memory streams in virtual time."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from itertools import pairwise
-from typing import TypeAlias
 
 import pytest
 import trio
@@ -11,7 +10,6 @@ import trio.testing
 
 from plexwire_client import (
     ConnectionLost,
-    GatewayUrl,
     ImageError,
     Refused,
     jpeg_size,
@@ -19,25 +17,19 @@ from plexwire_client import (
 )
 from plexwire_client.pattern import make_pattern, read_counter
 from plexwire_protocol import (
-    ANSWER_DEADLINE_S,
-    HEARTBEAT_INTERVAL_S,
-    MAX_MESSAGE_BYTES,
     AnswerMissing,
-    AuthReceived,
     CloseCode,
     ErrorReport,
-    Event,
     GatewayDeviceSession,
-    Heartbeat,
     JsonValue,
     MalformedMessage,
-    MessageIgnored,
-    MessageReceived,
     UnexpectedMessage,
     VideoFrame,
     encode,
 )
-from plexwire_trio import Connection, wrap_server_stream
+from plexwire_protocol.limits import ANSWER_DEADLINE_S, HEARTBEAT_INTERVAL_S, MAX_MESSAGE_BYTES
+from plexwire_trio import Connection
+from scripted_gateway import DeviceGateway
 
 KEY = "plx_test_key_of_the_device"
 URL = "ws://gateway.example"
@@ -46,75 +38,6 @@ JPEG = b"\xff\xd8not much of a picture\xff\xd9"
 GATEWAY_CLOCK = 1_746_100_800.0
 SLOW_CLOCK = GATEWAY_CLOCK - 3600
 SOON = 0.01
-
-Script: TypeAlias = Callable[[Connection[GatewayDeviceSession]], Awaitable[None]]
-
-
-class SmallGateway:
-    """Plays one script a connection, after the auth: the last one for whatever comes after it."""
-
-    def __init__(self, nursery: trio.Nursery, *scripts: Script) -> None:
-        self._nursery = nursery
-        self._scripts = list(scripts)
-        self.target = ""
-        self.auths: list[AuthReceived] = []
-        self.frames: list[VideoFrame] = []
-        self.heartbeats: list[Heartbeat] = []
-        self.connected_at: list[float] = []
-        self.closes: list[int] = []
-        self.may_read = trio.Event()
-        self.may_read.set()
-
-    async def open_stream(self, url: GatewayUrl) -> trio.abc.Stream:
-        ours, theirs = trio.testing.lockstep_stream_pair()
-        self._nursery.start_soon(self._serve, SlowStream(ours, self))
-        return theirs
-
-    async def _serve(self, stream: trio.abc.Stream) -> None:
-        script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
-        async with trio.open_nursery() as nursery:
-            request = await wrap_server_stream(nursery, stream)
-            self.target = request.path
-            self.connected_at.append(trio.current_time())
-            session = GatewayDeviceSession(now=trio.current_time())
-            connection = Connection(session, await request.accept())
-
-            def handle(event: Event) -> None:
-                match event:
-                    case AuthReceived():
-                        self.auths.append(event)
-                        nursery.start_soon(script, connection)
-                    case MessageReceived(VideoFrame() as frame):
-                        self.frames.append(frame)
-                    case MessageIgnored(Heartbeat() as heartbeat):
-                        self.heartbeats.append(heartbeat)
-                    case _:
-                        pass
-
-            self.closes.append((await connection.run(handle)).code)
-            nursery.cancel_scope.cancel()
-        await stream.aclose()
-
-
-class SlowStream(trio.abc.Stream):
-    """Reads only while the gateway `may_read`: over a lockstep pair its peer's sends wait for it."""
-
-    def __init__(self, stream: trio.abc.Stream, gateway: SmallGateway) -> None:
-        self._stream = stream
-        self._gateway = gateway
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        await self._gateway.may_read.wait()
-        return await self._stream.receive_some(max_bytes)
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
 
 
 async def let_in(connection: Connection[GatewayDeviceSession]) -> None:
@@ -147,7 +70,7 @@ async def stays_silent(connection: Connection[GatewayDeviceSession]) -> None:
 async def test_device_sends_jpeg_untouched_with_stamp_on_gateways_clock(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, let_in)
+    gateway = DeviceGateway(nursery, let_in)
     async with open_device(
         URL,
         api_key=KEY,
@@ -157,8 +80,10 @@ async def test_device_sends_jpeg_untouched_with_stamp_on_gateways_clock(
     ) as device:
         assert device.clock_offset_ms == 3_600_000
         await device.send_video_frame(JPEG, "front")
-    assert gateway.target == "/ws/device"
-    assert gateway.auths[0].api_key == KEY
+    assert gateway.targets == ["/ws/device"]
+    assert [auth.api_key for auth in gateway.auths] == [KEY]
+    assert gateway.headers
+    assert KEY.encode() not in b"".join(name + value for name, value in gateway.headers)
     assert gateway.frames == [
         VideoFrame(
             source_id="robot-01",
@@ -176,7 +101,7 @@ async def test_device_sends_jpeg_untouched_with_stamp_on_gateways_clock(
 async def test_device_reads_size_from_header_unless_told(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, let_in)
+    gateway = DeviceGateway(nursery, let_in)
     picture = make_pattern(1, 320, 240)
     async with open_device(
         URL, api_key=KEY, source_id="robot-01", opener=gateway.open_stream
@@ -190,7 +115,7 @@ async def test_device_reads_size_from_header_unless_told(
 async def test_device_sends_thermal_members_as_text(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, let_in)
+    gateway = DeviceGateway(nursery, let_in)
     thermal: dict[str, JsonValue] = {
         "video_type": "thermal",
         "temp_min": 20.5,
@@ -208,7 +133,7 @@ async def test_device_sends_thermal_members_as_text(
 async def test_device_sends_temperatures_as_thermal_frame_and_counts_it(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, let_in)
+    gateway = DeviceGateway(nursery, let_in)
     async with open_device(
         URL, api_key=KEY, source_id="robot-01", opener=gateway.open_stream
     ) as device:
@@ -235,7 +160,7 @@ async def test_device_sends_temperatures_as_thermal_frame_and_counts_it(
 async def test_device_drops_old_pictures_where_link_is_slow(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, let_in)
+    gateway = DeviceGateway(nursery, let_in)
     async with open_device(
         URL, api_key=KEY, source_id="robot-01", opener=gateway.open_stream
     ) as device:
@@ -257,7 +182,7 @@ async def test_device_drops_old_pictures_where_link_is_slow(
 async def test_device_sends_heartbeats_by_itself(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, let_in)
+    gateway = DeviceGateway(nursery, let_in)
     async with open_device(URL, api_key=KEY, source_id="robot-01", opener=gateway.open_stream):
         await trio.sleep(3.5 * HEARTBEAT_INTERVAL_S)
     assert [each.source_id for each in gateway.heartbeats] == ["robot-01"] * 3
@@ -266,7 +191,7 @@ async def test_device_sends_heartbeats_by_itself(
 async def test_device_raises_refused_where_key_is_turned_away(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, refuses)
+    gateway = DeviceGateway(nursery, refuses)
     with pytest.raises(Refused, match="key is not accepted") as caught:
         async with open_device(
             URL, api_key=KEY, source_id="robot-01", reconnect=True, opener=gateway.open_stream
@@ -279,7 +204,7 @@ async def test_device_raises_refused_where_key_is_turned_away(
 async def test_device_raises_answer_missing_where_gateway_is_silent(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, stays_silent)
+    gateway = DeviceGateway(nursery, stays_silent)
     began = trio.current_time()
     with pytest.raises(AnswerMissing):
         async with open_device(URL, api_key=KEY, source_id="robot-01", opener=gateway.open_stream):
@@ -293,7 +218,7 @@ async def test_device_raises_unexpected_message_where_answer_is_another(
     async def script(connection: Connection[GatewayDeviceSession]) -> None:
         await connection._ws.send_message('{"type": "hello"}')
 
-    gateway = SmallGateway(nursery, script)
+    gateway = DeviceGateway(nursery, script)
     with pytest.raises(UnexpectedMessage):
         async with open_device(URL, api_key=KEY, source_id="robot-01", opener=gateway.open_stream):
             pytest.fail("let in")
@@ -308,7 +233,7 @@ async def test_device_keeps_streaming_and_shows_error_where_gateway_reports_one(
         await let_in(connection)
         await connection._ws.send_message(encode(report))
 
-    gateway = SmallGateway(nursery, script)
+    gateway = DeviceGateway(nursery, script)
     async with open_device(
         URL, api_key=KEY, source_id="robot-01", opener=gateway.open_stream
     ) as device:
@@ -321,7 +246,7 @@ async def test_device_keeps_streaming_and_shows_error_where_gateway_reports_one(
 async def test_device_raises_connection_lost_where_gateway_goes_away(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, goes_away)
+    gateway = DeviceGateway(nursery, goes_away)
     async with open_device(
         URL, api_key=KEY, source_id="robot-01", opener=gateway.open_stream
     ) as device:
@@ -333,7 +258,7 @@ async def test_device_raises_connection_lost_where_gateway_goes_away(
 async def test_device_reconnects_and_drops_meanwhile_where_gateway_goes_away(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(
+    gateway = DeviceGateway(
         nursery, goes_away, has_internal_error, has_internal_error, goes_away, let_in
     )
     async with open_device(
@@ -359,7 +284,7 @@ async def test_device_reconnects_and_drops_meanwhile_where_gateway_goes_away(
 async def test_device_drops_picture_where_gateway_closes_before_it_is_sent(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, let_in)
+    gateway = DeviceGateway(nursery, let_in)
     async with open_device(
         URL, api_key=KEY, source_id="robot-01", opener=gateway.open_stream
     ) as device:
@@ -376,7 +301,7 @@ async def test_device_drops_picture_where_gateway_closes_before_it_is_sent(
 async def test_device_ends_where_key_is_revoked_between_two_connections(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, goes_away, refuses)
+    gateway = DeviceGateway(nursery, goes_away, refuses)
     async with open_device(
         URL, api_key=KEY, source_id="robot-01", reconnect=True, opener=gateway.open_stream
     ) as device:
@@ -389,7 +314,7 @@ async def test_device_ends_where_key_is_revoked_between_two_connections(
 async def test_device_makes_picture_smaller_where_it_is_over_the_limit(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, let_in)
+    gateway = DeviceGateway(nursery, let_in)
     picture = make_pattern(77, 640, 360)
     padded = picture[:2] + b"\xff\xfe\xff\xff" + bytes(65533) + picture[2:]
     for _ in range(11):

@@ -1,12 +1,11 @@
 """The viewer against a small gateway made of the core, over memory streams in virtual time."""
 
-from collections.abc import Awaitable, Callable
 from itertools import pairwise
-from typing import TypeAlias
 
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
 
 from plexwire_client import (
     ConnectError,
@@ -15,35 +14,31 @@ from plexwire_client import (
     NotAGateway,
     Reconnecting,
     Refused,
-    Viewer,
+    ViewerClient,
     ViewerEvent,
     open_viewer,
 )
 from plexwire_protocol import (
-    ANSWER_DEADLINE_S,
     AddressRefused,
     AnswerMissing,
-    AuthReceived,
     CloseCode,
-    Event,
     GatewayReconnecting,
     GatewayViewerSession,
     Init,
     OnlineSource,
-    StreamAddress,
     UnexpectedMessage,
     VideoFrame,
     encode,
 )
-from plexwire_trio import Connection, wrap_server_stream
+from plexwire_protocol.limits import ANSWER_DEADLINE_S
+from plexwire_trio import Connection
+from scripted_gateway import ViewerGateway, ViewerScript
 
 KEY = "plx_test_key_of_the_viewer"
 URL = "ws://gateway.example"
 ONLINE = (OnlineSource(source_id="robot-01", cameras=["front"]),)
 #: How far real CPU time may lag behind virtual time: not at all.
 SOON = 0.01
-
-Script: TypeAlias = Callable[[Connection[GatewayViewerSession]], Awaitable[None]]
 
 
 def frame(number: int = 1, camera_id: str = "front") -> VideoFrame:
@@ -57,46 +52,7 @@ def frame(number: int = 1, camera_id: str = "front") -> VideoFrame:
     )
 
 
-class SmallGateway:
-    """Plays one script a connection, after the auth: the last one for whatever comes after it."""
-
-    def __init__(self, nursery: trio.Nursery, *scripts: Script, accepts: str = KEY) -> None:
-        self._nursery = nursery
-        self._scripts = list(scripts)
-        self._accepts = accepts
-        self.targets: list[str] = []
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.connected_at: list[float] = []
-        self.closes: list[int] = []
-
-    async def open_stream(self, url: GatewayUrl) -> trio.abc.Stream:
-        ours, theirs = trio.testing.memory_stream_pair()
-        self._nursery.start_soon(self._serve, ours)
-        return theirs
-
-    async def _serve(self, stream: trio.abc.Stream) -> None:
-        script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
-        async with trio.open_nursery() as nursery:
-            request = await wrap_server_stream(nursery, stream)
-            self.targets.append(request.path)
-            self.headers += request.headers
-            self.connected_at.append(trio.current_time())
-            websocket = await request.accept()
-            session = GatewayViewerSession(
-                StreamAddress.parse(request.path), now=trio.current_time()
-            )
-            connection = Connection(session, websocket)
-
-            def handle(event: Event) -> None:
-                if isinstance(event, AuthReceived):
-                    nursery.start_soon(script, connection)
-
-            self.closes.append((await connection.run(handle)).code)
-            nursery.cancel_scope.cancel()
-        await stream.aclose()
-
-
-async def collect(viewer: Viewer, into: list[ViewerEvent]) -> None:
+async def collect(viewer: ViewerClient, into: list[ViewerEvent]) -> None:
     async for event in viewer.events():
         into.append(event)
 
@@ -106,7 +62,7 @@ async def let_in(connection: Connection[GatewayViewerSession]) -> None:
     await connection.flush()
 
 
-def sends(*frames: VideoFrame, then: CloseCode | None = None) -> Script:
+def sends(*frames: VideoFrame, then: CloseCode | None = None) -> ViewerScript:
     """Let the viewer in, send *frames*, and close."""
 
     async def script(connection: Connection[GatewayViewerSession]) -> None:
@@ -121,7 +77,7 @@ def sends(*frames: VideoFrame, then: CloseCode | None = None) -> Script:
     return script
 
 
-def refuses(code: CloseCode) -> Script:
+def refuses(code: CloseCode) -> ViewerScript:
     async def script(connection: Connection[GatewayViewerSession]) -> None:
         connection.session.refuse(code, now=trio.current_time())
         await connection.flush()
@@ -142,7 +98,7 @@ async def stays_silent(connection: Connection[GatewayViewerSession]) -> None:
 async def test_viewer_iterates_over_frames_until_proper_end(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, sends(frame(1), frame(2, "rear"), then=CloseCode.TIMEOUT))
+    gateway = ViewerGateway(nursery, sends(frame(1), frame(2, "rear"), then=CloseCode.TIMEOUT))
     async with open_viewer(
         URL,
         api_key=KEY,
@@ -163,11 +119,14 @@ async def test_viewer_iterates_over_frames_until_proper_end(
 async def test_viewer_never_puts_key_into_url_or_header(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, sends(then=CloseCode.NORMAL))
+    gateway = ViewerGateway(nursery, sends(then=CloseCode.NORMAL))
     async with open_viewer(
         URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
     ) as viewer:
         assert KEY not in repr(viewer)
+    assert [auth.api_key for auth in gateway.auths] == [KEY]
+    assert (len(gateway.targets), len(gateway.connected_at)) == (1, 1)
+    assert (b"user-agent", b"plexwire") in [(n.lower(), v[:8]) for n, v in gateway.headers]
     assert KEY not in "".join(gateway.targets)
     assert KEY.encode() not in b"".join(name + value for name, value in gateway.headers)
 
@@ -176,7 +135,7 @@ async def test_viewer_gets_newest_frame_of_each_camera_where_application_is_slow
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
     frames = [frame(1), frame(2, "rear"), frame(3), frame(4), frame(5, "rear"), frame(6)]
-    gateway = SmallGateway(nursery, sends(*frames, then=CloseCode.NORMAL))
+    gateway = ViewerGateway(nursery, sends(*frames, then=CloseCode.NORMAL))
     async with open_viewer(
         URL,
         api_key=KEY,
@@ -197,7 +156,7 @@ async def test_viewer_raises_refused_and_never_retries_where_key_is_turned_away(
     code: CloseCode,
     reconnect: bool,
 ) -> None:
-    gateway = SmallGateway(nursery, refuses(code))
+    gateway = ViewerGateway(nursery, refuses(code))
     with pytest.raises(Refused) as caught:
         async with open_viewer(
             URL,
@@ -218,7 +177,7 @@ async def test_viewer_raises_refused_and_never_retries_where_key_is_turned_away(
 async def test_viewer_raises_answer_missing_where_init_never_comes(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, stays_silent)
+    gateway = ViewerGateway(nursery, stays_silent)
     began = trio.current_time()
     with pytest.raises(AnswerMissing):
         async with open_viewer(
@@ -232,7 +191,7 @@ async def test_viewer_raises_answer_missing_where_init_never_comes(
 async def test_viewer_raises_connection_lost_where_gateway_vanishes(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, vanishes)
+    gateway = ViewerGateway(nursery, vanishes)
     async with open_viewer(
         URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
     ) as viewer:
@@ -243,7 +202,7 @@ async def test_viewer_raises_connection_lost_where_gateway_vanishes(
 async def test_viewer_raises_connection_lost_where_gateway_has_internal_error(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, sends(frame(1), then=CloseCode.INTERNAL_ERROR))
+    gateway = ViewerGateway(nursery, sends(frame(1), then=CloseCode.INTERNAL_ERROR))
     async with open_viewer(
         URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
     ) as viewer:
@@ -259,7 +218,7 @@ async def test_viewer_raises_unexpected_message_where_gateway_sends_second_init(
         await let_in(connection)
         await connection._ws.send_message(encode(Init(online_sources=())))
 
-    gateway = SmallGateway(nursery, script)
+    gateway = ViewerGateway(nursery, script)
     async with open_viewer(
         URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
     ) as viewer:
@@ -284,11 +243,31 @@ async def test_viewer_stays_and_tells_where_gateway_lost_its_upstream(
         connection.session.close(now=trio.current_time())
         await connection.flush()
 
-    gateway = SmallGateway(nursery, script)
+    gateway = ViewerGateway(nursery, script)
     async with open_viewer(
         URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
     ) as viewer:
         assert [event async for event in viewer.events()] == [notice, frame(1)]
+
+
+async def test_viewer_takes_frame_without_source_for_its_own_and_counts_foreign_ones(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def script(connection: Connection[GatewayViewerSession]) -> None:
+        await let_in(connection)
+        for number, source_id in enumerate(("", "robot-02", "robot-01")):
+            sent = encode(evolve(frame(number), source_id=source_id))
+            await connection._ws.send_message(sent)
+        connection.session.close(now=trio.current_time())
+        await connection.flush()
+
+    gateway = ViewerGateway(nursery, script)
+    async with open_viewer(
+        URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
+    ) as viewer:
+        await trio.sleep(1)
+        assert [each.timestamp async for each in viewer] == [2]
+        assert (viewer.frames, viewer.skipped, viewer.foreign) == (2, 1, 1)
 
 
 # ── reconnecting ─────────────────────────────────────────────────────────────────────────────
@@ -297,7 +276,7 @@ async def test_viewer_stays_and_tells_where_gateway_lost_its_upstream(
 async def test_viewer_reconnects_at_once_where_timeout_has_passed(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, let_in)
+    gateway = ViewerGateway(nursery, let_in)
     async with open_viewer(
         URL,
         api_key=KEY,
@@ -321,7 +300,7 @@ async def test_viewer_reconnects_at_once_where_timeout_has_passed(
 async def test_viewer_reconnects_with_growing_pauses_where_gateway_goes_away(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, sends(then=CloseCode.GOING_AWAY))
+    gateway = ViewerGateway(nursery, sends(then=CloseCode.GOING_AWAY))
     async with open_viewer(
         URL,
         api_key=KEY,
@@ -343,7 +322,7 @@ async def test_viewer_reconnects_with_growing_pauses_where_gateway_goes_away(
 async def test_viewer_reconnects_where_connection_broke_and_gateway_is_away_for_a_while(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, vanishes, sends(frame(7), then=CloseCode.UNAUTHORIZED))
+    gateway = ViewerGateway(nursery, vanishes, sends(frame(7), then=CloseCode.UNAUTHORIZED))
     refusals = [NotAGateway("The gateway is away.", "Wait.")] * 2
 
     async def opener(url: GatewayUrl) -> trio.abc.Stream:
@@ -383,7 +362,7 @@ async def test_viewer_raises_connect_error_at_once_where_first_connection_fails(
 async def test_viewer_closes_properly_and_lets_exception_through_where_body_raises(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, sends(frame(1)))
+    gateway = ViewerGateway(nursery, sends(frame(1)))
 
     async def fails_inside() -> None:
         async with open_viewer(
@@ -401,7 +380,7 @@ async def test_viewer_closes_properly_and_lets_exception_through_where_body_rais
 async def test_viewer_closes_properly_where_it_is_cancelled(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    gateway = SmallGateway(nursery, sends(frame(1)))
+    gateway = ViewerGateway(nursery, sends(frame(1)))
     with trio.move_on_after(30) as scope:
         async with open_viewer(
             URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
@@ -427,12 +406,12 @@ async def test_viewer_leaves_in_bounded_time_where_gateway_never_answers_its_clo
 
         async def serve() -> None:
             with scope:
-                await gateway._serve(ours)
+                await gateway.serve(ours)
 
         nursery.start_soon(serve)
         return theirs
 
-    gateway = SmallGateway(nursery, freezes)
+    gateway = ViewerGateway(nursery, freezes)
     async with open_viewer(
         URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=opener
     ) as viewer:

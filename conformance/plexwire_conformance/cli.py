@@ -1,48 +1,65 @@
 """The command `plexwire`: a group that loads each room's commands only when they are called."""
 
+import sys
 from importlib import import_module
 from typing import Final
 
 try:
     import click
 except ModuleNotFoundError:  # pragma: no cover - the base install has the core alone
-    raise SystemExit(
-        "The command line needs an extra: pip install 'plexwire[conformance]' (or [server], [client])"
-    ) from None
+    print(
+        "The command line needs an extra: pip install 'plexwire[conformance]' (or [server], [tools])",
+        file=sys.stderr,
+    )
+    raise SystemExit(2) from None
 
 #: Where each command lives, what it needs, and what --help says of it.
 _COMMANDS: Final = {
     "conform": (
-        "plexwire_conformance._conform:conform",
+        "plexwire_conformance.commands.conform:conform",
         "conformance",
         "Judge a gateway, clause by clause.",
     ),
     "replay": (
-        "plexwire_conformance._replay:replay",
+        "plexwire_conformance.commands.replay:replay",
         "conformance",
         "Play again what failed, on any gateway.",
     ),
     "diff": (
-        "plexwire_conformance._diff:diff",
+        "plexwire_conformance.commands.diff:diff",
         "conformance",
         "Compare stored runs: what broke, what was fixed.",
     ),
     "judge": (
-        "plexwire_conformance._judge:judge",
+        "plexwire_conformance.commands.judge:judge",
         "conformance",
         "Judge stored conversations again, offline.",
     ),
     "selftest": (
-        "plexwire_conformance._selftest:selftest",
+        "plexwire_conformance.commands.selftest:selftest",
         "conformance",
         "Put the judge on trial: does it find what is broken?",
     ),
     "serve": ("plexwire_server.cli:serve", "server", "Run the reference gateway."),
     "keys": ("plexwire_server.cli:keys", "server", "Make keys for the reference gateway."),
-    "watch": ("plexwire_client.cli:watch", "client", "Watch cameras from the terminal."),
-    "publish": ("plexwire_client.cli:publish", "client", "Publish pictures as a device."),
-    "spec": ("plexwire_spec.cli:spec", "client", "Read the specification."),
+    "watch": (
+        "plexwire_client.commands.watch:watch",
+        "tools",
+        "Watch cameras from the terminal.",
+    ),
+    "publish": (
+        "plexwire_client.commands.publish:publish",
+        "tools",
+        "Publish pictures as a device.",
+    ),
+    "spec": ("plexwire_spec.cli:spec", "tools", "Read the specification."),
 }
+
+
+class _MissingExtra(click.ClickException):
+    """A command can't run here: nothing was judged."""
+
+    exit_code = 2
 
 
 class _Rooms(click.Group):
@@ -61,7 +78,7 @@ class _Rooms(click.Group):
         except ModuleNotFoundError as error:
             if error.name is not None and error.name.startswith("plexwire"):
                 raise
-            raise click.ClickException(
+            raise _MissingExtra(
                 f"`plexwire {cmd_name}` needs {error.name}, which is not installed: "
                 f"pip install 'plexwire[{extra}]'"
             ) from None

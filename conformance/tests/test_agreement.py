@@ -8,8 +8,8 @@ from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from plexwire_conformance._agreement import TELLING, Shown, disagreements, repeated, shown
-from plexwire_conformance._record import Recorder, Way
+from plexwire_conformance.recording.recorder import Way, WireRecorder
+from plexwire_conformance.run.agreement import TELLING, Shown, disagreements, repeated, shown
 
 View: TypeAlias = list[Shown]
 
@@ -111,7 +111,7 @@ def test_disagreement_says_how_many_of_how_many() -> None:
 
 
 def test_frames_that_are_not_well_formed_are_left_to_the_monitor() -> None:
-    recorder = Recorder("viewer", ())
+    recorder = WireRecorder("viewer", ())
     good = '"frame": "/9j/", "width": 640, "height": 480.0, "timestamp": 5'
     for members in (
         good,

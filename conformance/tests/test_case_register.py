@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from plexwire_conformance._case import InvalidCase, case
-from plexwire_conformance._trial import Trial
 from plexwire_conformance.cases import CASES, Case
+from plexwire_conformance.run.case import InvalidCase, case
+from plexwire_conformance.run.stage import Stage
+from plexwire_conformance.run.trial import Trial
 from plexwire_spec import Clause, Level, Party, clauses
 
 #: Every id that was ever published, one a line.  Lines are added here and never taken away.
@@ -17,11 +18,11 @@ PINNED = Path(__file__).with_name("case-ids.txt").read_text("utf-8").split()
 EVERY_CASE = pytest.mark.parametrize("one", list(CASES.values()), ids=list(CASES))
 
 
-async def told(trial: Trial) -> None:
+async def told(stage: Stage, trial: Trial) -> None:
     """It has a title."""
 
 
-async def untold(trial: Trial) -> None:
+async def untold(stage: Stage, trial: Trial) -> None:
     pass
 
 

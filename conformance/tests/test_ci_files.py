@@ -13,13 +13,14 @@ import pytest
 import yaml
 from attrs import asdict
 
-from plexwire_conformance import _pytest_peers, pytest_plugin
-from plexwire_conformance._config import find_config
-from plexwire_conformance._conform import conform
-from plexwire_conformance._expected import read_expected
-from plexwire_conformance._pytest_thread import TrioThread
-from plexwire_conformance._target import VARIABLES
+from plexwire_conformance import pytest_plugin
 from plexwire_conformance.cases import CASES
+from plexwire_conformance.commands.config_file import find_config
+from plexwire_conformance.commands.conform import conform
+from plexwire_conformance.pytest_plugin import peers
+from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
+from plexwire_conformance.run.known_failures import read_expected
+from plexwire_conformance.target.target import VARIABLES
 from plexwire_server import Gateway, KeyStore, serve
 
 ROOT: Final = Path(__file__).parents[2]
@@ -130,8 +131,8 @@ def test_manual_shows_files_that_are_read(tmp_path: Path) -> None:
     (tmp_path / "plexwire.toml").write_text(targets, "utf-8")
     config = find_config(tmp_path)
     assert config is not None
-    assert config.aim("staging").key_variables["api_key"] == "STAGING_KEY"
-    said = config.aim("lab")
+    assert config.description("staging").key_variables["api_key"] == "STAGING_KEY"
+    said = config.description("lab")
     silent = {name for name, value in asdict(said).items() if value in (None, (), {})}
     assert silent == {"key_variables", "expected_failures"}
     assert read_expected(known, "known.toml", CASES)[0].issue == "GW-212"
@@ -154,5 +155,5 @@ def test_manual_shows_python_that_the_fixtures_understand() -> None:
         for name in re.findall(r"plexwire_\w+", source):
             assert hasattr(pytest_plugin, name)
     for name in ("publish", "close_code", "wait_closed", "close"):
-        assert hasattr(_pytest_peers.Publisher, name)
-    assert hasattr(_pytest_peers.Viewer, "next_frame")
+        assert hasattr(peers.SyncPublisher, name)
+    assert hasattr(peers.SyncViewer, "next_frame")

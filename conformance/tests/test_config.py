@@ -7,12 +7,12 @@ import pytest
 from attrs import evolve
 from click.testing import CliRunner
 
-from plexwire_conformance._aim import Aim, looks_like_a_key
-from plexwire_conformance._config import find_config, resolve
-from plexwire_conformance._conform import conform
-from plexwire_conformance._lines import BadFile
-from plexwire_conformance._record import redact
-from plexwire_conformance._target import BadTarget, Keys
+from plexwire_conformance.commands.config_file import find_config, resolve
+from plexwire_conformance.commands.conform import conform
+from plexwire_conformance.recording.jsonlines import BadFile
+from plexwire_conformance.recording.recorder import redact
+from plexwire_conformance.target.description import TargetDescription, looks_like_a_key
+from plexwire_conformance.target.target import BadTarget, Keys
 
 KEY: Final = "plx_0123456789abcdef"
 URL: Final = "wss://staging.example.com"
@@ -32,7 +32,7 @@ def staging(members: str = "") -> str:
 
 
 def test_config_is_given_a_url_it_stands(tmp_path: Path) -> None:
-    given = Aim(source_id="mine")
+    given = TargetDescription(source_id="mine")
     assert resolve(URL, given, tmp_path) == evolve(given, url=URL)
     assert resolve(None, given, tmp_path) == given
 
@@ -55,7 +55,7 @@ def test_config_names_everything_a_target_can_have(tmp_path: Path) -> None:
         expected_failures = "known.toml"
     """
     write(tmp_path, staging(members))
-    assert resolve("staging", Aim(), tmp_path) == Aim(
+    assert resolve("staging", TargetDescription(), tmp_path) == TargetDescription(
         url=URL,
         device_url="wss://devices.example.com",
         source_id="conformance-01",
@@ -78,9 +78,9 @@ def test_config_stands_in_the_project_file_or_above_the_nearest_counts(tmp_path:
     inner.mkdir(parents=True)
     write(tmp_path, staging().replace("[", "[tool.plexwire."), "pyproject.toml")
     write(inner, "[project]\nname = 'other'\n", "pyproject.toml")
-    assert resolve("staging", Aim(), inner).url == URL
+    assert resolve("staging", TargetDescription(), inner).url == URL
     write(inner, staging().replace("staging.", "nearer."))
-    assert resolve("staging", Aim(), inner).url == "wss://nearer.example.com"
+    assert resolve("staging", TargetDescription(), inner).url == "wss://nearer.example.com"
 
 
 def test_config_stands_twice_in_a_folder_it_is_refused(tmp_path: Path) -> None:
@@ -99,11 +99,16 @@ def test_options_stand_above_the_file_headers_by_their_names(tmp_path: Path) -> 
         ),
     )
     keys = tmp_path / "keys.env"
-    given = Aim(only=("conn",), keys_file=keys, headers={"x-a": "9", "x-c": "8"}, proxy="none")
-    aim = resolve("staging", given, tmp_path)
-    assert (aim.only, aim.skip, aim.proxy) == (("conn",), ("init",), "none")
-    assert (aim.keys_file, aim.key_variables) == (keys, {})
-    assert (aim.headers, aim.header_variables) == ({"X-B": "2", "x-a": "9", "x-c": "8"}, {})
+    given = TargetDescription(
+        only=("conn",), keys_file=keys, headers={"x-a": "9", "x-c": "8"}, proxy="none"
+    )
+    description = resolve("staging", given, tmp_path)
+    assert (description.only, description.skip, description.proxy) == (("conn",), ("init",), "none")
+    assert (description.keys_file, description.key_variables) == (keys, {})
+    assert (description.headers, description.header_variables) == (
+        {"X-B": "2", "x-a": "9", "x-c": "8"},
+        {},
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,8 +156,14 @@ def test_options_stand_above_the_file_headers_by_their_names(tmp_path: Path) -> 
             staging('headers = { X = "a\\r\\nB: c" }'),
             "{}.headers.X: the value of the header X has *",
         ),
-        (staging("proxy = 'socks5://x'"), "{}.proxy: a proxy begins with http:// or https://, *"),
-        (staging("proxy = 'http://u:p@x'"), "{}.proxy: a proxy's login stands in HTTPS_PROXY *"),
+        (
+            staging("proxy = 'socks5://x'"),
+            "{}.proxy: A proxy's address begins with http:// or https://, *",
+        ),
+        (
+            staging("proxy = 'http://u:p@x'"),
+            "{}.proxy: The proxy's address holds a login. Put it into HTTPS_PROXY *",
+        ),
     ],
 )
 def test_config_is_wrong_one_line_names_file_and_member(
@@ -160,7 +171,7 @@ def test_config_is_wrong_one_line_names_file_and_member(
 ) -> None:
     write(tmp_path, text)
     with pytest.raises(BadFile) as caught:
-        resolve("staging", Aim(), tmp_path)
+        resolve("staging", TargetDescription(), tmp_path)
     said = str(caught.value)
     assert "\n" not in said
     _assert_like(said, message.replace("{}", "plexwire.toml, targets.staging", 1))
@@ -178,7 +189,7 @@ def test_config_of_the_project_file_is_wrong_the_whole_table_is_named(tmp_path: 
     with pytest.raises(
         BadFile, match=r"^pyproject.toml, tool.plexwire.targets.staging.url must be"
     ):
-        resolve("staging", Aim(), tmp_path)
+        resolve("staging", TargetDescription(), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +207,7 @@ def test_config_holds_a_key_it_is_refused_without_repeating_it(
 ) -> None:
     write(tmp_path, staging(members))
     with pytest.raises(BadFile, match=r"holds a key") as caught:
-        resolve("staging", Aim(), tmp_path)
+        resolve("staging", TargetDescription(), tmp_path)
     assert not looks_like_a_key(str(caught.value))
 
 
@@ -204,9 +215,9 @@ def test_config_is_missing_message_says_how_a_url_looks(tmp_path: Path) -> None:
     with pytest.raises(
         BadFile, match=r"'staging' is no URL, and no target: there is no plexwire\.toml"
     ):
-        resolve("staging", Aim(), tmp_path)
+        resolve("staging", TargetDescription(), tmp_path)
     with pytest.raises(BadFile, match=r"wss://gateway\.example\.com$"):
-        resolve("gateway.example.com", Aim(), tmp_path)
+        resolve("gateway.example.com", TargetDescription(), tmp_path)
 
 
 # ── keys and secrets ─────────────────────────────────────────────────────────────────────────
@@ -214,20 +225,22 @@ def test_config_is_missing_message_says_how_a_url_looks(tmp_path: Path) -> None:
 
 def test_target_takes_keys_from_the_named_variables_and_from_no_others(tmp_path: Path) -> None:
     write(tmp_path, staging('api_key_env = "A"\nrevoked_key_env = "R"'))
-    aim = resolve("staging", Aim(), tmp_path)
+    description = resolve("staging", TargetDescription(), tmp_path)
     environment = {"A": "one", "R": "two", "PLEXWIRE_FOREIGN_KEY": "of another gateway"}
-    assert aim.keys(environment) == Keys(api_key="one", revoked_key="two")
+    assert description.keys(environment) == Keys(api_key="one", revoked_key="two")
     with pytest.raises(BadTarget, match="the environment has no R"):
-        aim.keys({"A": "one", "R": ""})
-    assert Aim(url=URL).keys({"PLEXWIRE_API_KEY": "k"}) == Keys(api_key="k")
+        description.keys({"A": "one", "R": ""})
+    assert TargetDescription(url=URL).keys({"PLEXWIRE_API_KEY": "k"}) == Keys(api_key="k")
 
 
 def test_target_has_secret_headers_they_go_along_and_never_show() -> None:
-    aim = Aim(url=URL, headers={"X-A": "1"}, header_variables={"X-Token": "TOKEN"})
+    description = TargetDescription(
+        url=URL, headers={"X-A": "1"}, header_variables={"X-Token": "TOKEN"}
+    )
     with pytest.raises(BadTarget, match="header X-Token: the environment has no TOKEN"):
-        aim.target({"PLEXWIRE_API_KEY": KEY})
+        description.target({"PLEXWIRE_API_KEY": KEY})
     proxied = {"HTTPS_PROXY": "http://user:pass%2Fword@proxy:3128"}
-    target = aim.target({"PLEXWIRE_API_KEY": KEY, "TOKEN": "very secret", **proxied})
+    target = description.target({"PLEXWIRE_API_KEY": KEY, "TOKEN": "very secret", **proxied})
     assert target is not None
     assert target.headers == (("X-A", "1"), ("X-Token", "very secret"))
     assert {"very secret", "pass/word", KEY} <= set(target.keys.secrets)
@@ -248,8 +261,12 @@ def test_target_has_secret_headers_they_go_along_and_never_show() -> None:
         (["ws://x", "--header", "nix"], 2, "Error: --header goes as 'Name: value'"),
         (["ws://x", "--header", f"X: {KEY}"], 2, "Error: --header X holds a key, "),
         (["ws://x", "--header", "Upgrade: no"], 2, "Error: the header Upgrade belongs to "),
-        (["ws://x", "--proxy", "http://u:p@x"], 2, "Error: a proxy's login stands in HTTPS_PROXY"),
-        (["--proxy", "socks5://x"], 2, "Error: a proxy begins with http:// or https://"),
+        (
+            ["ws://x", "--proxy", "http://u:p@x"],
+            2,
+            "Error: The proxy's address holds a login. Put it into HTTPS_PROXY",
+        ),
+        (["--proxy", "socks5://x"], 2, "Error: A proxy's address begins with http:// or https://"),
     ],
 )
 def test_conform_is_called_wrongly_one_line_says_why(

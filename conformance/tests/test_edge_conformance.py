@@ -7,12 +7,12 @@ import pytest
 import trio
 import trio.testing
 
-from plexwire_conformance._runner import RunFinished, Runner, Settings
-from plexwire_conformance._stock import keys_of
-from plexwire_conformance._streams import memory_connection
-from plexwire_conformance._target import Endpoint, Target
-from plexwire_conformance._verdict import Verdict
 from plexwire_conformance.cases import CASES
+from plexwire_conformance.run.findings import Verdict
+from plexwire_conformance.run.runner import RunFinished, Runner, Settings
+from plexwire_conformance.target.reference_gateway import keys_of
+from plexwire_conformance.target.streams import memory_connection
+from plexwire_conformance.target.target import Endpoint, Target
 from plexwire_server import Gateway, KeyStore, Upstream, open_edge
 from plexwire_trio import GatewayUrl
 

@@ -10,11 +10,11 @@ import trio
 
 from plexwire_client import open_device
 from plexwire_client.pattern import make_pattern
-from plexwire_conformance._runner import Runner, Settings
-from plexwire_conformance._stock import stock_gateway
-from plexwire_conformance._target import Endpoint, Keys, Target
-from plexwire_conformance._verdict import Verdict
 from plexwire_conformance.cases import CASES
+from plexwire_conformance.run.findings import Verdict
+from plexwire_conformance.run.runner import Runner, Settings
+from plexwire_conformance.target.reference_gateway import reference_gateway
+from plexwire_conformance.target.target import Endpoint, Keys, Target
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = "plx_example_of_a_key"
@@ -43,7 +43,7 @@ async def test_gateway_on_asyncio_embeds_the_core_and_conforms() -> None:
 async def test_viewer_on_threads_embeds_the_core_and_sees_frames() -> None:
     with trio.fail_after(60):
         async with (
-            stock_gateway() as target,
+            reference_gateway() as target,
             open_device(
                 target.devices.url, api_key=target.keys.device_key, source_id="robot-01"
             ) as device,

@@ -12,7 +12,13 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plexwire_conformance._expected import (
+from plexwire_conformance.cli import main
+from plexwire_conformance.recording.jsonlines import BadFile
+from plexwire_conformance.report.github import annotations
+from plexwire_conformance.report.junit import render
+from plexwire_conformance.report.summary import Summary
+from plexwire_conformance.run.findings import CaseResult, Finding, Verdict, worst
+from plexwire_conformance.run.known_failures import (
     Colour,
     Expected,
     Reckoning,
@@ -22,13 +28,7 @@ from plexwire_conformance._expected import (
     update,
     write_expected,
 )
-from plexwire_conformance._lines import BadFile
-from plexwire_conformance._runner import RunFinished
-from plexwire_conformance._verdict import CaseResult, Finding, Verdict, worst
-from plexwire_conformance.cli import main
-from plexwire_conformance.report._github import annotations
-from plexwire_conformance.report._junit import render
-from plexwire_conformance.report._summary import Summary
+from plexwire_conformance.run.runner import RunFinished
 
 TODAY = date(2026, 5, 1)
 LATER, EARLIER = TODAY + timedelta(days=1), TODAY - timedelta(days=1)

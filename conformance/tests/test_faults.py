@@ -1,6 +1,7 @@
 """The register of faults: what it refuses, that ids are for ever, and that every promise is broken by one."""
 
 import re
+from inspect import isfunction
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from plexwire_conformance.faults._wire import (
     encode_frame,
     payload_of,
 )
-from plexwire_server import Gateway, ViewerConversation
+from plexwire_server import Gateway
+from plexwire_server.extending import HOOKS, ViewerConnection
 from plexwire_spec import Clause, Level, Party, clauses
 
 #: Every id that was ever published, one a line.  Lines are added here and never taken away.
@@ -36,7 +38,7 @@ EVERY_FAULT = pytest.mark.parametrize("one", list(FAULTS.values()), ids=list(FAU
 # ── the register ─────────────────────────────────────────────────────────────────────────────
 
 
-class Documented(ViewerConversation):
+class Documented(ViewerConnection):
     """Does something wrong."""
 
 
@@ -68,7 +70,7 @@ class Undocumented(Documented):
     ],
 )
 def test_decorator_is_used_wrongly_and_says_what_to_do_and_registers_nothing(
-    fault_id: str, broken: tuple[str, ...], part: type[ViewerConversation], sentence: str
+    fault_id: str, broken: tuple[str, ...], part: type[ViewerConnection], sentence: str
 ) -> None:
     before = dict(FAULTS)
     with pytest.raises(InvalidFault) as caught:
@@ -103,11 +105,23 @@ def test_fault_is_built_afresh_each_time_with_keys_of_its_own(one: Fault) -> Non
 
 @EVERY_FAULT
 def test_fault_differs_from_the_reference_gateway_in_its_parts_alone(one: Fault) -> None:
-    stock, gateway = FaultyGateway(), one.build()
+    reference, gateway = FaultyGateway(), one.build()
     if type(gateway) is FaultyGateway:
-        parts = ("viewer_conversation", "device_conversation", "viewer_rules", "device_rules")
-        changed = [n for n in (*parts, "wire") if getattr(gateway, n) is not getattr(stock, n)]
+        parts = ("viewer_connection", "device_connection", "viewer_rules", "device_rules")
+        changed = [n for n in (*parts, "wire") if getattr(gateway, n) is not getattr(reference, n)]
         assert len(changed) == 1
+
+
+@EVERY_FAULT
+def test_fault_overrides_only_what_a_subclass_may(one: Fault) -> None:
+    gateway = one.build()
+    for part in (type(gateway), gateway.viewer_connection, gateway.device_connection):
+        for base in HOOKS:
+            inside = (cls for cls in part.__mro__ if issubclass(cls, base) and cls not in HOOKS)
+            methods = {name for name, value in vars(base).items() if isfunction(value)}
+            for cls in inside:
+                overridden = {name for name in methods & vars(cls).keys() if name != "__init__"}
+                assert overridden <= HOOKS[base], cls
 
 
 @pytest.mark.parametrize("fault_id", PINNED)

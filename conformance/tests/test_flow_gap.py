@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plexwire_conformance.cases._flow import _behind_the_gap
+from plexwire_conformance.cases.gateway.slow_viewers import _behind_the_gap
 
 
 @given(

@@ -11,28 +11,20 @@ import trio
 import trio.testing
 from attrs import evolve, frozen
 
-from plexwire_client import Device, open_device
-from plexwire_conformance._control import CouldNotJudge
-from plexwire_conformance._pictures import picture
-from plexwire_conformance._runner import CaseFinished, RunEvent, Runner, Settings
-from plexwire_conformance._stock import keys_of, memory_gateway
-from plexwire_conformance._target import Camera, Keys
-from plexwire_conformance._verdict import CaseResult, Verdict
+from plexwire_client import DeviceClient, open_device
 from plexwire_conformance.cases import CASES, Case, Need
 from plexwire_conformance.faults import FAULTS, FaultyGateway
+from plexwire_conformance.run.control import CouldNotJudge
+from plexwire_conformance.run.findings import CaseResult, Verdict
+from plexwire_conformance.run.runner import CaseFinished, RunEvent, Runner, Settings
+from plexwire_conformance.target.reference_gateway import keys_of, memory_gateway
+from plexwire_conformance.target.target import Camera, Keys
+from plexwire_conformance.wire.pictures import picture
 from plexwire_protocol import AddressRefused, Refusal, StreamAddress
-from plexwire_server import (
-    DeviceConversation,
-    Gateway,
-    Granted,
-    KeyRecord,
-    KeyStore,
-    Scope,
-    ThrowAwayKeys,
-    ViewerConversation,
-)
+from plexwire_server import Gateway, KeyGranted, KeyRecord, KeyStore, Scope, ThrowAwayKeys
+from plexwire_server.extending import DeviceConnection, ViewerConnection
 
-Sends: TypeAlias = Callable[[Device], Awaitable[None]]
+Sends: TypeAlias = Callable[[DeviceClient], Awaitable[None]]
 
 #: A thread can't think while virtual time stands still for it.
 PLAIN: Final = [case for case in CASES.values() if not case.scripted]
@@ -70,7 +62,7 @@ def camera(
 ) -> Sends:
     """Return what sends frame after frame of each name: what each *shows* and its *stamp*, by its number."""
 
-    async def send(device: Device) -> None:
+    async def send(device: DeviceClient) -> None:
         for number in count(1):
             for name in names or (CAMERA.camera_id,):
                 jpeg = picture(f"{name} {shows(number)}")
@@ -80,7 +72,7 @@ def camera(
     return send
 
 
-async def falls_silent(device: Device) -> None:
+async def falls_silent(device: DeviceClient) -> None:
     await device.send_video_frame(picture("the only one"), CAMERA.camera_id)
 
 
@@ -161,7 +153,7 @@ async def _device(
     dial: Callable[[bool], Awaitable[trio.abc.Stream]],
     key: str,
     *,
-    task_status: trio.TaskStatus[Device],
+    task_status: trio.TaskStatus[DeviceClient],
 ) -> None:
     here = partial(open_device, "ws://gateway.test", opener=lambda url: dial(False))
     async with here(api_key=key, source_id=CAMERA.source_id) as device:
@@ -178,10 +170,10 @@ class Witness(Gateway):
     def __init__(self, store: KeyStore) -> None:
         super().__init__(store)
         self.device_keys: list[str] = []
-        self.device_conversation = Witnessed
+        self.device_connection = Witnessed
 
 
-class Witnessed(DeviceConversation):
+class Witnessed(DeviceConnection):
     async def answer(self, api_key: str) -> None:
         assert isinstance(self.gateway, Witness)
         self.gateway.device_keys.append(api_key)
@@ -263,10 +255,10 @@ def test_camera_is_odd_and_the_gateway_is_not_blamed_for_it(how: str) -> None:
 # ── gateways that let nobody watch ───────────────────────────────────────────────────────────
 
 
-class TurnsAway(ViewerConversation):
+class TurnsAway(ViewerConnection):
     """Closes viewers of what is not there with a code of its own."""
 
-    def admit(self, granted: Granted) -> None:
+    def admit(self, granted: KeyGranted) -> None:
         self.session.close(4004, "no such source", now=trio.current_time())
 
 
@@ -277,7 +269,7 @@ class KnowsNoAddress(Gateway):
 
 def turns_away() -> Gateway:
     gateway = Gateway(STORE)
-    gateway.viewer_conversation = TurnsAway
+    gateway.viewer_connection = TurnsAway
     return gateway
 
 

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plexwire_conformance import pytest_plugin
-from plexwire_conformance._aim import Aim
-from plexwire_conformance._config import resolve
-from plexwire_conformance._lines import BadFile
-from plexwire_conformance._target import BadTarget, Camera, Keys
 from plexwire_conformance.cli import main
+from plexwire_conformance.commands.config_file import resolve
+from plexwire_conformance.recording.jsonlines import BadFile
+from plexwire_conformance.target.description import TargetDescription
+from plexwire_conformance.target.target import BadTarget, Camera, Keys
 
 URL: Final = "ws://127.0.0.1:1"
 MODULE: Final = (sys.executable, "-m", "plexwire_conformance.cli")
@@ -66,7 +66,7 @@ def test_camera_is_named_wrongly_and_it_is_said_how_to(
     live: str, problem: str, tmp_path: Path
 ) -> None:
     with pytest.raises(BadTarget) as caught:
-        Aim(url=URL, live=live).target({}, Keys(api_key="plx_some_key"))
+        TargetDescription(url=URL, live=live).target({}, Keys(api_key="plx_some_key"))
     assert str(caught.value) == problem
     said = CliRunner().invoke(
         main, ["conform", URL, "--live", live], env={"PLEXWIRE_API_KEY": "plx_some_key"}
@@ -75,7 +75,7 @@ def test_camera_is_named_wrongly_and_it_is_said_how_to(
     if live.isascii():
         (tmp_path / "plexwire.toml").write_text(f'[targets.lab]\nurl = "{URL}"\nlive = "{live}"\n')
         with pytest.raises(BadFile) as refused:
-            resolve("lab", Aim(), tmp_path)
+            resolve("lab", TargetDescription(), tmp_path)
         why = problem if live else "must be a string"
         assert str(refused.value).startswith("plexwire.toml, targets.lab.live")
         assert str(refused.value).endswith(why)
@@ -91,8 +91,8 @@ def test_option_stands_above_the_file(tmp_path: Path) -> None:
     (tmp_path / "plexwire.toml").write_text(
         f'[targets.lab]\nurl = "{URL}"\nlive = "robot-01/front"\n'
     )
-    assert resolve("lab", Aim(), tmp_path).live == "robot-01/front"
-    assert resolve("lab", Aim(live="robot-02/a/b"), tmp_path).live == "robot-02/a/b"
+    assert resolve("lab", TargetDescription(), tmp_path).live == "robot-01/front"
+    assert resolve("lab", TargetDescription(live="robot-02/a/b"), tmp_path).live == "robot-02/a/b"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,9 @@ def test_option_stands_above_the_file(tmp_path: Path) -> None:
 def test_target_has_a_camera_and_publishes_only_with_a_key_that_is_meant_for_it(
     live: str | None, device_key: str, publishing: str, is_watched: bool
 ) -> None:
-    target = Aim(url=URL, live=live).target({}, Keys(api_key="plx_api", device_key=device_key))
+    target = TargetDescription(url=URL, live=live).target(
+        {}, Keys(api_key="plx_api", device_key=device_key)
+    )
     assert target is not None
     assert target.publishing == publishing
     assert (target.watched is not None) == is_watched

@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from plexwire_conformance._monitor import monitor
-from plexwire_conformance._record import Conversation, Kind, Recorder, Way
+from plexwire_conformance.recording.recorder import Kind, RecordedConversation, Way, WireRecorder
+from plexwire_conformance.run.monitor import monitor
 from plexwire_protocol import (
     JPEG_START,
     AuthReceived,
@@ -43,10 +43,10 @@ CAMERAS = ("front", "rear", "", "Küche 台所")
 
 
 @define(eq=False)
-class Line:
+class Played:
     """One connection; what is sent on it lies in a queue until its receiver takes it."""
 
-    recorder: Recorder
+    recorder: WireRecorder
     role: str
     organisation: str
     source_id: str
@@ -56,8 +56,8 @@ class Line:
     over: bool = field(default=False, init=False)
 
     @property
-    def conversation(self) -> Conversation:
-        return Conversation(
+    def conversation(self) -> RecordedConversation:
+        return RecordedConversation(
             name=self.recorder.peer,
             role=self.role,
             source_id=self.source_id,
@@ -68,13 +68,13 @@ class Line:
 
 
 @define(eq=False)
-class Watcher(Line):
+class Watcher(Played):
     session: GatewayViewerSession = field(init=False)
     subscriber: Subscriber | None = field(default=None, init=False)
 
 
 @define(eq=False)
-class Camera(Line):
+class Camera(Played):
     session: GatewayDeviceSession = field(init=False)
     publisher: Publisher | None = field(default=None, init=False)
 
@@ -140,7 +140,7 @@ class World:
         return self.devices[number % len(self.devices)]
 
     def open_viewer(self, organisation: str, source_id: str, cameras: tuple[str, ...]) -> None:
-        recorder = Recorder(f"viewer {len(self.viewers)}", (KEY,))
+        recorder = WireRecorder(f"viewer {len(self.viewers)}", (KEY,))
         line = Watcher(recorder, "viewer", organisation, source_id, cameras)
         address = StreamAddress(source_id=source_id, cameras=cameras)
         line.session = GatewayViewerSession(address, now=self.now)
@@ -149,7 +149,7 @@ class World:
         self.viewers.append(line)
 
     def open_device(self, organisation: str, source_id: str) -> None:
-        recorder = Recorder(f"device {len(self.devices)}", (KEY,))
+        recorder = WireRecorder(f"device {len(self.devices)}", (KEY,))
         line = Camera(recorder, "device", organisation, source_id)
         line.session = GatewayDeviceSession(now=self.now)
         self.devices.append(line)
@@ -179,7 +179,7 @@ class World:
         else:
             self.say(line, encode_device_frame(frame))
 
-    def say(self, line: Line, data: str | bytes) -> None:
+    def say(self, line: Played, data: str | bytes) -> None:
         if line.over:
             return
         if isinstance(data, str):
@@ -247,8 +247,8 @@ class World:
                 self.relay.leave(line.publisher)
 
     @property
-    def conversations(self) -> list[Conversation]:
-        lines: list[Line] = [*self.devices, *self.viewers]
+    def conversations(self) -> list[RecordedConversation]:
+        lines: list[Played] = [*self.devices, *self.viewers]
         return [line.conversation for line in lines]
 
 
@@ -305,7 +305,7 @@ TRAFFIC = [
 ]
 
 
-def played(*script: list[Step]) -> list[Conversation]:
+def played(*script: list[Step]) -> list[RecordedConversation]:
     world = World()
     for part in script:
         for step in part:
@@ -354,11 +354,11 @@ def test_monitor_sees_any_conversations_and_gives_findings_under_clauses_that_ex
     conversations = []
     for number in range(data.draw(st.integers(0, 3))):
         role = data.draw(st.sampled_from(("viewer", "device")))
-        recorder = Recorder(f"{role} {number}", (KEY,))
+        recorder = WireRecorder(f"{role} {number}", (KEY,))
         for at in range(data.draw(st.integers(0, 5))):
             _record_anything(recorder, at, data.draw)
         conversations.append(
-            Conversation(
+            RecordedConversation(
                 name=recorder.peer,
                 role=role,
                 source_id="one",
@@ -372,7 +372,7 @@ def test_monitor_sees_any_conversations_and_gives_findings_under_clauses_that_ex
     assert len({finding.clause for finding in findings}) == len(findings)
 
 
-def _record_anything(recorder: Recorder, at: float, draw: Callable[..., Any]) -> None:
+def _record_anything(recorder: WireRecorder, at: float, draw: Callable[..., Any]) -> None:
     way = draw(st.sampled_from(tuple(Way)))
     odd: SearchStrategy[object] = st.sampled_from((0, 1.5, True, None, "x", [], {}, "/9g=", 10**30))
     names = ("source_id", "camera_id", "frame", "width", "height", "timestamp")
@@ -396,13 +396,13 @@ def test_monitor_sees_a_device_that_left_a_member_out_and_blames_no_gateway_that
 ) -> None:
     names: dict[str, object] = {"source_id": "one", "camera_id": "front", "frame": "/9j/"}
     whole = {"type": "video_frame", **names, "width": 1, "height": 1, "timestamp": 1}
-    device, viewer = Recorder("device", ()), Recorder("viewer", ())
+    device, viewer = WireRecorder("device", ()), WireRecorder("viewer", ())
     viewer.text(0, Way.SENT, '{"type": "auth"}')
     viewer.text(1, Way.RECEIVED, '{"type": "init", "online_sources": []}')
     device.text(2, Way.SENT, json.dumps({n: v for n, v in whole.items() if n != name}))
     viewer.text(3, Way.RECEIVED, json.dumps(whole))
     lines = [
-        Line(device, "device", HOME, "one"),
-        Line(viewer, "viewer", HOME, "one", ("front",)),
+        Played(device, "device", HOME, "one"),
+        Played(viewer, "viewer", HOME, "one", ("front",)),
     ]
     assert monitor(line.conversation for line in lines) == []

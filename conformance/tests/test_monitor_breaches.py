@@ -11,8 +11,15 @@ from attrs import evolve, field, frozen
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from plexwire_conformance._monitor import monitor
-from plexwire_conformance._record import Conversation, Entry, Kind, Recorder, Way, digest
+from plexwire_conformance.recording.recorder import (
+    Entry,
+    Kind,
+    RecordedConversation,
+    Way,
+    WireRecorder,
+    digest,
+)
+from plexwire_conformance.run.monitor import monitor
 
 HOME, FOREIGN = "home", "foreign"
 #: Unix ms of the frame before the first.
@@ -41,7 +48,7 @@ def _frame(number: int, source_id: str, camera_id: str) -> str:
 
 @cache
 def _entry(peer: str, at: float, way: Way, text: str) -> Entry:
-    return Recorder(peer, ()).text(at, way, text)
+    return WireRecorder(peer, ()).text(at, way, text)
 
 
 VIEWERS = (
@@ -55,7 +62,7 @@ DEVICES = ((HOME, "one"), (HOME, "two"), (FOREIGN, "one"))
 EARLY, ALL = 9, 36
 
 
-def _watched(taken: Mapping[str, int]) -> list[Conversation]:
+def _watched(taken: Mapping[str, int]) -> list[RecordedConversation]:
     """Return what happened: devices and cameras take turns, and *taken* says by bits which frames a viewer got."""
     devices: list[list[Entry]] = [[] for _ in DEVICES]
     viewers: dict[str, list[Entry]] = {}
@@ -76,7 +83,7 @@ def _watched(taken: Mapping[str, int]) -> list[Conversation]:
             if there and fits and taken[name] >> number & 1:
                 viewers[name].append(_entry(name, number + 0.01, Way.RECEIVED, text))
     conversations = [
-        Conversation(
+        RecordedConversation(
             name=f"device {number}",
             role="device",
             source_id=source_id,
@@ -87,7 +94,7 @@ def _watched(taken: Mapping[str, int]) -> list[Conversation]:
         for number, (organisation, source_id) in enumerate(DEVICES)
     ]
     return conversations + [
-        Conversation(
+        RecordedConversation(
             name=name,
             role="viewer",
             source_id=source_id,
@@ -122,8 +129,8 @@ def test_monitor_sees_what_is_right_and_finds_nothing(taken: dict[str, int]) -> 
 class Scene:
     """The conversations, the viewer in which something is about to be broken, and a hand that draws."""
 
-    all: list[Conversation] = field(repr=False)
-    viewer: Conversation
+    all: list[RecordedConversation] = field(repr=False)
+    viewer: RecordedConversation
     draw: Callable[..., Any]
 
     @property
@@ -144,7 +151,7 @@ AUTH, INIT = 0, 1
 
 
 def _text(at: float, text: str) -> Entry:
-    return Recorder("viewer", ()).text(at, Way.RECEIVED, text)
+    return WireRecorder("viewer", ()).text(at, Way.RECEIVED, text)
 
 
 def says(text: str, place: int | None = None) -> Breach:
@@ -162,7 +169,7 @@ def says(text: str, place: int | None = None) -> Breach:
 def happens(kind: Kind) -> Breach:
     return lambda scene: [
         *scene.entries,
-        Recorder("viewer", ()).event(scene.entries[-1].at, Way.RECEIVED, kind, "what came"),
+        WireRecorder("viewer", ()).event(scene.entries[-1].at, Way.RECEIVED, kind, "what came"),
     ]
 
 
@@ -349,7 +356,7 @@ BREACHES: dict[str, tuple[str, Breach]] = {
 
 
 def planted(
-    name: str, conversations: list[Conversation], draw: Callable[..., Any]
+    name: str, conversations: list[RecordedConversation], draw: Callable[..., Any]
 ) -> tuple[int, list[Entry]]:
     """Return which of *conversations* gets the breach called *name*, and its entries with it."""
     whose = WHOSE.get(name, tuple(viewer for viewer, *_ in VIEWERS))

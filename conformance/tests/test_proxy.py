@@ -2,25 +2,23 @@
 
 import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import pytest
 import trio
 import trustme
-from attrs import define, evolve, field
+from attrs import evolve
 from click.testing import CliRunner
 from cryptography.hazmat.primitives import serialization
-from hypothesis import given
-from hypothesis import strategies as st
 
-from plexwire_conformance._aim import Aim
-from plexwire_conformance._conform import conform
-from plexwire_conformance._proxy import BadProxy, Proxy, is_excepted, proxy_of
-from plexwire_conformance._pytest_thread import TrioThread
-from plexwire_conformance._target import BadTarget, Endpoint
+from connect_proxy import ConnectProxy
+from plexwire_conformance.commands.conform import conform
+from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
+from plexwire_conformance.target.description import TargetDescription
+from plexwire_conformance.target.target import BadTarget, Endpoint
 from plexwire_server import Gateway, KeyStore, serve
+from plexwire_trio import Proxy
 
 KEY: Final = "plx_0123456789abcdef"
 URL: Final = "wss://staging.example.com"
@@ -29,130 +27,16 @@ URL: Final = "wss://staging.example.com"
 # ── proxies ──────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(
-    ("environment", "scheme", "host", "proxy"),
-    [
-        ({}, "wss", "x.org", None),
-        ({"HTTPS_PROXY": "http://p:3128"}, "wss", "x.org", "p:3128"),
-        ({"https_proxy": "p:3128"}, "wss", "x.org", "p:3128"),
-        ({"HTTPS_PROXY": "http://p"}, "ws", "x.org", None),
-        ({"HTTP_PROXY": "http://p"}, "ws", "x.org", None),
-        ({"http_proxy": "http://p"}, "ws", "x.org", "p:80"),
-        ({"ALL_PROXY": "https://p"}, "wss", "x.org", "p:443"),
-        ({"HTTPS_PROXY": "http://p", "NO_PROXY": "a.org, x.org"}, "wss", "x.org", None),
-        ({"HTTPS_PROXY": "http://p", "no_proxy": "*"}, "wss", "x.org", None),
-        ({"HTTPS_PROXY": "http://p"}, "wss", "localhost", None),
-        ({"HTTPS_PROXY": "http://p"}, "wss", "127.0.0.5", None),
-        ({"HTTPS_PROXY": "http://p"}, "wss", "::1", None),
-        ({"HTTPS_PROXY": "http://[::5]:8080"}, "wss", "x.org", "[::5]:8080"),
-    ],
-)
-def test_proxy_is_in_the_environment_it_is_used_where_it_should(
-    environment: dict[str, str], scheme: str, host: str, proxy: str | None
-) -> None:
-    found = proxy_of(environment, scheme, host, 443)
-    assert (None if found is None else str(found)) == proxy
-
-
-@pytest.mark.parametrize(
-    ("no_proxy", "host", "excepted"),
-    [
-        ("example.com", "example.com", True),
-        ("example.com", "a.EXAMPLE.com", True),
-        (".example.com", "a.example.com", True),
-        ("*.example.com", "a.example.com", True),
-        ("example.com", "badexample.com", False),
-        ("example.com:8443", "example.com", True),
-        ("example.com:443", "example.com", False),
-        ("10.0.0.0/8", "10.2.3.4", True),
-        ("10.0.0.0/8", "11.2.3.4", False),
-        ("10.2.3.4", "10.2.3.4", True),
-        ("fd00::/8", "fd00::1", True),
-        ("a b,,c", "c", True),
-        (".", "example.com", False),
-        ("", "example.com", False),
-    ],
-)
-def test_proxy_has_exceptions_hosts_domains_and_networks_are_excepted(
-    no_proxy: str, host: str, excepted: bool
-) -> None:
-    assert is_excepted(no_proxy, host, 8443) is excepted
-
-
-@given(st.text(), st.text(min_size=1))
-def test_proxy_is_given_anything_it_is_taken_or_refused(text: str, host: str) -> None:
-    is_excepted(text, host, 443)
-    with suppress(BadProxy):
-        Proxy.parse(text)
-
-
-@pytest.mark.parametrize(
-    "url", ["socks5://u:secret@x", "http://u:secret@", "http://u:secret@x:99999"]
-)
-def test_proxy_is_none_error_does_not_repeat_its_password(url: str) -> None:
-    with pytest.raises(BadProxy) as caught:
-        Proxy.parse(url)
-    assert "secret" not in str(caught.value)
-
-
 def test_proxy_in_the_environment_is_wrong_its_variable_is_named() -> None:
-    with pytest.raises(BadTarget, match=r"^HTTPS_PROXY: a proxy begins with http:// or https://"):
-        Aim(url=URL).target({"PLEXWIRE_API_KEY": KEY, "HTTPS_PROXY": "socks5://u:secret@x"})
-    assert Aim(url=URL, proxy="none").target({"PLEXWIRE_API_KEY": KEY, "HTTPS_PROXY": "?"})
-
-
-@define(eq=False)
-class ConnectProxy:
-    """An HTTP proxy that answers CONNECT by `answer`, and keeps what it was asked."""
-
-    answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n"
-    asked: list[str] = field(factory=list[str])
-    tunnels: int = 0
-    #: What clients sent through all tunnels.
-    sent: bytearray = field(factory=bytearray)
-
-    async def handle(self, client: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> None:
-        head = b""
-        async with client:
-            while not head.endswith(b"\r\n\r\n"):
-                chunk = bytes(await client.receive_some())
-                if not chunk:
-                    return
-                head += chunk
-            self.asked.append(head.decode())
-            await client.send_all(self.answer)
-            if not self.answer.startswith(b"HTTP/1.1 200") or not self.answer.endswith(b"\r\n\r\n"):
-                return
-            host, _, port = head.split()[1].decode().rpartition(":")
-            self.tunnels += 1
-            server = await trio.open_tcp_stream(host, int(port))
-            async with server, trio.open_nursery() as nursery:
-                nursery.start_soon(self._pump, client, server, nursery, self.sent)
-                nursery.start_soon(self._pump, server, client, nursery, bytearray())
-
-    async def _pump(
-        self,
-        source: trio.abc.Stream,
-        sink: trio.abc.Stream,
-        nursery: trio.Nursery,
-        seen: bytearray,
-    ) -> None:
-        try:
-            while data := await source.receive_some():
-                seen += data
-                await sink.send_all(bytes(data))
-        except trio.BrokenResourceError:
-            pass
-        nursery.cancel_scope.cancel()
-
-    async def start(self, nursery: trio.Nursery, tls: ssl.SSLContext | None = None) -> str:
-        listeners: list[trio.SocketListener] | list[trio.SSLListener[trio.SocketStream]]
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        port = listeners[0].socket.getsockname()[1]
-        if tls is not None:
-            listeners = [trio.SSLListener(listeners[0], tls)]
-        await nursery.start(trio.serve_listeners, self.handle, listeners)
-        return f"127.0.0.1:{port}"
+    with pytest.raises(
+        BadTarget, match=r"^HTTPS_PROXY: A proxy's address begins with http:// or https://"
+    ):
+        TargetDescription(url=URL).target(
+            {"PLEXWIRE_API_KEY": KEY, "HTTPS_PROXY": "socks5://u:secret@x"}
+        )
+    assert TargetDescription(url=URL, proxy="none").target(
+        {"PLEXWIRE_API_KEY": KEY, "HTTPS_PROXY": "?"}
+    )
 
 
 async def start_gateway(nursery: trio.Nursery, tls: ssl.SSLContext | None = None) -> int:
@@ -236,10 +120,10 @@ async def test_tunnel_through_a_proxy_that_speaks_tls_itself(
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "answers CONNECT x.test:443 by HTTP 403 Forbidden"),
-        (b"HTTP/1.1 407 Login\r\n\r\n", "HTTP 407 Login; it wants a login, in HTTPS_PROXY"),
-        (b"", "gave no answer to CONNECT: it hung up"),
-        (b"SSH-2.0-x\r\n\r\n", "gave no answer to CONNECT: "),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "answered CONNECT x.test:443 with HTTP 403 Forbidden"),
+        (b"HTTP/1.1 407 Login\r\n\r\n", "HTTP 407 Login. It wants a login: put "),
+        (b"", "gave no answer to CONNECT x.test:443: it hung up"),
+        (b"SSH-2.0-x\r\n\r\n", "gave no answer to CONNECT x.test:443: "),
         (b"HTTP/1.1 200 OK\r\n\r\nhello", "sent more than its answer to CONNECT"),
     ],
 )
@@ -256,7 +140,7 @@ async def test_tunnel_is_not_made_error_says_what_the_proxy_said(answer: bytes, 
 
 async def test_proxy_is_not_there_error_names_it() -> None:
     endpoint = Endpoint.of_url("wss://x.test", proxy=Proxy(host="127.0.0.1", port=1))
-    with pytest.raises(OSError, match=r"the proxy 127\.0\.0\.1:1 can't be reached: "):
+    with pytest.raises(OSError, match=r"The proxy 127\.0\.0\.1:1 can't be reached: "):
         await endpoint.dial(False)
 
 
@@ -278,13 +162,15 @@ async def test_gateway_wants_a_client_certificate_it_is_shown(
 
     async def body(nursery: trio.Nursery) -> None:
         port = await start_gateway(nursery, context)
-        aim = Aim(url=f"wss://127.0.0.1:{port}", ca=tmp_path / "ca.pem")
-        shown = evolve(aim, client_cert=tmp_path / "client.pem", client_key=tmp_path / "client.key")
-        for known in (shown, evolve(aim, client_cert=tmp_path / "both.pem")):
+        description = TargetDescription(url=f"wss://127.0.0.1:{port}", ca=tmp_path / "ca.pem")
+        shown = evolve(
+            description, client_cert=tmp_path / "client.pem", client_key=tmp_path / "client.key"
+        )
+        for known in (shown, evolve(description, client_cert=tmp_path / "both.pem")):
             target = known.target(environment)
             assert target is not None
             assert await ask(target.viewers) == b"HTTP/1.1 200 OK"
-        stranger = aim.target(environment)
+        stranger = description.target(environment)
         assert stranger is not None
         with pytest.raises(trio.BrokenResourceError):
             await ask(stranger.viewers)
@@ -293,21 +179,26 @@ async def test_gateway_wants_a_client_certificate_it_is_shown(
 
 
 @pytest.mark.parametrize(
-    ("aim", "said"),
+    ("description", "said"),
     [
-        (Aim(client_key=Path("k")), "a client key goes with a client certificate"),
-        (Aim(ca=Path("nix.pem")), "can't use nix.pem as a certificate authority: No such file"),
+        (TargetDescription(client_key=Path("k")), "a client key goes with a client certificate"),
         (
-            Aim(client_cert=Path("nix.pem")),
+            TargetDescription(ca=Path("nix.pem")),
+            "can't use nix.pem as a certificate authority: No such file",
+        ),
+        (
+            TargetDescription(client_cert=Path("nix.pem")),
             "can't use nix.pem as a client certificate: No such file",
         ),
-        (Aim(client_cert=Path(__file__)), "test_proxy.py as a client certificate: "),
-        (Aim(device_url="nix"), "'nix' must begin with ws:// or wss://"),
+        (TargetDescription(client_cert=Path(__file__)), "test_proxy.py as a client certificate: "),
+        (TargetDescription(device_url="nix"), "'nix' must begin with ws:// or wss://"),
     ],
 )
-def test_target_has_unusable_parts_error_names_them(aim: Aim, said: str) -> None:
+def test_target_has_unusable_parts_error_names_them(
+    description: TargetDescription, said: str
+) -> None:
     with pytest.raises(BadTarget, match=said) as caught:
-        evolve(aim, url=URL).target({"PLEXWIRE_API_KEY": KEY})
+        evolve(description, url=URL).target({"PLEXWIRE_API_KEY": KEY})
     assert "\n" not in str(caught.value)
 
 
@@ -321,13 +212,13 @@ def test_target_has_an_encrypted_client_key_nobody_is_asked_for_a_password(tmp_p
         serialization.BestAvailableEncryption(b"nobody knows"),
     )
     (tmp_path / "client.key").write_bytes(encrypted)
-    aim = Aim(
+    description = TargetDescription(
         url=URL,
         client_cert=tmp_path / "client.pem",
         client_key=tmp_path / "client.key",
     )
     with pytest.raises(BadTarget, match="as a client certificate: the key is encrypted"):
-        aim.target({"PLEXWIRE_API_KEY": KEY})
+        description.target({"PLEXWIRE_API_KEY": KEY})
 
 
 # ── the command ──────────────────────────────────────────────────────────────────────────────

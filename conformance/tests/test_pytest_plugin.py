@@ -14,26 +14,22 @@ from xml.etree import ElementTree
 import pytest
 import trio
 
-# All that the plugin imports late, since pytester forgets whatever its sessions import.
-from plexwire_conformance import (
-    _case,
-    _pytest_items,
-    _pytest_peers,
-    _pytest_verdicts,
-    pytest_plugin,
-)
-from plexwire_conformance._pytest_thread import TrioThread
-from plexwire_conformance._stock import keys_of
-from plexwire_conformance._target import VARIABLES, Keys
-from plexwire_conformance._trial import Trial
+from plexwire_conformance import pytest_plugin
 from plexwire_conformance.faults import FAULTS, FaultyGateway
-from plexwire_conformance.pytest_plugin import ROOT
+from plexwire_conformance.pytest_plugin import ROOT, items, peers, verdicts
+from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
+from plexwire_conformance.run import case as case_register
+from plexwire_conformance.run.stage import Stage
+from plexwire_conformance.run.trial import Trial
+from plexwire_conformance.target.reference_gateway import keys_of
+from plexwire_conformance.target.target import VARIABLES, Keys
 from plexwire_server import serve
 
 pytest_plugins = ("pytester",)
 
 MODULE: Final = pytest_plugin.__name__
-LATE: Final = (_pytest_items, _pytest_peers, _pytest_verdicts)
+# All that the plugin imports late, since pytester forgets whatever its sessions import.
+LATE: Final = (items, peers, verdicts)
 INSTALLED: Final = any(entry.value == MODULE for entry in entry_points(group="pytest11"))
 
 Play: TypeAlias = Callable[..., pytest.RunResult]
@@ -46,7 +42,7 @@ def thread() -> Iterator[TrioThread]:
 
 
 @pytest.fixture(scope="module")
-def stock(thread: TrioThread) -> tuple[str, Keys]:
+def reference(thread: TrioThread) -> tuple[str, Keys]:
     return start(thread, FaultyGateway())
 
 
@@ -89,12 +85,16 @@ def closed_port() -> str:
 
 
 def test_plugin_judges_a_sound_gateway_cases_pass_in_overlap_with_their_own_durations(
-    play: Play, pytester: pytest.Pytester, stock: tuple[str, Keys]
+    play: Play, pytester: pytest.Pytester, reference: tuple[str, Keys]
 ) -> None:
-    result = play(stock, "-v", "-k", "PW-TIME-2 or conn.ping", "--junitxml=junit.xml")
+    result = play(reference, "-v", "-k", "PW-TIME-2 or conn.ping", "--junitxml=junit.xml")
     assert result.ret is pytest.ExitCode.OK
     result.stdout.fnmatch_lines(
-        [f"plexwire: {stock[0]}, * cases", f"{ROOT}::conn.ping PASSED*", f"{ROOT}::time.closes *"]
+        [
+            f"plexwire: {reference[0]}, * cases",
+            f"{ROOT}::conn.ping PASSED*",
+            f"{ROOT}::time.closes *",
+        ]
     )
     suite = ElementTree.parse(pytester.path / "junit.xml").getroot()[0]
     times = {case.attrib["name"]: float(case.attrib["time"]) for case in suite}
@@ -126,7 +126,7 @@ def test_plugin_finds_a_breach_failure_tells_the_finding_without_a_traceback(
         ]
     )
     result.stdout.no_fnmatch_line("*Traceback*")
-    result.stdout.no_fnmatch_line("*_pytest_items*")
+    result.stdout.no_fnmatch_line("*pytest_plugin/items*")
     assert gateway[1].api_key not in result.stdout.str()
 
 
@@ -157,9 +157,9 @@ def test_plugin_finds_a_should_unkept_item_passes_with_a_warning_of_its_own(
 
 
 def test_plugin_lacks_a_key_case_is_skipped_with_what_to_provide(
-    play: Play, stock: tuple[str, Keys]
+    play: Play, reference: tuple[str, Keys]
 ) -> None:
-    poor = (stock[0], Keys(api_key=stock[1].api_key))
+    poor = (reference[0], Keys(api_key=reference[1].api_key))
     result = play(poor, "-rs", "-k", "iso.organisations or iso.foreign-device or control")
     assert result.parseoutcomes() == {"passed": 1, "skipped": 2, "deselected": ANY}
     result.stdout.fnmatch_lines(
@@ -167,38 +167,40 @@ def test_plugin_lacks_a_key_case_is_skipped_with_what_to_provide(
     )
 
 
-def test_plugin_can_test_nothing_session_is_not_green(play: Play, stock: tuple[str, Keys]) -> None:
-    poor = (stock[0], Keys(api_key=stock[1].api_key))
+def test_plugin_can_test_nothing_session_is_not_green(
+    play: Play, reference: tuple[str, Keys]
+) -> None:
+    poor = (reference[0], Keys(api_key=reference[1].api_key))
     result = play(poor, "-k", "iso.organisations")
     assert result.ret is pytest.ExitCode.NO_TESTS_COLLECTED
     result.stdout.fnmatch_lines(["*plexwire: nothing could be tested*"])
 
 
 def test_plugin_meets_an_error_of_the_suite_item_is_an_error(
-    play: Play, stock: tuple[str, Keys], monkeypatch: pytest.MonkeyPatch
+    play: Play, reference: tuple[str, Keys], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def body(trial: Trial) -> None:
+    async def body(stage: Stage, trial: Trial) -> None:
         """The suite has no errors."""
         await trio.lowlevel.checkpoint()
         raise RuntimeError("a slip")
 
-    monkeypatch.setattr(_case, "_cases", dict(_case.CASES))
-    _case.case("zz.slip", "PW-AUTH-2")(body)
-    monkeypatch.setitem(_case.CASES, "zz.slip", _case._cases["zz.slip"])
-    result = play(stock, "-k", "zz.slip")
+    monkeypatch.setattr(case_register, "_cases", dict(case_register.CASES))
+    case_register.case("zz.slip", "PW-AUTH-2")(body)
+    monkeypatch.setitem(case_register.CASES, "zz.slip", case_register._cases["zz.slip"])
+    result = play(reference, "-k", "zz.slip")
     assert result.parseoutcomes() == {"errors": 1, "deselected": ANY}
     result.stdout.fnmatch_lines(["*an error of the suite: RuntimeError: a slip"])
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
 def test_plugin_can_not_judge_session_ends_with_one_usage_error(
-    play: Play, stock: tuple[str, Keys]
+    play: Play, reference: tuple[str, Keys]
 ) -> None:
-    nobody = play((closed_port(), stock[1]), "-k", "auth")
+    nobody = play((closed_port(), reference[1]), "-k", "auth")
     assert nobody.ret is pytest.ExitCode.USAGE_ERROR
     nobody.stdout.fnmatch_lines(["*could not judge: ws://*: no connection: *. Is the gateway up?*"])
     assert nobody.stdout.str().count("could not judge") == 1
-    stranger = play((stock[0], Keys(api_key="plx_unknown_to_everybody")), "-k", "auth")
+    stranger = play((reference[0], Keys(api_key="plx_unknown_to_everybody")), "-k", "auth")
     assert stranger.ret is pytest.ExitCode.USAGE_ERROR
     stranger.stdout.fnmatch_lines(["*does not accept the key in PLEXWIRE_API_KEY*"])
     stranger.stdout.no_fnmatch_line("*Traceback*")
@@ -208,7 +210,7 @@ def test_plugin_can_not_judge_session_ends_with_one_usage_error(
     ("url", "arguments", "message"),
     [
         ("http://x", (), "plexwire: 'http://x' must begin with ws:// or wss://"),
-        ("ws://x", ("--plexwire-keys-file=none",), "plexwire: can't read the keys file none*"),
+        ("ws://x", ("--plexwire-keys-file=none",), "plexwire: The keys file none can't be read: *"),
         ("ws://x", (f"{ROOT}::nix",), "plexwire: 'nix' matches no case*"),
         (None, (f"{ROOT}::auth.never",), f"{ROOT}::auth.never needs a gateway: *"),
         (None, ("--plexwire-target=staging",), "plexwire: 'staging' is no URL, and no target*"),
@@ -230,10 +232,10 @@ def test_plugin_has_no_key_usage_error_says_where_one_belongs(play: Play) -> Non
 
 
 def test_plugin_has_nothing_selected_gateway_is_left_alone(
-    play: Play, pytester: pytest.Pytester, stock: tuple[str, Keys]
+    play: Play, pytester: pytest.Pytester, reference: tuple[str, Keys]
 ) -> None:
     pytester.makepyfile("def test_own(): pass")
-    nobody = (closed_port(), stock[1])
+    nobody = (closed_port(), reference[1])
     assert play(nobody, "-k", "nix").ret is pytest.ExitCode.NO_TESTS_COLLECTED
     assert play(nobody, "-k", "test_own").parseoutcomes() == {"passed": 1, "deselected": ANY}
     listed = play(nobody, "--collect-only", "-k", "auth.never or test_own")
@@ -241,24 +243,24 @@ def test_plugin_has_nothing_selected_gateway_is_left_alone(
 
 
 def test_plugin_meets_other_tests_and_trio_mode_both_run(
-    play: Play, pytester: pytest.Pytester, stock: tuple[str, Keys]
+    play: Play, pytester: pytest.Pytester, reference: tuple[str, Keys]
 ) -> None:
     pytester.makeini(
         "[pytest]\ntrio_mode = true\nfilterwarnings = error\naddopts = --strict-markers"
     )
     pytester.makepyfile("async def test_own(): pass")
-    result = play(stock, "-k", "conn.ping or test_own")
+    result = play(reference, "-k", "conn.ping or test_own")
     assert result.parseoutcomes() == {"passed": 3, "deselected": ANY}
 
 
 def test_plugin_is_given_node_ids_those_cases_alone_run(
-    play: Play, pytester: pytest.Pytester, stock: tuple[str, Keys]
+    play: Play, pytester: pytest.Pytester, reference: tuple[str, Keys]
 ) -> None:
     pytester.makepyfile(test_own="def test_own(): pass")
-    one = play(stock, f"{ROOT}::conn.ping", "-v")
+    one = play(reference, f"{ROOT}::conn.ping", "-v")
     assert one.parseoutcomes() == {"passed": 2}
     one.stdout.fnmatch_lines([f"{ROOT}::control PASSED*", f"{ROOT}::conn.ping PASSED*"])
-    both = play(stock, f"{ROOT}::conn.ping", "test_own.py")
+    both = play(reference, f"{ROOT}::conn.ping", "test_own.py")
     assert both.parseoutcomes() == {"passed": 3}
 
 

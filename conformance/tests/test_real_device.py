@@ -11,7 +11,7 @@ import trio
 
 from plexwire_client import open_viewer
 from plexwire_client.pattern import make_pattern, read_counter
-from plexwire_conformance._stock import stock_gateway
+from plexwire_conformance.target.reference_gateway import reference_gateway
 from plexwire_protocol import VideoFrame
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "sdk_device.py"
@@ -24,7 +24,7 @@ async def frames() -> dict[str, list[VideoFrame]]:
     """What a viewer gets from the SDK, a list a camera."""
     seen: dict[str, list[VideoFrame]] = {camera: [] for camera in CAMERAS}
     with trio.fail_after(60):
-        async with stock_gateway() as target:
+        async with reference_gateway() as target:
             env = {**os.environ, "PLEXWIRE_DEVICE_KEY": target.keys.device_key}
             command = [sys.executable, str(SCRIPT), target.devices.url, "robot-01", *CAMERAS]
             process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, env=env)

@@ -11,12 +11,12 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from plexwire_conformance._record import (
-    Conversation,
+from plexwire_conformance.recording.recorder import (
     Entry,
     Kind,
-    Recorder,
+    RecordedConversation,
     Way,
+    WireRecorder,
     digest,
     merge,
     pong_with,
@@ -29,8 +29,8 @@ from plexwire_protocol import strategies as wire
 LONGEST_SHOWN = 300
 
 
-def recorder(*secrets: str) -> Recorder:
-    return Recorder("viewer", secrets)
+def recorder(*secrets: str) -> WireRecorder:
+    return WireRecorder("viewer", secrets)
 
 
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────
@@ -46,53 +46,53 @@ def keys() -> SearchStrategy[str]:
     )
 
 
-def _in_text(r: Recorder, key: str, before: str) -> Entry:
+def _in_text(r: WireRecorder, key: str, before: str) -> Entry:
     return r.text(0, Way.RECEIVED, before + key)
 
 
-def _in_value(r: Recorder, key: str, before: str) -> Entry:
+def _in_value(r: WireRecorder, key: str, before: str) -> Entry:
     return r.text(0, Way.SENT, json.dumps({"type": "auth", "a": [{"b": before + key}]}))
 
 
-def _in_name(r: Recorder, key: str, before: str) -> Entry:
+def _in_name(r: WireRecorder, key: str, before: str) -> Entry:
     return r.text(0, Way.RECEIVED, json.dumps({"type": "error", before + key: {key: 1}}))
 
 
-def _in_type(r: Recorder, key: str, before: str) -> Entry:
+def _in_type(r: WireRecorder, key: str, before: str) -> Entry:
     return r.text(0, Way.RECEIVED, json.dumps({"type": before + key}))
 
 
-def _in_list(r: Recorder, key: str, before: str) -> Entry:
+def _in_list(r: WireRecorder, key: str, before: str) -> Entry:
     return r.text(0, Way.RECEIVED, json.dumps([before, key]))
 
 
-def _in_binary(r: Recorder, key: str, before: str) -> Entry:
+def _in_binary(r: WireRecorder, key: str, before: str) -> Entry:
     return r.binary(0, Way.RECEIVED, before.encode() + key.encode())
 
 
-def _in_binary_auth(r: Recorder, key: str, before: str) -> Entry:
+def _in_binary_auth(r: WireRecorder, key: str, before: str) -> Entry:
     return r.binary(0, Way.SENT, json.dumps({"a": key, "b": before}).encode())
 
 
-def _in_camera(r: Recorder, key: str, before: str) -> Entry:
+def _in_camera(r: WireRecorder, key: str, before: str) -> Entry:
     camera = key[:60].encode()
     return r.binary(0, Way.SENT, b"\x01\x00" + bytes((len(camera),)) + camera + bytes(16))
 
 
-def _in_target(r: Recorder, key: str, before: str) -> Entry:
+def _in_target(r: WireRecorder, key: str, before: str) -> Entry:
     target = f"GET /v1/{quote(before)}?api_key={quote(key, safe='')}"
     return r.event(0, Way.SENT, Kind.HANDSHAKE, target)
 
 
-def _in_reason(r: Recorder, key: str, before: str) -> Entry:
+def _in_reason(r: WireRecorder, key: str, before: str) -> Entry:
     return r.event(0, Way.RECEIVED, Kind.CLOSE, f"{before}{key} is unknown", code=4001)
 
 
-def _in_ping(r: Recorder, key: str, before: str) -> Entry:
+def _in_ping(r: WireRecorder, key: str, before: str) -> Entry:
     return r.event(0, Way.RECEIVED, Kind.PING, (before + key).encode().hex())
 
 
-def _in_note(r: Recorder, key: str, before: str) -> Entry:
+def _in_note(r: WireRecorder, key: str, before: str) -> Entry:
     return r.event(0, Way.SENT, Kind.NOTE, before + key)
 
 
@@ -137,7 +137,7 @@ def shows(text: str, secret: str) -> bool:
 @example(key='operator"s\\key/with+odd=signs', before="")
 @pytest.mark.parametrize("place", PLACES)
 def test_recorder_gets_a_key_anywhere_and_no_part_of_it_survives(
-    place: Callable[[Recorder, str, str], Entry], key: str, before: str
+    place: Callable[[WireRecorder, str, str], Entry], key: str, before: str
 ) -> None:
     half = key[: len(key) // 2]
     # What is there without the key tells nothing of it.
@@ -149,7 +149,7 @@ def test_recorder_gets_a_key_anywhere_and_no_part_of_it_survives(
 
 @pytest.mark.parametrize("place", PLACES)
 def test_recorder_gets_a_foreign_key_and_knows_it_by_its_beginning(
-    place: Callable[[Recorder, str, str], Entry],
+    place: Callable[[WireRecorder, str, str], Entry],
 ) -> None:
     key = "plx_somebody-elses_key0"
     assert not shows(spoken(place(recorder(), key, "")), key)
@@ -311,11 +311,11 @@ def test_recorder_gets_a_binary_frame_without_its_whole_header_and_reads_none(
 def test_merge_gives_every_entry_in_the_order_of_time(times: list[list[float]]) -> None:
     conversations = []
     for number, ats in enumerate(times):
-        r = Recorder(f"viewer {number}", ())
+        r = WireRecorder(f"viewer {number}", ())
         for at in sorted(ats):
             r.event(at, Way.SENT, Kind.NOTE)
         conversations.append(
-            Conversation(
+            RecordedConversation(
                 name=r.peer,
                 role="viewer",
                 source_id="x",

@@ -9,9 +9,9 @@ import trio.testing
 from attrs import evolve
 from click.testing import CliRunner
 
-from plexwire_conformance._control import CONTROL
-from plexwire_conformance._patience import Patience
-from plexwire_conformance._replay import (
+from plexwire_conformance.cases import CASES
+from plexwire_conformance.cli import main
+from plexwire_conformance.commands.replay import (
     Fate,
     Item,
     Outcome,
@@ -22,17 +22,17 @@ from plexwire_conformance._replay import (
     outcome_of,
     replay_items,
 )
-from plexwire_conformance._runner import Settings
-from plexwire_conformance._stock import memory_gateway
-from plexwire_conformance._stored import StoredRun
-from plexwire_conformance._target import Keys
-from plexwire_conformance._verdict import CaseResult, Finding, Verdict, worst
-from plexwire_conformance.cases import CASES
-from plexwire_conformance.cli import main
 from plexwire_conformance.faults import FAULTS, FaultyGateway
-from plexwire_conformance.report._about import About
+from plexwire_conformance.report.run_description import About
+from plexwire_conformance.report.stored_runs import StoredRun
+from plexwire_conformance.run.control import CONTROL
+from plexwire_conformance.run.findings import CaseResult, Finding, Verdict, worst
+from plexwire_conformance.run.runner import Settings
+from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.scripts import write_token
-from plexwire_conformance.scripts._property import BadToken
+from plexwire_conformance.scripts.properties import BadToken
+from plexwire_conformance.target.reference_gateway import memory_gateway
+from plexwire_conformance.target.target import Keys
 
 #: A viewer watches a camera and sees a frame: the shortest script that shows that frames come twice.
 TOKEN = write_token("scripts.relay", (("watch", 0, 0, ("front",)),))
@@ -140,7 +140,7 @@ def stored(*results: CaseResult) -> StoredRun:
         url="ws://gateway.test",
         device_url="ws://gateway.test",
         began=datetime(2026, 5, 1, tzinfo=UTC),
-        patience=Patience(),
+        tolerances=Tolerances(),
         cases=tuple(result.case for result in results),
         version="9.9",
     )

@@ -32,9 +32,22 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from plexwire_conformance._expected import reckon, update, write_expected
-from plexwire_conformance._record import Entry, Kind, Way
-from plexwire_conformance._runner import (
+from plexwire_conformance.cases import CASES
+from plexwire_conformance.recording.recorder import Entry, Kind, Way
+from plexwire_conformance.report.github import GithubReport, annotations, command
+from plexwire_conformance.report.html_page import h, prose
+from plexwire_conformance.report.html_report import HtmlReport
+from plexwire_conformance.report.junit import JunitReport
+from plexwire_conformance.report.markdown import MarkdownReport, code, fence
+from plexwire_conformance.report.ndjson import NdjsonReport
+from plexwire_conformance.report.summary import Summary
+from plexwire_conformance.report.terminal import TerminalReport
+from plexwire_conformance.report.timeline import draw_timeline
+from plexwire_conformance.report.timeline_scale import make_scale
+from plexwire_conformance.report.transcripts import TranscriptsReport
+from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
+from plexwire_conformance.run.known_failures import reckon, update, write_expected
+from plexwire_conformance.run.runner import (
     CaseFinished,
     RunEvent,
     RunFinished,
@@ -42,22 +55,9 @@ from plexwire_conformance._runner import (
     RunStarted,
     Settings,
 )
-from plexwire_conformance._streams import memory_connection
-from plexwire_conformance._target import Endpoint, Keys, Target
-from plexwire_conformance._verdict import CaseResult, Finding, Verdict
-from plexwire_conformance.cases import CASES
-from plexwire_conformance.report._drawing import draw_timeline
-from plexwire_conformance.report._github import GithubReport, annotations, command
-from plexwire_conformance.report._html import HtmlReport
-from plexwire_conformance.report._junit import JunitReport
-from plexwire_conformance.report._markdown import MarkdownReport, code, fence
-from plexwire_conformance.report._ndjson import NdjsonReport
-from plexwire_conformance.report._page import h, prose
-from plexwire_conformance.report._scale import make_scale
-from plexwire_conformance.report._summary import Summary
-from plexwire_conformance.report._terminal import TerminalReport
-from plexwire_conformance.report._transcripts import TranscriptsReport
 from plexwire_conformance.scripts import write_token
+from plexwire_conformance.target.streams import memory_connection
+from plexwire_conformance.target.target import Endpoint, Keys, Target
 
 # ── a run that went wrong ────────────────────────────────────────────────────────────────────
 
@@ -303,7 +303,7 @@ def test_page_begins_with_the_verdict_the_target_the_moment_and_the_tolerances()
     assert isinstance(started, RunStarted)
     for words in (SUMMARY.conclusion, "ws://gossip.test", "2025-06-15 15:06:40 UTC"):
         assert words in top
-    assert h(started.patience) in top
+    assert h(started.tolerances) in top
 
 
 def test_page_shows_what_was_said_in_a_case_that_passed_as_well() -> None:

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 import pytest
 from attrs import evolve
 
-from plexwire_conformance._patience import Patience
-from plexwire_conformance._record import Entry, Kind, Way
-from plexwire_conformance._runner import RunFinished
-from plexwire_conformance._verdict import CaseResult, Finding, Verdict
-from plexwire_conformance.report._about import About
-from plexwire_conformance.report._github import annotations
-from plexwire_conformance.report._markdown import render
-from plexwire_conformance.report._summary import Summary
-from plexwire_conformance.report._words import replay_command, say, say_late
+from plexwire_conformance.recording.recorder import Entry, Kind, Way
+from plexwire_conformance.report.github import annotations
+from plexwire_conformance.report.markdown import render
+from plexwire_conformance.report.run_description import About
+from plexwire_conformance.report.summary import Summary
+from plexwire_conformance.report.wording import replay_command, say, say_late
+from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
+from plexwire_conformance.run.runner import RunFinished
+from plexwire_conformance.run.tolerances import Tolerances
 
 # ── a line of a timeline ─────────────────────────────────────────────────────────────────────
 
@@ -64,7 +64,7 @@ ABOUT = About(
     url="ws://gateway.test",
     device_url="ws://gateway.test",
     began=datetime(2025, 6, 15, tzinfo=UTC),
-    patience=Patience(),
+    tolerances=Tolerances(),
     cases=(),
 )
 

@@ -15,25 +15,25 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from rich.console import Console
 
-from plexwire_conformance._control import CONTROL
-from plexwire_conformance._patience import Patience
-from plexwire_conformance._record import Kind, Recorder, Way
-from plexwire_conformance._runner import (
+from plexwire_conformance.cases import CASES
+from plexwire_conformance.recording.recorder import Kind, Way, WireRecorder
+from plexwire_conformance.report.html_report import HtmlReport
+from plexwire_conformance.report.junit import JunitReport
+from plexwire_conformance.report.markdown import MarkdownReport
+from plexwire_conformance.report.ndjson import NdjsonReport
+from plexwire_conformance.report.summary import Summary
+from plexwire_conformance.report.terminal import TerminalReport
+from plexwire_conformance.run.control import CONTROL
+from plexwire_conformance.run.findings import CaseResult, Finding, Verdict, worst
+from plexwire_conformance.run.runner import (
     CaseFinished,
     Listener,
     RunEvent,
     RunFinished,
     RunStarted,
 )
-from plexwire_conformance._target import Endpoint, Keys, Target
-from plexwire_conformance._verdict import CaseResult, Finding, Verdict, worst
-from plexwire_conformance.cases import CASES
-from plexwire_conformance.report._html import HtmlReport
-from plexwire_conformance.report._junit import JunitReport
-from plexwire_conformance.report._markdown import MarkdownReport
-from plexwire_conformance.report._ndjson import NdjsonReport
-from plexwire_conformance.report._summary import Summary
-from plexwire_conformance.report._terminal import TerminalReport
+from plexwire_conformance.run.tolerances import Tolerances
+from plexwire_conformance.target.target import Endpoint, Keys, Target
 from plexwire_spec import Level, Party, clauses
 
 KEY = "plx_0123456789abcdef0123"
@@ -64,7 +64,7 @@ def texts() -> SearchStrategy[str]:
 
 @st.composite
 def findings(draw: st.DrawFn) -> Finding:
-    recorder = Recorder("viewer", (KEY,))
+    recorder = WireRecorder("viewer", (KEY,))
     # Things happen at one time as well, where time is virtual or a clock is coarse.
     times = draw(st.lists(st.sampled_from((0.0, 0.1, 0.3, 5.0)) | st.floats(0, 20), min_size=1))
     for at in sorted(times):
@@ -112,7 +112,7 @@ TARGET = Target(viewers=ENDPOINT, devices=ENDPOINT, keys=Keys(api_key=KEY))
 def told(outcome: list[CaseResult]) -> list[RunEvent]:
     cases = tuple(CASES.get(result.case, CONTROL) for result in outcome)
     return [
-        RunStarted(target=TARGET, patience=Patience(), cases=cases, unix_ms=1_750_000_000_000),
+        RunStarted(target=TARGET, tolerances=Tolerances(), cases=cases, unix_ms=1_750_000_000_000),
         *(CaseFinished(result=result) for result in outcome),
         RunFinished(results=tuple(outcome), seconds=12.5),
     ]

@@ -24,8 +24,15 @@ from wsproto.events import (
 )
 from wsproto.utilities import ProtocolError
 
-from plexwire_conformance._framing import Opcode, encode_frame
-from plexwire_conformance._runner import (
+from plexwire_conformance.cases import CASES
+from plexwire_conformance.report.html_report import HtmlReport
+from plexwire_conformance.report.junit import JunitReport
+from plexwire_conformance.report.markdown import MarkdownReport
+from plexwire_conformance.report.ndjson import NdjsonReport
+from plexwire_conformance.report.terminal import TerminalReport
+from plexwire_conformance.report.transcripts import TranscriptsReport
+from plexwire_conformance.run.findings import Verdict
+from plexwire_conformance.run.runner import (
     CaseFinished,
     Listener,
     RunEvent,
@@ -33,23 +40,16 @@ from plexwire_conformance._runner import (
     Runner,
     Settings,
 )
-from plexwire_conformance._streams import MemoryStream, memory_connection
-from plexwire_conformance._target import Endpoint, Keys, Target
-from plexwire_conformance._verdict import Verdict
-from plexwire_conformance.cases import CASES
-from plexwire_conformance.report._html import HtmlReport
-from plexwire_conformance.report._junit import JunitReport
-from plexwire_conformance.report._markdown import MarkdownReport
-from plexwire_conformance.report._ndjson import NdjsonReport
-from plexwire_conformance.report._terminal import TerminalReport
-from plexwire_conformance.report._transcripts import TranscriptsReport
+from plexwire_conformance.target.streams import MemoryStream, memory_connection
+from plexwire_conformance.target.target import Endpoint, Keys, Target
+from plexwire_conformance.wire.framing import Opcode, encode_frame
 from plexwire_spec import clauses
 
 Answer: TypeAlias = Callable[[Event], list[Event | bytes]]
 
 PLAIN = [case for case in CASES.values() if not case.scripted]
 MAY_OPEN = 12
-#: The connections of the anchor and of the control: a gateway that is rude to them is judged no further.
+#: The connections of the online camera and of the control: a gateway that is rude to them is judged no further.
 FIRST = 4
 
 #: None of them looks like a key of the protocol, and each is spelled in its own way in JSON, URLs and logs.

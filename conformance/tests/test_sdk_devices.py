@@ -17,7 +17,7 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
-TOOL: Final = ROOT / "conformance" / "tools" / "sdk" / "matrix.py"
+TOOL: Final = ROOT / "tools" / "sdk" / "matrix.py"
 PAGE: Final = ROOT / "docs" / "devices.md"
 
 INSTALLED: Final = "0.7.1"

@@ -3,8 +3,8 @@
 import pytest
 from click.testing import CliRunner
 
-from plexwire_conformance._selftest import (
-    STOCK,
+from plexwire_conformance.commands.selftest import (
+    NO_FAULT,
     Outcome,
     conclusion,
     examine,
@@ -20,10 +20,10 @@ CHOSEN = list({fault.clause: fault.id for fault in FAULTS.values()}.values())
 def test_judge_finds_a_fault_of_every_clause_under_it_and_accuses_nobody_wrongly(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    outcomes = list(examine_all([STOCK, *CHOSEN], jobs=2))
+    outcomes = list(examine_all([NO_FAULT, *CHOSEN], jobs=2))
     with capsys.disabled():
         print(f"\n  {conclusion(outcomes)}")
-    assert {outcome.fault for outcome in outcomes} == {STOCK, *CHOSEN}
+    assert {outcome.fault for outcome in outcomes} == {NO_FAULT, *CHOSEN}
     wrong = {
         outcome.fault: (outcome.found, outcome.unrelated, outcome.problem)
         for outcome in outcomes
@@ -55,8 +55,8 @@ def test_judge_that_accuses_another_clause_raises_a_false_alarm() -> None:
 
 
 def test_judge_that_accuses_the_reference_gateway_raises_a_false_alarm() -> None:
-    assert Outcome(fault=STOCK).good
-    outcome = Outcome(fault=STOCK, accused={"PW-INIT-2": ("init.at-once",)})
+    assert Outcome(fault=NO_FAULT).good
+    outcome = Outcome(fault=NO_FAULT, accused={"PW-INIT-2": ("init.at-once",)})
     assert not outcome.good
     assert outcome.unrelated == {"PW-INIT-2": ("init.at-once",)}
 
@@ -64,10 +64,10 @@ def test_judge_that_accuses_the_reference_gateway_raises_a_false_alarm() -> None
 def test_conclusion_counts_what_was_found_and_what_was_said_without_reason() -> None:
     found = Outcome(fault="init.never", accused={"PW-INIT-1": ("init.at-once",)})
     missed = Outcome(fault="init.late")
-    alarm = Outcome(fault=STOCK, accused={"PW-INIT-2": ("init.at-once",)})
+    alarm = Outcome(fault=NO_FAULT, accused={"PW-INIT-2": ("init.at-once",)})
     broken = Outcome(fault="init.twice", problem="it broke")
     fine = "1 of 1 faults found, each under its own clause, 0 false alarms"
-    assert conclusion([Outcome(fault=STOCK), found]) == fine
+    assert conclusion([Outcome(fault=NO_FAULT), found]) == fine
     assert conclusion([found, missed]) == "1 of 2 faults found, the others missed, 0 false alarms"
     assert (
         conclusion([alarm, found])

@@ -8,7 +8,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plexwire_conformance._streams import MemoryStream, memory_connection
+from plexwire_conformance.target.streams import MemoryStream, memory_connection
 
 #: Seconds after which something hangs; nothing here takes any.
 HANGS = 5.0

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote_to_bytes
 from attrs import field, frozen
 
 from plexwire_protocol._errors import AddressRefused, Refusal
-from plexwire_protocol._limits import (
+from plexwire_protocol.limits import (
     DEFAULT_CAMERA,
     MAX_CAMERAS,
     MAX_ID_BYTES,

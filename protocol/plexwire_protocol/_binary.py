@@ -12,8 +12,8 @@ from codecs import getincrementaldecoder
 from typing import Final
 
 from plexwire_protocol._errors import LocalProtocolError, MalformedMessage, Refusal
-from plexwire_protocol._limits import MAX_ID_BYTES
 from plexwire_protocol._messages import VideoFrame
+from plexwire_protocol.limits import MAX_ID_BYTES
 
 VERSION: Final = 1
 
@@ -47,11 +47,13 @@ def encode_device_frame(frame: VideoFrame) -> bytes:
     )
 
 
-def decode_device_frame(data: bytes) -> VideoFrame:
+def decode_device_frame(data: bytes, *, source_id: str | None = None) -> VideoFrame:
     """Return the frame in a device's binary message *data*.
 
+    With *source_id*, the frame gets this id instead of the one that it carries.  [PW-BIN-2]
+
     Raises:
-        MalformedMessage: it is truncated, of an unknown version, has an id that is not UTF-8 or no JPEG behind its
+        MalformedMessage: it is truncated, of an unknown version, has an id that is not UTF-8 or no JPEG after its
             header; nothing else, whatever *data* is.  [PW-BIN-4]
 
     """
@@ -60,13 +62,13 @@ def decode_device_frame(data: bytes) -> VideoFrame:
         raise MalformedMessage(
             f"is {version}, must be {VERSION}", "PW-BIN-4", "version", Refusal.UNKNOWN_VERSION
         )
-    source_id, at = _id(data, at, "source_id")
+    carried, at = _id(data, at, "source_id")
     camera_id, at = _id(data, at, "camera_id")
     if len(data) < at + _SIZES.size:
         raise _truncated("width, height, timestamp")
     width, height, timestamp = _SIZES.unpack_from(data, at)
     return VideoFrame(
-        source_id=source_id,
+        source_id=carried if source_id is None else source_id,
         camera_id=camera_id,
         jpeg=data[at + _SIZES.size :],
         width=width,

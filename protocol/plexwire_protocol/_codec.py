@@ -14,7 +14,6 @@ from attrs import frozen
 
 from plexwire_protocol._binary import decode_device_frame
 from plexwire_protocol._errors import MalformedMessage, Refusal
-from plexwire_protocol._limits import MAX_MESSAGE_BYTES, MAX_NESTING
 from plexwire_protocol._messages import (
     Auth,
     Authenticated,
@@ -29,7 +28,9 @@ from plexwire_protocol._messages import (
     Role,
     Unknown,
     VideoFrame,
+    fault_of_text,
 )
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES, MAX_NESTING
 
 
 @frozen(eq=False)
@@ -122,12 +123,13 @@ def _finite(value: Any) -> Any:
 # ── decode ───────────────────────────────────────────────────────────────────────────────────
 
 
-def decode(data: str | bytes, *, sender: Role) -> Message:
+def decode(data: str | bytes, *, sender: Role, source_id: str | None = None) -> Message:
     """Return the message in *data*, a text (`str`) or binary (`bytes`) WebSocket message that *sender* sent.
 
-    A type that *sender* has no business with is `Unknown`; unknown members are ignored, those of a `VideoFrame` or
+    A type that *sender* does not send is `Unknown`; unknown members are ignored, those of a `VideoFrame` or
     `DeviceAuth` kept in `extra`.  A whole number may be written as `640.0` or `6.4e2`.  Of doubled members the last
-    counts.  [PW-AUTH-14, PW-VIEW-1]
+    counts.  [PW-AUTH-14, PW-VIEW-1]  With *source_id*, a frame of a device gets this id, which its sender
+    authenticated, instead of the one that it carries.  [PW-BIN-2]
 
     Raises:
         MalformedMessage: the message can't be read; nothing else, whatever *data* is.
@@ -139,7 +141,7 @@ def decode(data: str | bytes, *, sender: Role) -> Message:
         )
     if isinstance(data, bytes):
         if sender is Role.DEVICE:
-            return decode_device_frame(data)
+            return decode_device_frame(data, source_id=source_id)
         raise MalformedMessage(
             "must be text; only frames of devices are binary",
             "PW-AUTH-12",
@@ -152,6 +154,8 @@ def decode(data: str | bytes, *, sender: Role) -> Message:
         raise MalformedMessage(
             "must be there and a string", _FIRST_CLAUSE[sender], "type", Refusal.NO_TYPE
         )
+    if sender is Role.DEVICE and name == VideoFrame.type:
+        return _read_frame_of_device(_Members(members), source_id)
     read = _READERS.get((sender, name))
     return Unknown(name=name, members=members) if read is None else read(_Members(members))
 
@@ -267,8 +271,14 @@ def _read_online_source(value: JsonValue) -> OnlineSource:
     return OnlineSource(source_id=members.take("source_id", clause), cameras=cameras)
 
 
-def _read_frame_of_device(members: _Members) -> VideoFrame:
-    return _read_frame(members, members.take_or("source_id", ""), "PW-TXT-2")
+def _read_frame_of_device(members: _Members, source_id: str | None) -> VideoFrame:
+    carried = members.take_or("source_id", "")
+    if source_id is None:
+        source_id = carried
+    elif (fault := fault_of_text(carried)) is not None:
+        refusal, problem = fault
+        raise MalformedMessage(problem, VideoFrame.clause, "source_id", refusal)
+    return _read_frame(members, source_id, "PW-TXT-2")
 
 
 def _read_frame_of_gateway(members: _Members) -> VideoFrame:
@@ -293,11 +303,17 @@ def _from_base64(value: Any) -> bytes:
     if not isinstance(value, str):
         raise _wrong_type("must be a string", clause, "frame")
     try:
-        if len(value) % 4:  # the strict mode of some Python releases lets an `=` too many pass
-            raise ValueError
-        return a2b_base64(value, strict_mode=True)
+        jpeg = a2b_base64(value, strict_mode=True)
     except ValueError:
-        raise MalformedMessage("is not base64", clause, "frame", Refusal.NOT_BASE64) from None
+        raise _not_base64() from None
+    # The strict mode of some Python releases accepts more `=` than are due.
+    if len(value) % 4 or len(jpeg) != len(value) // 4 * 3 - value.count("="):
+        raise _not_base64()
+    return jpeg
+
+
+def _not_base64() -> MalformedMessage:
+    return MalformedMessage("is not base64", "PW-FRAME-11", "frame", Refusal.NOT_BASE64)
 
 
 def _read_reconnecting(members: _Members) -> GatewayReconnecting:
@@ -330,8 +346,7 @@ def _read_error(members: _Members) -> ErrorReport:
     code = members.take("code", ErrorReport.clause)
     detail = members.take_or("detail", None) or members.take_or("message", None) or ""
     # Nothing says whether `code` is a word or a number; either serves.
-    is_number = isinstance(code, int) and not isinstance(code, bool)
-    return ErrorReport(code=str(code) if is_number else code, detail=detail)
+    return ErrorReport(code=str(code) if type(code) is int else code, detail=detail)
 
 
 def _read_heartbeat(members: _Members) -> Heartbeat:
@@ -353,6 +368,5 @@ _READERS: Final[Mapping[tuple[Role, str], Callable[[_Members], Message]]] = {
     (Role.GATEWAY, Authenticated.type): _read_authenticated,
     (Role.GATEWAY, ErrorReport.type): _read_error,
     (Role.DEVICE, DeviceAuth.type): _read_device_auth,
-    (Role.DEVICE, VideoFrame.type): _read_frame_of_device,
     (Role.DEVICE, Heartbeat.type): _read_heartbeat,
 }

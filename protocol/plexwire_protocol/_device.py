@@ -1,8 +1,9 @@
 """The device's end."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from plexwire_protocol._binary import encode_device_frame
+from plexwire_protocol._closing import Close, CloseCode
 from plexwire_protocol._codec import encode
 from plexwire_protocol._errors import (
     AnswerMissing,
@@ -10,8 +11,7 @@ from plexwire_protocol._errors import (
     MalformedMessage,
     UnexpectedMessage,
 )
-from plexwire_protocol._events import Event, MessageReceived, MessageRefused
-from plexwire_protocol._limits import MAX_MESSAGE_BYTES
+from plexwire_protocol._events import Event, MessageReceived, PeerViolated
 from plexwire_protocol._messages import (
     DeviceAuth,
     Heartbeat,
@@ -22,18 +22,19 @@ from plexwire_protocol._messages import (
 from plexwire_protocol._session import Session
 from plexwire_protocol._states import (
     DEVICE_CONVERSATION,
-    Conversation,
+    ConversationTable,
     Deadline,
     Edge,
     State,
     Timer,
 )
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 
 
 class DeviceSession(Session):
     """A device: send `DeviceAuth`, wait for `Authenticated`, then send frames; heartbeats go out by themselves."""
 
-    _conversation: ClassVar[Conversation] = DEVICE_CONVERSATION
+    _table: ClassVar[ConversationTable] = DEVICE_CONVERSATION
     _role: ClassVar[Role] = Role.DEVICE
     _peer: ClassVar[Role] = Role.GATEWAY
 
@@ -48,7 +49,7 @@ class DeviceSession(Session):
             LocalProtocolError: it may not be sent now, or its message would be over 1 MiB.  [PW-LIM-5]
 
         """
-        edge = self._sendable(type(message), message.type, "PW-DEV-1")
+        edge = self._sendable(type(message), "PW-DEV-1")
         data: str | bytes
         if isinstance(message, VideoFrame) and not message.extra:
             data = encode_device_frame(message)
@@ -67,14 +68,14 @@ class DeviceSession(Session):
 
     def _received(self, message: Message, edge: Edge, *, now: float) -> list[Event]:
         if edge.target is State.CLOSED:
-            return [MessageReceived(message), *self.close(reason="refused", now=now)]
+            return [MessageReceived(message), *self._end(edge, _REFUSED, now)]
         self._follow(edge, now)
         return [MessageReceived(message)]
 
     def _received_malformed(self, error: MalformedMessage, *, now: float) -> list[Event]:
         if self._state is State.CHECKING_KEY:
             return self._wrong_answer(f"{error.where} {error.problem}", now=now)
-        return [MessageRefused(error)]
+        return super()._received_malformed(error, now=now)
 
     def _received_unknown(self, message: Message, *, now: float) -> list[Event]:
         if self._state is State.CHECKING_KEY:
@@ -85,10 +86,13 @@ class DeviceSession(Session):
         error = UnexpectedMessage(f"the answer to the auth: {problem}", "PW-DEV-14")
         return self._violated(error, now=now)
 
-    def _due(self, timer: Timer, *, now: float) -> list[Event]:
+    def _due(self, timer: Timer) -> list[Event]:
         if timer.deadline is Deadline.ANSWER:
             problem = f"no answer within {timer.seconds:g} s of the auth"
-            return self._violated(AnswerMissing(problem, timer.clause), now=now)
-        self._outbox.append(encode(self._heartbeat))
-        self._enter(self._state, now)
+            return [PeerViolated(AnswerMissing(problem, timer.clause))]
+        self._say(self._heartbeat, timer.clause)
         return []
+
+
+#: The close of a device that the gateway refused.
+_REFUSED: Final = Close(CloseCode.NORMAL, "refused")

@@ -1,4 +1,4 @@
-"""What a session tells its embedder, one frozen class a fact."""
+"""What a session reports to its embedder, one frozen class per fact."""
 
 from typing import TypeAlias
 
@@ -11,7 +11,7 @@ from plexwire_protocol._messages import Auth, DeviceAuth, Message, Role
 
 @frozen
 class AuthReceived:
-    """A peer wants in: check the key, then call `grant` or `refuse`."""
+    """A peer sent its auth: check the key, then call `grant` or `refuse`."""
 
     message: Auth | DeviceAuth
 
@@ -37,21 +37,21 @@ class MessageIgnored:
 
 @frozen
 class MessageRefused:
-    """A message that can't be read; it was passed over and the conversation goes on."""
+    """A message that can't be read; it was ignored and the conversation goes on."""
 
     error: MalformedMessage
 
 
 @frozen
 class PeerViolated:
-    """The peer broke the protocol; the close that follows from it waits in the outbox already."""
+    """The peer broke the protocol; the close that answers this is already in the outbox."""
 
     error: RemoteProtocolError
 
 
 @frozen
 class ConversationClosed:
-    """The conversation is over: `by` closed it.  It comes once, last."""
+    """The conversation has ended: `by` closed it.  This event comes once, as the last one."""
 
     close: Close
     by: Role

@@ -1,24 +1,23 @@
 """The gateway's ends: one session towards a viewer, one towards a device.
 
-Checking a key is the embedder's work, a database or an HTTP call: the session tells of `AuthReceived` and waits for
+Checking a key is the embedder's work, a database or an HTTP call: the session reports `AuthReceived` and waits for
 `grant` or `refuse`.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar
 
-from attrs import evolve
-
 from plexwire_protocol._addresses import StreamAddress
-from plexwire_protocol._closing import CloseCode
-from plexwire_protocol._codec import EncodedFrame, encode
-from plexwire_protocol._errors import AuthViolation, LocalProtocolError, MalformedMessage
+from plexwire_protocol._closing import Close, CloseCode
+from plexwire_protocol._codec import EncodedFrame, decode, encode
+from plexwire_protocol._errors import AuthViolation, MalformedMessage
 from plexwire_protocol._events import (
     AuthReceived,
     Event,
     MessageIgnored,
     MessageReceived,
-    MessageRefused,
+    PeerViolated,
 )
 from plexwire_protocol._messages import (
     Auth,
@@ -36,7 +35,7 @@ from plexwire_protocol._session import Session
 from plexwire_protocol._states import (
     DEVICE_CONVERSATION,
     VIEWER_CONVERSATION,
-    Conversation,
+    ConversationTable,
     Deadline,
     Edge,
     State,
@@ -51,28 +50,29 @@ class _GatewaySession(Session):
     #: The clause that a first message breaks which is not the auth.
     _auth_first: ClassVar[str]
 
-    def _refused_auth(self, problem: str, clause: str, *, now: float) -> list[Event]:
-        return self._violated(AuthViolation(problem, clause), now=now)
+    @abstractmethod
+    def _refused_auth(self, error: AuthViolation, *, now: float) -> list[Event]:
+        """Close because of what came instead of a proper auth."""
 
     def _received_malformed(self, error: MalformedMessage, *, now: float) -> list[Event]:
         if self._state is State.AWAITING_AUTH:
-            return self._refused_auth(f"{error.where} {error.problem}", error.clause, now=now)
-        return [MessageRefused(error)]
+            problem = f"{error.where} {error.problem}"
+            return self._refused_auth(AuthViolation(problem, error.clause), now=now)
+        return super()._received_malformed(error, now=now)
 
     def _received_unknown(self, message: Message, *, now: float) -> list[Event]:
         if self._state is State.AWAITING_AUTH:
             return self._received_unexpected(message, now=now)
-        return [MessageIgnored(message)]
+        return super()._received_unknown(message, now=now)
 
     def _received_unexpected(self, message: Message, *, now: float) -> list[Event]:
         if self._state is State.AWAITING_AUTH:
-            return self._refused_auth(
-                "the first message was not the auth", self._auth_first, now=now
-            )
+            problem = "the first message was not the auth"
+            return self._refused_auth(AuthViolation(problem, self._auth_first), now=now)
         return [MessageIgnored(message)]  # [PW-AUTH-13]
 
-    def _late_auth(self, timer: Timer, *, now: float) -> list[Event]:
-        return self._refused_auth(f"no auth within {timer.seconds:g} s", timer.clause, now=now)
+    def _late_auth(self, timer: Timer) -> AuthViolation:
+        return AuthViolation(f"no auth within {timer.seconds:g} s", timer.clause)
 
 
 class GatewayViewerSession(_GatewaySession):
@@ -81,7 +81,7 @@ class GatewayViewerSession(_GatewaySession):
     `address` is what the viewer asked for in its handshake; its timeout counts from `grant`.  [PW-TIME-4]
     """
 
-    _conversation: ClassVar[Conversation] = VIEWER_CONVERSATION
+    _table: ClassVar[ConversationTable] = VIEWER_CONVERSATION
     _peer: ClassVar[Role] = Role.VIEWER
     _auth_first: ClassVar[str] = "PW-AUTH-5"
 
@@ -95,18 +95,16 @@ class GatewayViewerSession(_GatewaySession):
         return self._address
 
     def grant(self, online_sources: Iterable[OnlineSource], *, now: float) -> None:
-        """Let the viewer in and send its `init`; from now on frames may follow.  [PW-INIT-1, PW-INIT-2]
+        """Accept the viewer and send its `init`; from now on frames may follow.  [PW-INIT-1, PW-INIT-2]
 
         Raises:
             LocalProtocolError: no auth is waiting.
 
         """
-        edge = self._sendable(Init, Init.type, "PW-INIT-1")
-        self._outbox.append(encode(Init(online_sources=online_sources)))
-        self._follow(edge, now)
+        self._follow(self._say(Init(online_sources=online_sources), "PW-INIT-1"), now)
 
     def refuse(self, code: CloseCode = CloseCode.UNAUTHORIZED, *, now: float) -> list[Event]:
-        """Turn the viewer away: 4001 for a bad key, 4002 for a plan without API access, 1011 if the check failed.
+        """Refuse the viewer: 4001 for a bad key, 4002 for a plan without API access, 1011 if the check failed.
 
         1013 says that the key has too many streams open.
 
@@ -114,22 +112,23 @@ class GatewayViewerSession(_GatewaySession):
             LocalProtocolError: no auth is waiting.
 
         """
-        _require_checking(self._state, "PW-AUTH-7")
+        # An auth is waiting exactly while its answer may be sent.
+        self._allowed(Init, "refuse a key", "PW-AUTH-7")
         return self.close(code, _REFUSALS.get(code, ""), now=now)
 
     def send(self, message: VideoFrame | EncodedFrame | GatewayReconnecting, *, now: float) -> None:
         """Send a frame, encoded already or not, or word that the upstream is away.
 
         Raises:
-            LocalProtocolError: the viewer was not let in, or the conversation is closed.
+            LocalProtocolError: the viewer was not accepted, or the conversation is closed.
 
         """
         kind = VideoFrame if isinstance(message, EncodedFrame) else type(message)
-        edge = self._sendable(kind, kind.type, "PW-INIT-3")
+        edge = self._sendable(kind, "PW-INIT-3")
         self._outbox.append(message.text if isinstance(message, EncodedFrame) else encode(message))
         self._follow(edge, now)
 
-    def _seconds(self, timer: Timer) -> float | None:
+    def _timer_seconds(self, timer: Timer) -> float | None:
         return self._address.timeout if timer.deadline is Deadline.TIMEOUT else timer.seconds
 
     def _received(self, message: Message, edge: Edge, *, now: float) -> list[Event]:
@@ -137,42 +136,41 @@ class GatewayViewerSession(_GatewaySession):
         self._follow(edge, now)
         return [AuthReceived(message)]
 
-    def _due(self, timer: Timer, *, now: float) -> list[Event]:
-        if timer.deadline is Deadline.AUTH:
-            return self._late_auth(timer, now=now)
-        return self.close(CloseCode.TIMEOUT, timer.clause, now=now)
+    def _due(self, timer: Timer) -> list[Event]:
+        return [PeerViolated(self._late_auth(timer))] if timer.deadline is Deadline.AUTH else []
+
+    def _refused_auth(self, error: AuthViolation, *, now: float) -> list[Event]:
+        return self._violated(error, now=now)
 
 
 class GatewayDeviceSession(_GatewaySession):
-    """The gateway towards one device; frames are told of with the authenticated source's id.  [PW-BIN-2]"""
+    """The gateway towards one device; frames are reported with the authenticated source's id.  [PW-BIN-2]"""
 
-    _conversation: ClassVar[Conversation] = DEVICE_CONVERSATION
+    _table: ClassVar[ConversationTable] = DEVICE_CONVERSATION
     _peer: ClassVar[Role] = Role.DEVICE
     _auth_first: ClassVar[str] = "PW-DEV-1"
 
     def __init__(self, *, now: float) -> None:
+        self._source_id: str | None = None
         super().__init__(now=now)
-        self._source_id = ""
 
     @property
     def source_id(self) -> str:
         """Which source the device declared itself to be; empty before its auth."""
-        return self._source_id
+        return self._source_id or ""
 
     def grant(self, *, server_time_ms: int, now: float) -> None:
-        """Let the device in; *server_time_ms* is the gateway's Unix time in milliseconds.  [PW-DEV-2, PW-DEV-3]
+        """Accept the device; *server_time_ms* is the gateway's Unix time in milliseconds.  [PW-DEV-2, PW-DEV-3]
 
         Raises:
             LocalProtocolError: no auth is waiting.
 
         """
-        edge = self._sendable(Authenticated, Authenticated.type, "PW-DEV-2")
-        answer = Authenticated(source_id=self._source_id, server_time_ms=server_time_ms)
-        self._outbox.append(encode(answer))
-        self._follow(edge, now)
+        answer = Authenticated(source_id=self._source_id or "", server_time_ms=server_time_ms)
+        self._follow(self._say(answer, "PW-DEV-2"), now)
 
     def refuse(self, code: CloseCode = CloseCode.UNAUTHORIZED, *, now: float) -> list[Event]:
-        """Turn the device away with an `error` and a close: 4001 for a bad key, 1011 if the check failed.  [PW-DEV-5]
+        """Refuse the device with an `error` and a close: 4001 for a bad key, 1011 if the check failed.  [PW-DEV-5]
 
         1013 says that the key has too many streams open.
 
@@ -180,29 +178,33 @@ class GatewayDeviceSession(_GatewaySession):
             LocalProtocolError: no auth is waiting.
 
         """
-        _require_checking(self._state, "PW-DEV-5")
-        return self._turn_away(_REFUSALS.get(code, "refused"), code, now=now)
+        # An auth is waiting exactly while its answer may be sent.
+        self._allowed(Authenticated, "refuse a key", "PW-DEV-5")
+        detail = _REFUSALS.get(code, "refused")
+        return self._end(self._say_refused(detail, code), Close(code, detail), now)
 
     def report(self, error: ErrorReport, *, now: float) -> None:
-        """Tell a streaming device that something was refused; the conversation goes on.
+        """Report to a streaming device that something was refused; the conversation goes on.
 
         Raises:
-            LocalProtocolError: the device was not let in, or the conversation is closed.
+            LocalProtocolError: the device was not accepted, or the conversation is closed.
 
         """
-        _ = now
-        if self._state is not State.STREAMING:
-            raise LocalProtocolError(f"can't report while {self._state.value}", "PW-DEV-5")
-        self._outbox.append(encode(error))
+        edge = self._allowed(ErrorReport, "report an error", "PW-DEV-5")
+        if edge.target is State.CLOSED:  # here, an error is a refusal
+            raise self._cannot("report an error", "PW-DEV-5")
+        self._follow(self._say(error, "PW-DEV-5"), now)
 
-    def _turn_away(self, detail: str, code: CloseCode, *, now: float) -> list[Event]:
-        self._outbox.append(encode(ErrorReport(code=code.name.lower(), detail=detail)))
-        return self.close(code, detail, now=now)
+    def _say_refused(self, detail: str, code: CloseCode) -> Edge:
+        return self._say(ErrorReport(code=code.name.lower(), detail=detail), "PW-DEV-5")
 
-    def _refused_auth(self, problem: str, clause: str, *, now: float) -> list[Event]:
-        report = ErrorReport(code=AuthViolation.close_code.name.lower(), detail=problem)
-        self._outbox.append(encode(report))
-        return super()._refused_auth(problem, clause, now=now)
+    def _refused_auth(self, error: AuthViolation, *, now: float) -> list[Event]:
+        edge = self._say_refused(error.problem, error.close_code)
+        close = Close(error.close_code, error.clause)
+        return [PeerViolated(error), *self._end(edge, close, now)]
+
+    def _decode(self, data: str | bytes) -> Message:
+        return decode(data, sender=self._peer, source_id=self._source_id)
 
     def _received(self, message: Message, edge: Edge, *, now: float) -> list[Event]:
         self._follow(edge, now)
@@ -211,12 +213,14 @@ class GatewayDeviceSession(_GatewaySession):
                 self._source_id = message.source_id
                 return [AuthReceived(message)]
             case VideoFrame():
-                return [MessageReceived(evolve(message, source_id=self._source_id))]
+                return [MessageReceived(message)]
             case _:
                 return [MessageIgnored(message)]
 
-    def _due(self, timer: Timer, *, now: float) -> list[Event]:
-        return self._late_auth(timer, now=now)
+    def _due(self, timer: Timer) -> list[Event]:
+        error = self._late_auth(timer)
+        self._say_refused(error.problem, error.close_code)
+        return [PeerViolated(error)]
 
 
 #: What a refusal says, in the `error` to a device and in the close reason.
@@ -226,8 +230,3 @@ _REFUSALS = {
     CloseCode.INTERNAL_ERROR: "the key could not be checked",
     CloseCode.TRY_AGAIN_LATER: "the key has too many streams open",
 }
-
-
-def _require_checking(state: State, clause: str) -> None:
-    if state is not State.CHECKING_KEY:
-        raise LocalProtocolError(f"no auth to refuse while {state.value}", clause)

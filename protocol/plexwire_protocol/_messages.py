@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 from attrs import Attribute, field, fields, frozen
 
 from plexwire_protocol._errors import MalformedMessage, Refusal
-from plexwire_protocol._limits import MAX_ID_BYTES, PIXELS, SOURCE_ID, TIMESTAMPS_MS
+from plexwire_protocol.limits import MAX_ID_BYTES, PIXELS, SOURCE_ID, TIMESTAMPS_MS
 
 JsonValue: TypeAlias = (
     "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
@@ -36,11 +36,18 @@ def _refuse(
     return MalformedMessage(problem, instance.clause, attribute.name, refusal)
 
 
-def _text(instance: "Message", attribute: "Attribute[Any]", value: Any) -> None:
+def fault_of_text(value: Any) -> tuple[Refusal, str] | None:
+    """Return why *value* can't be the text of a message, or None if it can."""
     if not isinstance(value, str):
-        raise _refuse(instance, attribute, Refusal.WRONG_TYPE, "must be a string")
+        return Refusal.WRONG_TYPE, "must be a string"
     if not value.isascii() and _SURROGATE.search(value):
-        raise _refuse(instance, attribute, Refusal.NOT_UNICODE, "has a lone surrogate")
+        return Refusal.NOT_UNICODE, "has a lone surrogate"
+    return None
+
+
+def _text(instance: "Message", attribute: "Attribute[Any]", value: Any) -> None:
+    if (fault := fault_of_text(value)) is not None:
+        raise _refuse(instance, attribute, *fault)
 
 
 def _camera_id(instance: "Message", attribute: "Attribute[Any]", value: Any) -> None:
@@ -125,7 +132,8 @@ class Message:
     @classmethod
     def wire_names(cls) -> tuple[str, ...]:
         """Return the members that this message has on the wire beside `type` and those in `extra`."""
-        return tuple(_WIRE_NAMES.get(a.name, a.name) for a in fields(cls) if a.name != "extra")
+        names: tuple[str, ...] = tuple(field.name for field in fields(cls))
+        return tuple(_WIRE_NAMES.get(name, name) for name in names if name != "extra")
 
 
 #: Fields that are called otherwise on the wire.

@@ -1,8 +1,8 @@
-"""The pure heart of a gateway: who is online, who watches what, and what each viewer gets next.
+"""The pure heart of a gateway: what is online, what each viewer watches, and what it gets next.
 
 One mailbox slot per viewer and camera: a newer frame replaces an unsent older one, so the latency stays flat and the
-memory bounded by cameras + 1 frames a viewer, the one being written included [PW-FLOW-3, PW-FLOW-5].  Nothing is kept
-for viewers to come [PW-FRAME-7].  No I/O, no clock.
+memory bounded by cameras + 1 frames per viewer, including the one being written [PW-FLOW-3, PW-FLOW-5].  Nothing is
+kept for later viewers [PW-FRAME-7].  No I/O, no clock.
 """
 
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ from typing import TypeAlias
 from attrs import define, field
 
 from plexwire_protocol._codec import EncodedFrame
-from plexwire_protocol._limits import MAX_CAMERAS
 from plexwire_protocol._messages import OnlineSource, VideoFrame
+from plexwire_protocol.limits import MAX_CAMERAS
 
 _Source: TypeAlias = tuple[str, str]  # organisation, source_id
 _Channel: TypeAlias = tuple[str, str, str]  # organisation, source_id, camera_id
@@ -38,12 +38,12 @@ class Subscriber:
 
     @property
     def waiting(self) -> int:
-        """How many frames wait, at most one a camera."""
+        """How many frames wait: at most one per camera."""
         return len(self._waiting)
 
 
 class Relay:
-    """Hands every frame to the viewers of its camera, and to nobody else.  [PW-ISO-1, PW-ISO-2, PW-ISO-3]"""
+    """Hands every frame to the viewers of its camera, and to no other viewer.  [PW-ISO-1, PW-ISO-2, PW-ISO-3]"""
 
     def __init__(self) -> None:
         # Dicts as ordered sets: a crowd that leaves at once must not cost the square of its size.
@@ -53,13 +53,13 @@ class Relay:
     # ── devices ──────────────────────────────────────────────────────────────────────────────
 
     def join(self, organisation: str, source_id: str) -> Publisher:
-        """Take in a device; a second one of the same source stands beside the first.  [PW-DEV-10]"""
+        """Add a device; two devices of one source coexist.  [PW-DEV-10]"""
         publisher = Publisher(organisation, source_id)
         self._publishers.setdefault((organisation, source_id), {})[publisher] = None
         return publisher
 
     def leave(self, publisher: Publisher) -> None:
-        """Forget a device; its cameras are offline unless another connection of its source has them.  [PW-INIT-10]"""
+        """Remove a device; its cameras are offline unless another connection of its source has them.  [PW-INIT-10]"""
         source = (publisher.organisation, publisher.source_id)
         publishers = self._publishers[source]
         del publishers[publisher]
@@ -71,9 +71,9 @@ class Relay:
     ) -> tuple[Subscriber, ...]:
         """Hand out *frame* and return the viewers for whom it now waits.
 
-        A `VideoFrame` is encoded once, an `EncodedFrame` handed out as it is: the text of another gateway is relayed
-        untouched.  The frame's camera is online from here on.  A device has at most 64 cameras; frames of any further
-        one are refused.  [PW-LIM-6]
+        A `VideoFrame` is encoded once.  An `EncodedFrame` is handed out as it is, so that the text of another gateway is
+        relayed unaltered.  The frame's camera is online from now on.  A device has at most 64 cameras; frames of a 65th
+        are refused.  [PW-LIM-6]
         """
         camera = frame.frame.camera_id if isinstance(frame, EncodedFrame) else frame.camera_id
         if camera not in publisher.cameras:
@@ -92,7 +92,7 @@ class Relay:
         return subscribers
 
     def online(self, organisation: str, source_id: str) -> tuple[OnlineSource, ...]:
-        """Return what an `init` says of this source: nothing, or the source with its online cameras.  [PW-INIT-8]"""
+        """Return what an `init` lists for this source: nothing, or the source with its online cameras.  [PW-INIT-8]"""
         publishers = self._publishers.get((organisation, source_id), ())
         cameras = sorted(set().union(*(publisher.cameras for publisher in publishers)))
         return (OnlineSource(source_id=source_id, cameras=cameras),) if cameras else ()
@@ -100,7 +100,7 @@ class Relay:
     # ── viewers ──────────────────────────────────────────────────────────────────────────────
 
     def subscribe(self, organisation: str, source_id: str, cameras: Iterable[str]) -> Subscriber:
-        """Take in a viewer of *cameras*; it gets what is published from now on."""
+        """Add a viewer of *cameras*; it gets what is published from now on."""
         channels = tuple((organisation, source_id, camera) for camera in dict.fromkeys(cameras))
         subscriber = Subscriber(channels)
         for channel in channels:
@@ -108,7 +108,7 @@ class Relay:
         return subscriber
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
-        """Forget a viewer and what waits for it."""
+        """Remove a viewer and what waits for it."""
         for channel in subscriber.channels:
             watching = self._subscribers[channel]
             del watching[subscriber]
@@ -117,7 +117,7 @@ class Relay:
         subscriber._waiting.clear()
 
     def next_for(self, subscriber: Subscriber) -> EncodedFrame | None:
-        """Return the next frame to write to this viewer, its cameras taking turns, or None when none waits."""
+        """Return the next frame to write to this viewer, its cameras taking turns, or None if no frame waits."""
         waiting = subscriber._waiting
         if not waiting:
             return None

@@ -1,11 +1,11 @@
-"""What the four sessions share: a state that only the table moves, an outbox, deadlines as data."""
+"""What the four sessions share: a state that only the table moves, an outbox, and deadlines as data."""
 
 from abc import ABC, abstractmethod
 from math import inf
 from typing import ClassVar, TypeAlias
 
 from plexwire_protocol._closing import Close, CloseCode
-from plexwire_protocol._codec import decode
+from plexwire_protocol._codec import decode, encode
 from plexwire_protocol._errors import (
     LocalProtocolError,
     MalformedMessage,
@@ -16,10 +16,11 @@ from plexwire_protocol._events import (
     ConversationClosed,
     Event,
     MessageIgnored,
+    MessageRefused,
     PeerViolated,
 )
 from plexwire_protocol._messages import Message, Role
-from plexwire_protocol._states import Conversation, Edge, State, Timer, Trigger
+from plexwire_protocol._states import ConversationTable, Edge, State, Timer, Trigger
 
 Outgoing: TypeAlias = str | bytes | Close
 
@@ -35,9 +36,23 @@ class Session(ABC):
 
     Nothing here raises for what a peer can send; `LocalProtocolError` means that the embedder called wrongly, and that
     nothing was sent and nothing changed.
+
+    For subclasses
+    --------------
+
+    A session that deviates, such as a deliberately faulty one, overrides or calls the following names and the public
+    methods.  They are as stable as the public ones; all other names with an underscore may change.
+
+    - `_table`: the `ConversationTable` that the session follows, a class attribute;
+    - `_timer_seconds(timer)`: how long a timer runs;
+    - `_closing(close)`: the close that ends the conversation from this side;
+    - `_received_malformed(error, now=…)`, `_received_unknown(message, now=…)`, `_received_unexpected(message, now=…)`:
+      what happens with a message that can't be read, that the peer never sends, or that the peer may not send now;
+    - `_put(*items)`: send something that the table does not allow;
+    - `_restart_timers(now)`: count the deadline of the present state from *now*.
     """
 
-    _conversation: ClassVar[Conversation]
+    _table: ClassVar[ConversationTable]
     _role: ClassVar[Role]
     _peer: ClassVar[Role]
 
@@ -52,7 +67,7 @@ class Session(ABC):
 
     @property
     def state(self) -> State:
-        """Where the conversation stands."""
+        """The state of the conversation."""
         return self._state
 
     # ── what the embedder does ───────────────────────────────────────────────────────────────
@@ -61,39 +76,36 @@ class Session(ABC):
         """Take one whole WebSocket message of the peer: `str` for text, `bytes` for binary.
 
         A deadline that had passed before *now* is handled first, so a caller may be late.  After a close, ours or the
-        peer's, whatever still arrives is passed over.
+        peer's, whatever still arrives is ignored.
         """
         events = self.handle_timeout(now=now)
         if self._state is State.CLOSED:
             return events
         try:
-            message = decode(data, sender=self._peer)
+            message = self._decode(data)
         except MalformedMessage as error:
             # Its context and traceback would keep the whole message alive, and with it perhaps a key.
             error.__context__ = error.__traceback__ = None
             return events + self._received_malformed(error, now=now)
-        if not self._conversation.knows(self._peer, type(message)):
-            return events + self._received_unknown(message, now=now)
-        edge = self._conversation.edge(self._state, self._peer, type(message))
-        if edge is None:
+        edge = self._table.edge(self._state, self._peer, type(message))
+        if edge is not None:
+            return events + self._received(message, edge, now=now)
+        if self._table.knows(self._peer, type(message)):
             return events + self._received_unexpected(message, now=now)
-        return events + self._received(message, edge, now=now)
+        return events + self._received_unknown(message, now=now)
 
     def receive_close(self, code: int, reason: str = "", *, now: float) -> list[Event]:
         """Take the peer's close, or its disappearance as code 1006; once closed, a no-op."""
-        if self._state is State.CLOSED:
+        edge = self._table.edge(self._state, self._peer, Close)
+        if edge is None:
             return []
-        self._enter(State.CLOSED, now)
+        self._enter(edge.target, now)
         return [ConversationClosed(Close(code, reason), self._peer)]
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "", *, now: float) -> list[Event]:
         """End the conversation from this side; once closed, a no-op."""
-        if self._state is State.CLOSED:
-            return []
-        close = Close(code, reason)
-        self._outbox.append(close)
-        self._enter(State.CLOSED, now)
-        return [ConversationClosed(close, self._role)]
+        edge = self._table.edge(self._state, self._role, Close)
+        return [] if edge is None else self._end(edge, Close(code, reason), now)
 
     def take_outbox(self) -> list[Outgoing]:
         """Return what has to be sent, in order, and forget it: text, binary, or a `Close`, which is always the last."""
@@ -109,52 +121,106 @@ class Session(ABC):
         # One duty a call, not all in a loop: a clock so far ahead that `now + 30 == now` would spin here for ever.
         if not self.next_deadline() <= now < inf:
             return []
-        return self._due(min(self._deadlines, key=self._deadlines.__getitem__), now=now)
+        timer = min(self._deadlines, key=self._deadlines.__getitem__)
+        edge = self._allowed(timer.deadline, f"keep the {timer.deadline.value}", timer.clause)
+        events = self._due(timer)
+        if timer.code is not None:
+            return events + self._end(edge, Close(timer.code, timer.clause), now)
+        self._enter(edge.target, now)
+        return events
 
-    # ── what each session decides ────────────────────────────────────────────────────────────
+    # ── for subclasses: to do something differently ──────────────────────────────────────────
 
-    @abstractmethod
-    def _received(self, message: Message, edge: Edge, *, now: float) -> list[Event]:
-        """Take a message that has a row in the table."""
+    def _timer_seconds(self, timer: Timer) -> float | None:
+        """Return how many seconds *timer* runs from entering its state; None if it does not run."""
+        return timer.seconds
 
-    @abstractmethod
+    def _closing(self, close: Close) -> Close:
+        """Return the close to send instead of *close*, which ends the conversation from this side."""
+        return close
+
     def _received_malformed(self, error: MalformedMessage, *, now: float) -> list[Event]:
         """Take a message that could not be read."""
-
-    @abstractmethod
-    def _due(self, timer: Timer, *, now: float) -> list[Event]:
-        """Do what falls due with *timer*, and enter a state, the same one again perhaps."""
+        return [MessageRefused(error)]
 
     def _received_unknown(self, message: Message, *, now: float) -> list[Event]:
-        """Take a message that this conversation does not know."""
+        """Take a message that the peer can't send in any state of this conversation."""
         return [MessageIgnored(message)]
 
     def _received_unexpected(self, message: Message, *, now: float) -> list[Event]:
-        """Take a known message that may not come in this state."""
+        """Take a message that the peer may send in another state, but not in this one."""
         return self._unexpected(message, message.clause, now=now)
 
-    # ── what they do it with ─────────────────────────────────────────────────────────────────
+    # ── for subclasses: to do something in addition ──────────────────────────────────────────
+
+    def _put(self, *items: Outgoing) -> None:
+        """Send *items*, whatever the table says."""
+        self._outbox += items
+
+    def _restart_timers(self, now: float) -> None:
+        """Start the timers of the present state again, as if it had been entered at *now*."""
+        self._deadlines = {
+            timer: now + seconds
+            for timer in self._table.timers_of(self._state, self._role)
+            if (seconds := self._timer_seconds(timer)) is not None
+        }
+
+    # ── what each of the four sessions decides ───────────────────────────────────────────────
+
+    @abstractmethod
+    def _received(self, message: Message, edge: Edge, *, now: float) -> list[Event]:
+        """Take a message that has a row in the table, and follow the row."""
+
+    @abstractmethod
+    def _due(self, timer: Timer) -> list[Event]:
+        """Send and report what falls due with *timer*; the row of its deadline is followed after that."""
+
+    def _decode(self, data: str | bytes) -> Message:
+        return decode(data, sender=self._peer)
+
+    # ── how they do it ───────────────────────────────────────────────────────────────────────
 
     def _enter(self, state: State, now: float) -> None:
         self._state = state
-        self._deadlines = {
-            timer: now + seconds
-            for timer in self._conversation.timers_of(state, self._role)
-            if (seconds := self._seconds(timer)) is not None
-        }
-
-    def _seconds(self, timer: Timer) -> float | None:
-        """How long *timer* runs; None for not at all."""
-        return timer.seconds
+        self._restart_timers(now)
 
     def _follow(self, edge: Edge, now: float) -> None:
         if edge.target is not edge.source:
             self._enter(edge.target, now)
 
-    def _sendable(self, trigger: Trigger, what: str, clause: str) -> Edge:
-        edge = self._conversation.edge(self._state, self._role, trigger)
+    def _end(self, edge: Edge, close: Close, now: float) -> list[Event]:
+        """Follow *edge*, which ends the conversation, with *close* as the last item that this side sends."""
+        close = self._closing(close)
+        self._put(close)
+        self._enter(edge.target, now)
+        return [ConversationClosed(close, self._role)]
+
+    def _allowed(self, trigger: Trigger, deed: str, clause: str) -> Edge:
+        """Return the row for *trigger* from this side in the present state.
+
+        Raises:
+            LocalProtocolError: there is none: *deed* breaks *clause*.
+
+        """
+        edge = self._table.edge(self._state, self._role, trigger)
         if edge is None:
-            raise LocalProtocolError(f"can't send {what} while {self._state.value}", clause)
+            raise self._cannot(deed, clause)
+        return edge
+
+    def _cannot(self, deed: str, clause: str) -> LocalProtocolError:
+        return LocalProtocolError(f"can't {deed} while {self._state.value}", clause)
+
+    def _sendable(self, kind: type[Message], clause: str) -> Edge:
+        # The sentence for the error is built only if there is an error: this is done for every frame of every viewer.
+        edge = self._table.edge(self._state, self._role, kind)
+        if edge is None:
+            raise self._cannot(f"send {kind.type}", clause)
+        return edge
+
+    def _say(self, message: Message, clause: str) -> Edge:
+        """Send *message* if it has a row, and return the row, which is still to be followed."""
+        edge = self._sendable(type(message), clause)
+        self._outbox.append(encode(message))
         return edge
 
     def _unexpected(self, message: Message, clause: str, *, now: float) -> list[Event]:

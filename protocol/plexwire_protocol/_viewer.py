@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
-from plexwire_protocol._codec import encode
-from plexwire_protocol._errors import AnswerMissing, MalformedMessage
-from plexwire_protocol._events import Event, MessageIgnored, MessageReceived, MessageRefused
+from plexwire_protocol._errors import AnswerMissing
+from plexwire_protocol._events import Event, MessageIgnored, MessageReceived, PeerViolated
 from plexwire_protocol._messages import Auth, GatewayReconnecting, Message, Role
 from plexwire_protocol._session import Session
-from plexwire_protocol._states import VIEWER_CONVERSATION, Conversation, Edge, State, Timer
+from plexwire_protocol._states import VIEWER_CONVERSATION, ConversationTable, Edge, State, Timer
 
 
 class ViewerSession(Session):
@@ -17,7 +16,7 @@ class ViewerSession(Session):
     It never reconnects by itself: after `ConversationClosed` ask `close.may_retry`.  [PW-VIEW-2]
     """
 
-    _conversation: ClassVar[Conversation] = VIEWER_CONVERSATION
+    _table: ClassVar[ConversationTable] = VIEWER_CONVERSATION
     _role: ClassVar[Role] = Role.VIEWER
     _peer: ClassVar[Role] = Role.GATEWAY
 
@@ -28,25 +27,20 @@ class ViewerSession(Session):
             LocalProtocolError: it was sent already, or the conversation is closed.
 
         """
-        edge = self._sendable(type(message), message.type, "PW-AUTH-1")
-        self._outbox.append(encode(message))
-        self._follow(edge, now)
+        self._follow(self._say(message, "PW-AUTH-1"), now)
 
     def _received(self, message: Message, edge: Edge, *, now: float) -> list[Event]:
         self._follow(edge, now)
         return [MessageReceived(message)]
-
-    def _received_malformed(self, error: MalformedMessage, *, now: float) -> list[Event]:
-        return [MessageRefused(error)]  # [PW-VIEW-3]
 
     def _received_unexpected(self, message: Message, *, now: float) -> list[Event]:
         if isinstance(message, GatewayReconnecting):
             return [MessageIgnored(message)]  # [PW-RECON-2]
         return self._unexpected(message, _BROKEN[self._state], now=now)
 
-    def _due(self, timer: Timer, *, now: float) -> list[Event]:
+    def _due(self, timer: Timer) -> list[Event]:
         problem = f"no init within {timer.seconds:g} s of the auth"
-        return self._violated(AnswerMissing(problem, timer.clause), now=now)
+        return [PeerViolated(AnswerMissing(problem, timer.clause))]
 
 
 #: The clause of the gateway that a known message breaks when it may not come in a state.

@@ -13,10 +13,6 @@ from hypothesis.strategies import SearchStrategy
 
 from plexwire_protocol import (
     JPEG_START,
-    MAX_CAMERAS,
-    MAX_ID_BYTES,
-    MAX_TIMEOUT_S,
-    SOURCE_ID,
     Auth,
     Authenticated,
     DeviceAuth,
@@ -34,6 +30,7 @@ from plexwire_protocol import (
     encode,
     encode_device_frame,
 )
+from plexwire_protocol.limits import MAX_CAMERAS, MAX_ID_BYTES, MAX_TIMEOUT_S, SOURCE_ID
 
 #: What each role may say by name; a message of any other type is unknown.
 VOCABULARY: Final[Mapping[Role, tuple[type[Message], ...]]] = {

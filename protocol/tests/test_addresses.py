@@ -7,17 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from plexwire_protocol import (
-    DEFAULT_CAMERA,
-    DEVICE_PATH,
-    MAX_CAMERAS,
-    MAX_ID_BYTES,
-    MAX_TIMEOUT_S,
-    AddressRefused,
-    Refusal,
-    StreamAddress,
-)
+from plexwire_protocol import DEVICE_PATH, AddressRefused, Refusal, StreamAddress
 from plexwire_protocol import strategies as wire
+from plexwire_protocol.limits import DEFAULT_CAMERA, MAX_CAMERAS, MAX_ID_BYTES, MAX_TIMEOUT_S
 
 STREAM = "/v1/sources/drone-01/video/stream"
 

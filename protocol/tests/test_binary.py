@@ -6,9 +6,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from plexwire_protocol import (
-    MAX_ID_BYTES,
-    MAX_JPEG_BYTES,
-    MAX_MESSAGE_BYTES,
     LocalProtocolError,
     MalformedMessage,
     Refusal,
@@ -19,6 +16,7 @@ from plexwire_protocol import (
     encode_device_frame,
 )
 from plexwire_protocol import strategies as wire
+from plexwire_protocol.limits import MAX_ID_BYTES, MAX_JPEG_BYTES, MAX_MESSAGE_BYTES
 
 FRAME = VideoFrame(
     source_id="robot-01",

@@ -24,8 +24,6 @@ from hypothesis.stateful import (
 )
 
 from plexwire_protocol import (
-    DEVICE_CONVERSATION,
-    VIEWER_CONVERSATION,
     AnswerMissing,
     Auth,
     Authenticated,
@@ -33,9 +31,7 @@ from plexwire_protocol import (
     AuthViolation,
     Close,
     CloseCode,
-    Conversation,
     ConversationClosed,
-    Deadline,
     DeviceAuth,
     DeviceSession,
     EncodedFrame,
@@ -59,6 +55,12 @@ from plexwire_protocol import (
     VideoFrame,
     ViewerSession,
     decode,
+)
+from plexwire_protocol.tables import (
+    DEVICE_CONVERSATION,
+    VIEWER_CONVERSATION,
+    ConversationTable,
+    Deadline,
 )
 
 FRAME = VideoFrame(camera_id="front", jpeg=b"\xff\xd8", width=640, height=480, timestamp=0)
@@ -91,7 +93,7 @@ either = st.integers(0, 1)
 class JoinedEnds(RuleBasedStateMachine):
     """What holds for both conversations; a subclass connects the ends and lets them speak."""
 
-    conversation: ClassVar[Conversation]
+    conversation: ClassVar[ConversationTable]
     ends: tuple[End, End]
     timeout: float | None = None
     now = 0.0

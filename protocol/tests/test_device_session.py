@@ -8,10 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plexwire_protocol import (
-    ANSWER_DEADLINE_S,
-    HEARTBEAT_INTERVAL_S,
-    MAX_JPEG_BYTES,
-    MAX_MESSAGE_BYTES,
     AnswerMissing,
     Authenticated,
     Close,
@@ -36,6 +32,12 @@ from plexwire_protocol import (
     encode_device_frame,
 )
 from plexwire_protocol import strategies as wire
+from plexwire_protocol.limits import (
+    ANSWER_DEADLINE_S,
+    HEARTBEAT_INTERVAL_S,
+    MAX_JPEG_BYTES,
+    MAX_MESSAGE_BYTES,
+)
 
 AUTH = DeviceAuth(api_key="plx_1", source_id="robot-01", extra={"agent_version": "1.0"})
 AUTHENTICATED = Authenticated(source_id="robot-01", server_time_ms=1_746_100_800_000)

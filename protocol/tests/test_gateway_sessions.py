@@ -9,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plexwire_protocol import (
-    AUTH_DEADLINE_S,
-    MAX_MESSAGE_BYTES,
     Auth,
     Authenticated,
     AuthReceived,
@@ -46,6 +44,7 @@ from plexwire_protocol import (
     encode_device_frame,
 )
 from plexwire_protocol import strategies as wire
+from plexwire_protocol.limits import AUTH_DEADLINE_S, MAX_MESSAGE_BYTES
 
 ADDRESS = StreamAddress(source_id="drone-01", cameras=("front", "rear"))
 AUTH = Auth(api_key="plx_1")
@@ -382,6 +381,10 @@ def test_gateway_ignores_what_devices_send_beside_video(name: str) -> None:
     [
         (b"", Refusal.TRUNCATED),
         (b"\x02", Refusal.UNKNOWN_VERSION),
+        # The source is known from the auth; a frame whose own one is no text is malformed all the same.
+        (b"\x01\x01\xff" + encode_device_frame(FRAME)[10:], Refusal.NOT_UNICODE),
+        (encode(FRAME).replace('"drone-01"', "7"), Refusal.WRONG_TYPE),
+        (encode(FRAME).replace('"drone-01"', '"\\ud800"'), Refusal.NOT_UNICODE),
         ('{"type":"video_frame"}', Refusal.MISSING_MEMBER),
         ("{", Refusal.NOT_JSON),
         (bytes(MAX_MESSAGE_BYTES + 1), Refusal.TOO_LARGE),

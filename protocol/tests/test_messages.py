@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plexwire_protocol import (
-    MAX_ID_BYTES,
     Auth,
     Authenticated,
     DeviceAuth,
@@ -26,6 +25,7 @@ from plexwire_protocol import (
     VideoFrame,
 )
 from plexwire_protocol import strategies as wire
+from plexwire_protocol.limits import MAX_ID_BYTES
 
 FRAME = VideoFrame(
     source_id="drone-01",

@@ -12,14 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plexwire_protocol import (
-    DEVICE_CONVERSATION,
-    VIEWER_CONVERSATION,
     Auth,
     Authenticated,
     AuthReceived,
     Close,
     CloseCode,
-    Conversation,
     ConversationClosed,
     DeviceAuth,
     DeviceSession,
@@ -45,6 +42,12 @@ from plexwire_protocol import (
     encode,
 )
 from plexwire_protocol import strategies as wire
+from plexwire_protocol.tables import (
+    DEVICE_CONVERSATION,
+    VIEWER_CONVERSATION,
+    ConversationTable,
+    Timer,
+)
 
 #: When everything begins here, in seconds on the caller's clock.
 NOW = 1000.0
@@ -91,7 +94,7 @@ class End:
 
     role: Role
     peer: Role
-    conversation: Conversation
+    conversation: ConversationTable
     connect: Callable[[], Session]
     auth: Message
     answer: Message
@@ -358,42 +361,50 @@ def test_session_that_is_woken_early_or_by_a_broken_clock_does_nothing(
         assert facts(session) == before
 
 
-@each_end
-@each_state
+#: Every timer of the tables with the end that keeps it.
+TIMERS = [
+    pytest.param(end, timer, id=f"{end.role.value}-{timer.deadline.value}".replace(" ", "-"))
+    for end in ENDS
+    for timer in end.conversation.timers
+    if timer.owner is end.role
+]
+
+
+@pytest.mark.parametrize(("end", "timer"), TIMERS)
 @pytest.mark.parametrize("late", [0.0, 0.001, 3600.0])
 def test_session_does_at_the_deadline_what_the_table_says_and_later_the_same(
-    end: End, state: State, late: float
+    end: End, timer: Timer, late: float
 ) -> None:
-    session = end.session(state)
-    for timer in end.conversation.timers_of(state, end.role):
-        due = session.next_deadline()
-        assert due == NOW + (timer.seconds or 60)
-
-        events = session.handle_timeout(now=due + late)
-
-        *said, last = session.take_outbox()
-        if timer.code is None:
-            assert (session.state, events, said) == (state, [], [])
-            assert isinstance(last, str)
-            assert isinstance(decode(last, sender=end.role), Heartbeat)
-            assert session.next_deadline() == due + late + (timer.seconds or 0)
-        else:
-            assert session.state is State.CLOSED
-            assert last == Close(timer.code, timer.clause)
-            assert events[-1] == ConversationClosed(last, end.role)
-
-
-@each_end
-@each_open_state
-def test_session_that_hears_something_late_first_does_what_was_due(end: End, state: State) -> None:
-    session = end.session(state)
+    session = end.session(timer.state)
     due = session.next_deadline()
-    closes = [t for t in end.conversation.timers_of(state, end.role) if t.code is not None]
+    assert due == NOW + (timer.seconds or 60)
 
-    session.receive(encode(end.auth), now=due if closes else NOW)
+    events = session.handle_timeout(now=due + late)
 
-    if closes:
-        assert session.take_outbox()[-1] == Close(closes[0].code or 0, closes[0].clause)
+    *said, last = session.take_outbox()
+    if timer.code is None:
+        assert (session.state, events, said) == (timer.state, [], [])
+        assert isinstance(last, str)
+        assert isinstance(decode(last, sender=end.role), Heartbeat)
+        assert session.next_deadline() == due + late + (timer.seconds or 0)
+    else:
+        assert session.state is State.CLOSED
+        assert last == Close(timer.code, timer.clause)
+        assert events[-1] == ConversationClosed(last, end.role)
+
+
+@pytest.mark.parametrize(("end", "timer"), TIMERS)
+def test_session_that_hears_something_late_first_does_what_was_due(end: End, timer: Timer) -> None:
+    session = end.session(timer.state)
+
+    session.receive(encode(end.auth), now=session.next_deadline())
+
+    last = session.take_outbox()[-1]
+    if timer.code is None:
+        assert isinstance(last, str)
+        assert isinstance(decode(last, sender=end.role), Heartbeat)
+    else:
+        assert last == Close(timer.code, timer.clause)
 
 
 # ── secrets ──────────────────────────────────────────────────────────────────────────────────

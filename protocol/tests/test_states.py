@@ -9,31 +9,27 @@ import pytest
 from attrs import evolve
 
 import plexwire_protocol
-from plexwire_protocol import (
+from plexwire_protocol import Auth, Close, Message, Role, State
+from plexwire_protocol.strategies import VOCABULARY
+from plexwire_protocol.tables import (
     DEVICE_CONVERSATION,
     VIEWER_CONVERSATION,
-    Auth,
-    Closing,
-    Conversation,
+    ConversationTable,
     Deadline,
     Edge,
-    Message,
-    Role,
-    State,
     Trigger,
     render_mermaid,
 )
-from plexwire_protocol.strategies import VOCABULARY
 from plexwire_spec import clauses
 
 BOTH = (VIEWER_CONVERSATION, DEVICE_CONVERSATION)
 both = pytest.mark.parametrize("conversation", BOTH, ids=lambda conversation: conversation.name)
 
 MESSAGES = tuple(dict.fromkeys(kind for kinds in VOCABULARY.values() for kind in kinds))
-TRIGGERS: tuple[Trigger, ...] = (*MESSAGES, *Deadline, *Closing)
+TRIGGERS: tuple[Trigger, ...] = (*MESSAGES, *Deadline, Close)
 
 
-def parties(conversation: Conversation) -> set[Role]:
+def parties(conversation: ConversationTable) -> set[Role]:
     return {Role.GATEWAY, Role(conversation.name)}
 
 
@@ -41,7 +37,7 @@ def parties(conversation: Conversation) -> set[Role]:
 
 
 @both
-def test_table_has_one_answer_for_every_case(conversation: Conversation) -> None:
+def test_table_has_one_answer_for_every_case(conversation: ConversationTable) -> None:
     for case in product(State, Role, TRIGGERS):
         state, sender, trigger = case
         rows = [e for e in conversation.edges if (e.source, e.sender, e.trigger) == case]
@@ -54,7 +50,7 @@ def test_table_has_one_answer_for_every_case(conversation: Conversation) -> None
 
 
 @both
-def test_table_knows_exactly_what_is_legal_in_some_state(conversation: Conversation) -> None:
+def test_table_knows_exactly_what_is_legal_in_some_state(conversation: ConversationTable) -> None:
     for sender, trigger in product(Role, TRIGGERS):
         legal = [state for state in State if conversation.edge(state, sender, trigger)]
 
@@ -62,16 +58,16 @@ def test_table_knows_exactly_what_is_legal_in_some_state(conversation: Conversat
 
 
 @both
-def test_closed_is_the_end_and_everything_leads_there(conversation: Conversation) -> None:
+def test_closed_is_the_end_and_everything_leads_there(conversation: ConversationTable) -> None:
     assert not [edge for edge in conversation.edges if edge.source is State.CLOSED]
     for state, party in product(set(State) - {State.CLOSED}, parties(conversation)):
-        edge = conversation.edge(state, party, Closing.CLOSE)
+        edge = conversation.edge(state, party, Close)
         assert edge is not None
         assert edge.target is State.CLOSED
 
 
 @both
-def test_every_state_can_be_reached(conversation: Conversation) -> None:
+def test_every_state_can_be_reached(conversation: ConversationTable) -> None:
     reached = {State.AWAITING_AUTH}
     for _ in State:
         reached |= {edge.target for edge in conversation.edges if edge.source in reached}
@@ -81,7 +77,7 @@ def test_every_state_can_be_reached(conversation: Conversation) -> None:
 
 @both
 def test_every_timer_is_an_edge_and_every_deadline_of_the_edges_has_its_timer(
-    conversation: Conversation,
+    conversation: ConversationTable,
 ) -> None:
     timers = {(t.state, t.owner, t.deadline): t for t in conversation.timers}
     falling_due = {
@@ -101,7 +97,7 @@ def test_every_timer_is_an_edge_and_every_deadline_of_the_edges_has_its_timer(
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("owner", Role)
 def test_each_end_has_at_most_one_timer_in_a_state(
-    conversation: Conversation, state: State, owner: Role
+    conversation: ConversationTable, state: State, owner: Role
 ) -> None:
     timers = conversation.timers_of(state, owner)
 
@@ -120,7 +116,7 @@ def test_row_that_stands_twice_is_refused() -> None:
     twin = evolve(first, target=State.CLOSED, clause="PW-AUTH-5")
 
     with pytest.raises(ValueError, match="two edges for the same case"):
-        Conversation("twice", (first, twin), ())
+        ConversationTable("twice", (first, twin), ())
 
 
 # ── diagrams ─────────────────────────────────────────────────────────────────────────────────
@@ -128,7 +124,7 @@ def test_row_that_stands_twice_is_refused() -> None:
 
 @both
 def test_diagram_shows_each_edge_once_in_the_order_of_the_table(
-    conversation: Conversation,
+    conversation: ConversationTable,
 ) -> None:
     head, start, *drawn, end, rest = render_mermaid(conversation).split("\n")
 
@@ -145,10 +141,10 @@ def test_diagram_names_messages_deadlines_and_closes_by_their_words() -> None:
     edges = (
         Edge(State.AWAITING_AUTH, Role.VIEWER, Auth, State.CHECKING_KEY, "PW-AUTH-1"),
         Edge(State.AWAITING_AUTH, Role.GATEWAY, Deadline.AUTH, State.CLOSED, "PW-AUTH-3"),
-        Edge(State.CHECKING_KEY, Role.VIEWER, Closing.CLOSE, State.CLOSED, "PW-CONN-3"),
+        Edge(State.CHECKING_KEY, Role.VIEWER, Close, State.CLOSED, "PW-CONN-3"),
     )
 
-    assert render_mermaid(Conversation("small", edges, ())) == (
+    assert render_mermaid(ConversationTable("small", edges, ())) == (
         "stateDiagram-v2\n"
         "    [*] --> AWAITING_AUTH\n"
         "    AWAITING_AUTH --> CHECKING_KEY: viewer auth [PW-AUTH-1]\n"

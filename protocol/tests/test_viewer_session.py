@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plexwire_protocol import (
-    ANSWER_DEADLINE_S,
     AnswerMissing,
     Auth,
     Close,
@@ -32,6 +31,7 @@ from plexwire_protocol import (
     encode,
 )
 from plexwire_protocol import strategies as wire
+from plexwire_protocol.limits import ANSWER_DEADLINE_S
 
 AUTH = Auth(api_key="plx_1")
 INIT = Init(online_sources=[OnlineSource(source_id="drone-01", cameras=["front"])])

@@ -1,16 +1,16 @@
-"""The gateway: what its connections share, and the way of one connection through it."""
+"""The gateway: the way of one connection through it, from the first byte to the end."""
 
 import json
 import logging
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, final
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
+from prometheus_client.metrics_core import Metric
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from plexwire_protocol import (
@@ -21,71 +21,50 @@ from plexwire_protocol import (
     GatewayDeviceSession,
     GatewayViewerSession,
     Refusal,
-    Relay,
     Role,
     StreamAddress,
-    Subscriber,
 )
-from plexwire_server._device import DeviceConversation
-from plexwire_server._http import (
-    Answer,
-    Request,
-    RequestRefused,
-    read_handshake,
-    read_request,
-    refuse,
-)
-from plexwire_server._keys import Granted, KeyChecker, Refused, Verdict
+from plexwire_server._connection_report import ConnectionReport, peer_name
+from plexwire_server._device_connection import DeviceConnection
+from plexwire_server._gateway_state import GatewayState
 from plexwire_server._limits import Limits
-from plexwire_server._lines import trace_without
-from plexwire_server._metrics import Metrics
-from plexwire_server._page import FOLDER, clock_answer, page_answers
-from plexwire_server._prometheus import CONTENT_TYPE, Page
-from plexwire_server._replay import ReplayStream
-from plexwire_server._report import ConnectionReport, peer_name
-from plexwire_server._viewer import ViewerConversation
-from plexwire_trio import linger, wrap_server_stream
+from plexwire_server._viewer_connection import ViewerConnection
+from plexwire_server.http._metrics_page import metrics_response
+from plexwire_server.http._request import Request, RequestRefused, read_request
+from plexwire_server.http._response import Response, refusal
+from plexwire_server.http._viewer_page import FOLDER, clock_response, page_responses
+from plexwire_server.http._websocket_handshake import Upgrade, read_upgrade
+from plexwire_server.keys._key_decision import KeyChecker
+from plexwire_trio import accept_upgrade, linger
 
 _log: Final = logging.getLogger(__name__)
 
-AnyConversation: TypeAlias = ViewerConversation | DeviceConversation
+AnyPeerConnection: TypeAlias = ViewerConnection | DeviceConnection
 
 #: Ends of a WebSocket that don't wait for the peer's answer; what it sent meanwhile lies unread.
 _UNANSWERED: Final = (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_PAYLOAD, CloseCode.TOO_BIG)
 
 
-@frozen
-class Opening:
-    """A request that becomes a WebSocket: `address` is the viewer's, None for a device.
-
-    `head` is the handshake, `rest` what came behind it in the same segment: an `auth`, as often as not.
-    """
-
-    address: StreamAddress | None
-    head: bytes
-    rest: bytes
-
-
 @define(eq=False)
-class _Seat:
-    """One connection, from its first byte on; `conversation` from when it is a WebSocket."""
+class _OpenConnection:
+    """One connection, from its first byte on; `peer` from when it is a WebSocket."""
 
     report: ConnectionReport
     scope: trio.CancelScope = field(factory=trio.CancelScope)
-    conversation: AnyConversation | None = None
+    peer: AnyPeerConnection | None = None
 
 
-class Gateway:
+class Gateway(GatewayState):
     """A live relay over any byte streams; `serve` puts it behind TCP.
 
     *keys* judges API keys.  *unix_ms* is the wall clock that devices set theirs by; all waiting is on Trio's clock.
-    *on_end* is told of every connection when it is over.  What a subclass may want to do otherwise has a method of its
-    own, here or in the two conversations.
+    *on_end* gets the report of every connection that has ended.  `plexwire_server.extending` lists what a subclass may
+    do differently.
     """
 
-    #: What plays the gateway's side of a stream.
-    viewer_conversation: type[ViewerConversation] = ViewerConversation
-    device_conversation: type[DeviceConversation] = DeviceConversation
+    #: What serves a viewer, and what a device.
+    viewer_connection: type[ViewerConnection] = ViewerConnection
+    device_connection: type[DeviceConnection] = DeviceConnection
 
     def __init__(
         self,
@@ -95,19 +74,11 @@ class Gateway:
         unix_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         on_end: Callable[[ConnectionReport], None] = lambda report: None,
     ) -> None:
-        self.keys = keys
-        self.limits = Limits() if limits is None else limits
-        self.unix_ms = unix_ms
-        self.metrics = Metrics(started=unix_ms() / 1000)
-        self.relay = Relay()
+        super().__init__(keys, limits=limits, unix_ms=unix_ms)
         # Read the files of the page now: later everybody would wait for the disk.
-        page_answers()
-        #: The viewers that are streaming, by what the relay knows them as.
-        self.viewers: dict[Subscriber, ViewerConversation] = {}
+        page_responses()
         self._on_end = on_end
-        self._seats: set[_Seat] = set()
-        self._open: Counter[Role] = Counter()
-        self._open_by_key: Counter[tuple[str, str]] = Counter()
+        self._connections: set[_OpenConnection] = set()
         self._draining = False
         self._emptied = trio.Event()
 
@@ -116,31 +87,31 @@ class Gateway:
     async def serve_stream(self, stream: trio.abc.Stream) -> None:
         """Serve one connection from its first HTTP byte to its end, and close *stream*.
 
-        Raises nothing: an error in here costs this connection alone, and is counted and logged.
+        Raises nothing: an error in here costs only this connection, and is counted and logged.
         """
-        seat = _Seat(ConnectionReport(peer=peer_name(stream), since=trio.current_time()))
+        connection = _OpenConnection(
+            ConnectionReport(peer=peer_name(stream), since=trio.current_time())
+        )
         full = self._draining or self._unauthenticated >= self.limits.unauthenticated
-        self._seats.add(seat)
+        self._connections.add(connection)
         try:
-            with seat.scope:
+            with connection.scope:
                 if full:
-                    problem = "The gateway takes in nobody at the moment."
-                    answer = refuse(HTTPStatus.SERVICE_UNAVAILABLE, problem, Retry_After="1")
-                    await self._send_answer(stream, seat, answer)
+                    await self._send_response(stream, connection, refusal(_full()))
                 else:
-                    await self._serve(stream, seat)
+                    await self._serve(stream, connection)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            seat.report.closed(Close(CloseCode.ABNORMAL), Role.GATEWAY)
+            connection.report.closed(Close(CloseCode.ABNORMAL), Role.GATEWAY)
         except Exception as error:
-            self.note_crash(seat.report, error)
+            self.note_crash(connection.report, error)
         finally:
-            self._note_end(seat)
+            self._note_end(connection)
             with suppress(trio.BrokenResourceError, OSError):
                 await trio.aclose_forcefully(stream)
 
-    async def _serve(self, stream: trio.abc.Stream, seat: _Seat) -> None:
+    async def _serve(self, stream: trio.abc.Stream, connection: _OpenConnection) -> None:
         head_only = False
-        routed: Answer | Opening
+        routed: Response | Upgrade
         try:
             request = await self._read_request(stream)
             if request is None:
@@ -148,60 +119,75 @@ class Gateway:
             head_only = request.method == "HEAD"
             routed = self.route(request)
         except RequestRefused as refused:
-            routed = refused.answer
-        if isinstance(routed, Answer):
-            await self._send_answer(stream, seat, routed, head_only=head_only)
+            routed = refusal(refused)
+        if isinstance(routed, Response):
+            await self._send_response(stream, connection, routed, head_only=head_only)
         else:
-            await self._serve_websocket(stream, seat, routed)
+            await self._serve_websocket(stream, connection, routed)
 
     async def _read_request(self, stream: trio.abc.Stream) -> Request | None:
         with trio.move_on_after(self.limits.head_s):
             return await read_request(stream, max_bytes=self.limits.head_bytes)
         problem = f"No whole request came within {self.limits.head_s:g} s."
-        raise RequestRefused(refuse(HTTPStatus.REQUEST_TIMEOUT, problem))
+        raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, problem)
 
     async def _serve_websocket(
-        self, stream: trio.abc.Stream, seat: _Seat, opening: Opening
+        self, stream: trio.abc.Stream, connection: _OpenConnection, upgrade: Upgrade
     ) -> None:
-        # The library's reader lives in this nursery, as long as the conversation and no longer.
+        report = connection.report
+        # The library's reader lives in this nursery, as long as the peer's connection and no longer.
         async with trio.open_nursery() as nursery:
-            ws = await self._accept(nursery, self.lend(stream, opening))
+            ws = await self._accept(nursery, stream, upgrade)
             if ws is None:
-                seat.report.closed(Close(CloseCode.ABNORMAL), Role.GATEWAY)
+                report.closed(Close(CloseCode.ABNORMAL), Role.GATEWAY)
             else:
-                seat.conversation = self.converse(opening, ws, seat.report)
+                if upgrade.address is None:
+                    connection.peer = self.new_device(ws, report)
+                else:
+                    report.source_id = upgrade.address.source_id
+                    report.cameras = upgrade.address.cameras
+                    connection.peer = self.new_viewer(upgrade.address, ws, report)
                 if self._draining:
-                    seat.conversation.go_away()
-                await seat.conversation.play()
+                    connection.peer.go_away()
+                await connection.peer.run()
             nursery.cancel_scope.cancel()
-        if seat.report.close is not None and seat.report.close.code in _UNANSWERED:
+        if report.close is not None and report.close.code in _UNANSWERED:
             await linger(stream, within=self.limits.close_grace_s)
 
     async def _accept(
-        self, nursery: trio.Nursery, stream: trio.abc.Stream
+        self, nursery: trio.Nursery, stream: trio.abc.Stream, upgrade: Upgrade
     ) -> WebSocketConnection | None:
         with trio.move_on_after(self.limits.head_s):
-            request = await wrap_server_stream(
-                nursery, stream, max_message_bytes=self.limits.message_bytes
-            )
             try:
-                return await request.accept()
+                return await accept_upgrade(
+                    nursery,
+                    stream,
+                    upgrade.target,
+                    upgrade.key,
+                    received=upgrade.rest,
+                    max_message_bytes=self.limits.message_bytes,
+                )
             except ConnectionClosed:
                 pass  # gone before our answer
         return None
 
-    async def _send_answer(
-        self, stream: trio.abc.Stream, seat: _Seat, answer: Answer, *, head_only: bool = False
+    async def _send_response(
+        self,
+        stream: trio.abc.Stream,
+        connection: _OpenConnection,
+        response: Response,
+        *,
+        head_only: bool = False,
     ) -> None:
-        seat.report.status = answer.status.value
+        connection.report.status = response.status.value
         with trio.move_on_after(self.limits.close_grace_s):
-            await stream.send_all(answer.encode(head_only=head_only))
+            await stream.send_all(response.encode(head_only=head_only))
             await linger(stream, within=self.limits.close_grace_s)
 
-    # ── what a subclass may do otherwise ─────────────────────────────────────────────────────
+    # ── what a subclass may do differently ───────────────────────────────────────────────────
 
-    def route(self, request: Request) -> Answer | Opening:
-        """Return the answer to *request*, or how it becomes a WebSocket.  [PW-ADDR-1, PW-ADDR-6, PW-ADDR-13]
+    def route(self, request: Request) -> Response | Upgrade:
+        """Return the response to *request*, or how it becomes a WebSocket.  [PW-ADDR-1, PW-ADDR-6, PW-ADDR-13]
 
         Raises:
             RequestRefused: there is nothing here for it.
@@ -212,18 +198,17 @@ class Gateway:
         if page is None and request.path != DEVICE_PATH:
             address = self._address_of(request.target)
         if request.method != "GET" and (page is None or request.method != "HEAD"):
-            raise RequestRefused(
-                refuse(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET is served here.", Allow="GET")
-            )
+            problem = "Only GET is served here."
+            raise RequestRefused(HTTPStatus.METHOD_NOT_ALLOWED, problem, {"Allow": "GET"})
         if page is not None:
             return page().unless_known(request)
-        return Opening(address, read_handshake(request), request.rest)
+        return read_upgrade(request, address)
 
-    def pages(self) -> Mapping[str, Callable[[], Answer]]:
+    def pages(self) -> Mapping[str, Callable[[], Response]]:
         """Return what is served as plain HTTP, by path."""
         return {
-            **page_answers(),
-            f"{FOLDER}clock": lambda: clock_answer(self.unix_ms()),
+            **page_responses(),
+            f"{FOLDER}clock": lambda: clock_response(self.unix_ms()),
             "/health": self.health,
             "/metrics": self.metrics_page,
         }
@@ -232,35 +217,20 @@ class Gateway:
         """Return what a viewer asks for.
 
         Raises:
-            AddressRefused: *target* is no address of a stream.
+            AddressRefused: *target* is not an address of a stream.
 
         """
         return StreamAddress.parse(target)
 
-    async def check_key(self, api_key: str) -> Verdict:
-        """Have a key judged; where that fails or takes too long, its bearer is refused with 1011."""
-        with trio.move_on_after(self.limits.key_check_s):
-            try:
-                verdict = self.keys.check(api_key)
-                return await verdict if isinstance(verdict, Awaitable) else verdict
-            except Exception as error:
-                _log.error("A key could not be checked.\n%s", trace_without(error, api_key))
-        self.metrics.key_check_failures += 1
-        return Refused(CloseCode.INTERNAL_ERROR)
+    def new_viewer(
+        self, address: StreamAddress, ws: WebSocketConnection, report: ConnectionReport
+    ) -> ViewerConnection:
+        """Return what will serve a new viewer."""
+        return self.viewer_connection(self, self.viewer_session(address), ws, report)
 
-    def lend(self, stream: trio.abc.Stream, opening: Opening) -> trio.abc.Stream:
-        """Return the byte stream that the WebSocket library is to work on."""
-        return ReplayStream(stream, opening.head, opening.rest)
-
-    def converse(
-        self, opening: Opening, ws: WebSocketConnection, report: ConnectionReport
-    ) -> AnyConversation:
-        """Return what will play the gateway's side of a new WebSocket."""
-        if opening.address is None:
-            return self.device_conversation(self, self.device_session(), ws, report)
-        report.source_id = opening.address.source_id
-        report.cameras = opening.address.cameras
-        return self.viewer_conversation(self, self.viewer_session(opening.address), ws, report)
+    def new_device(self, ws: WebSocketConnection, report: ConnectionReport) -> DeviceConnection:
+        """Return what will serve a new device."""
+        return self.device_connection(self, self.device_session(), ws, report)
 
     def viewer_session(self, address: StreamAddress) -> GatewayViewerSession:
         """Return the rules towards one viewer."""
@@ -270,108 +240,88 @@ class Gateway:
         """Return the rules towards one device."""
         return GatewayDeviceSession(now=trio.current_time())
 
+    def condition(self) -> dict[str, object]:
+        """Return what `health` says."""
+        return {
+            "status": "ok",
+            "viewers": self.open_streams(Role.VIEWER),
+            "devices": self.open_streams(Role.DEVICE),
+        }
+
+    def collect_metrics(self) -> Iterator[Metric]:
+        """Yield what this gateway counts."""
+        subscribers = tuple(self.viewers)
+        yield from self.metrics.collect(
+            viewers=self.open_streams(Role.VIEWER),
+            devices=self.open_streams(Role.DEVICE),
+            unauthenticated=self._unauthenticated,
+            waiting=sum(subscriber.waiting for subscriber in subscribers),
+            replaced=sum(subscriber.dropped for subscriber in subscribers),
+        )
+
+    async def drain(self) -> None:
+        """Close all connections with 1001 and accept no more; returns when the last one is gone.  [PW-CLOSE-3]
+
+        Those that are still open after `limits.drain_s` seconds are dropped.
+        """
+        self._draining = True
+        for connection in tuple(self._connections):
+            if connection.peer is None:
+                connection.scope.cancel()
+            else:
+                connection.peer.go_away()
+        with trio.move_on_after(self.limits.drain_s):
+            await self._wait_until_empty()
+        for connection in tuple(self._connections):
+            connection.scope.cancel()
+        await self._wait_until_empty()
+
+    # ── pages ────────────────────────────────────────────────────────────────────────────────
+
+    @final
+    def health(self) -> Response:
+        """Return that the gateway serves; one that is draining answers everything with 503."""
+        return Response(HTTPStatus.OK, json.dumps(self.condition()) + "\n", "application/json")
+
+    @final
+    def metrics_page(self) -> Response:
+        """Return the counters for Prometheus."""
+        return metrics_response(self.collect_metrics())
+
     def _address_of(self, target: str) -> StreamAddress:
         try:
             return self.read_address(target)
         except AddressRefused as error:
             if error.refusal is Refusal.WRONG_PATH:
-                raise RequestRefused(
-                    refuse(HTTPStatus.NOT_FOUND, "There is nothing at this path.")
-                ) from None
-            raise RequestRefused(refuse(HTTPStatus.BAD_REQUEST, str(error))) from None
+                problem = "There is nothing at this path."
+                raise RequestRefused(HTTPStatus.NOT_FOUND, problem) from None
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error)) from None
 
-    # ── who is here ──────────────────────────────────────────────────────────────────────────
+    # ── the open connections ─────────────────────────────────────────────────────────────────
 
     @property
     def _unauthenticated(self) -> int:
-        return len(self._seats) - self._open.total()
-
-    def has_room_for(self, granted: Granted) -> bool:
-        """Whether one more stream may be opened with this key."""
-        key = (granted.organisation, granted.key_name)
-        return self._open_by_key[key] < self.limits.streams_per_key
-
-    def take_in(self, role: Role, granted: Granted) -> None:
-        """Count a stream that was let in."""
-        self._open[role] += 1
-        self._open_by_key[granted.organisation, granted.key_name] += 1
-
-    def let_go(self, role: Role, granted: Granted) -> None:
-        """Count a stream out that was let in."""
-        key = (granted.organisation, granted.key_name)
-        self._open[role] -= 1
-        self._open_by_key[key] -= 1
-        if not self._open_by_key[key]:
-            del self._open_by_key[key]
-
-    def health(self) -> Answer:
-        """Say that the gateway serves; one that is about to go answers everything with 503."""
-        return Answer(HTTPStatus.OK, json.dumps(self.condition()) + "\n", "application/json")
-
-    def condition(self) -> dict[str, object]:
-        """Return what `health` says."""
-        return {
-            "status": "ok",
-            "viewers": self._open[Role.VIEWER],
-            "devices": self._open[Role.DEVICE],
-        }
-
-    def metrics_page(self) -> Answer:
-        """Return the counters for Prometheus."""
-        page = Page()
-        self.write_metrics(page)
-        return Answer(HTTPStatus.OK, page.text, CONTENT_TYPE)
-
-    def write_metrics(self, page: Page) -> None:
-        """Write what this gateway counts on *page*."""
-        self.metrics.write(
-            page,
-            viewers=self._open[Role.VIEWER],
-            devices=self._open[Role.DEVICE],
-            unauthenticated=self._unauthenticated,
-            waiting=sum(subscriber.waiting for subscriber in self.viewers),
-            replaced=sum(subscriber.dropped for subscriber in self.viewers),
-        )
-
-    async def drain(self) -> None:
-        """Close everybody with 1001 and take nobody in any more; returns when the last one is gone.  [PW-CLOSE-3]
-
-        Whoever is still there after `limits.drain_s` seconds is dropped.
-        """
-        self._draining = True
-        for seat in tuple(self._seats):
-            if seat.conversation is None:
-                seat.scope.cancel()
-            else:
-                seat.conversation.go_away()
-        with trio.move_on_after(self.limits.drain_s):
-            await self._wait_until_empty()
-        for seat in tuple(self._seats):
-            seat.scope.cancel()
-        await self._wait_until_empty()
+        streaming = self.open_streams(Role.VIEWER) + self.open_streams(Role.DEVICE)
+        return len(self._connections) - streaming
 
     async def _wait_until_empty(self) -> None:
         self._emptied = trio.Event()
-        if self._seats:
+        if self._connections:
             await self._emptied.wait()
 
-    def note_crash(self, report: ConnectionReport, error: Exception) -> None:
-        """Count and log an error of ours."""
-        self.metrics.crashes += 1
-        root: BaseException = error
-        while isinstance(root, BaseExceptionGroup):
-            root = root.exceptions[0]
-        # Its text may hold anything, so only its name goes into the line of the connection.
-        report.error = type(root).__name__
-        _log.error("A connection crashed.", exc_info=error)
-
-    def _note_end(self, seat: _Seat) -> None:
-        self._seats.discard(seat)
-        if not self._seats:
+    def _note_end(self, connection: _OpenConnection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
             self._emptied.set()
-        seat.report.seconds = trio.current_time() - seat.report.since
-        self.metrics.note_end(seat.report)
+        report = connection.report
+        report.seconds = trio.current_time() - report.since
+        self.metrics.note_end(report)
         try:
-            self._on_end(seat.report)
+            self._on_end(report)
         except Exception as error:
             _log.error("The end of a connection could not be told.", exc_info=error)
+
+
+def _full() -> RequestRefused:
+    problem = "The gateway takes in nobody at the moment."
+    return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, problem, {"Retry-After": "1"})

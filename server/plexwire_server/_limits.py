@@ -2,7 +2,7 @@
 
 from attrs import frozen
 
-from plexwire_protocol import MAX_MESSAGE_BYTES
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 
 
 @frozen(kw_only=True)

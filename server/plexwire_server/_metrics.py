@@ -1,13 +1,21 @@
-"""Counters of a gateway, and their page for Prometheus."""
+"""What a gateway counts, as metrics for Prometheus."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
 from attrs import define, field
+from prometheus_client.metrics_core import Metric
 
 from plexwire_protocol import CloseCode, __version__
-from plexwire_server._prometheus import Histogram, Page, by, by_all
-from plexwire_server._report import ConnectionReport
+from plexwire_server._connection_report import ConnectionReport
+from plexwire_server._metric_families import (
+    Histogram,
+    counter,
+    counter_by,
+    counter_by_all,
+    gauge,
+)
 
 #: Why a viewer missed a frame: a newer one came before it could take it.
 REPLACED: Final = "replaced"
@@ -56,57 +64,60 @@ class Metrics:
         if report.auth_refused:
             self.auth_refusals[labels] += 1
 
-    def write(
+    def collect(
         self,
-        page: Page,
         *,
         viewers: int,
         devices: int,
         unauthenticated: int,
         waiting: int,
         replaced: int,
-    ) -> None:
-        """Write everything on *page*.
+    ) -> Iterator[Metric]:
+        """Yield everything as metrics.
 
         What is so right now is the caller's to know: streaming *viewers* and *devices*, connections that are
         *unauthenticated* yet, frames *waiting* for these viewers, and frames that were *replaced* before these viewers
         could take them.
         """
-        page.gauge("build_info", "Always 1.", 1, (("version", __version__),))
-        page.gauge("start_time_seconds", "When the gateway began, in Unix seconds.", self.started)
-        page.gauge("viewers", "Viewers that are streaming.", viewers)
-        page.gauge("devices", "Devices that are streaming.", devices)
-        page.gauge("unauthenticated", "Connections without a good auth yet.", unauthenticated)
-        page.gauge("frames_waiting", "Frames that wait for their viewer.", waiting)
-        page.count("frames_received", "Frames taken from devices or the upstream.", self.frames_in)
-        page.count("frames_sent", "Frames sent to viewers.", self.frames_out)
-        page.count("frame_bytes_received", "Bytes of pictures taken.", self.bytes_in)
-        page.count("frame_bytes_sent", "Bytes of frame messages to viewers.", self.bytes_out)
-        page.counts(
+        build = gauge("build_info", "Always 1.", labels=("version",))
+        build.add_metric((__version__,), 1)
+        yield build
+        yield gauge("start_time_seconds", "When the gateway began, in Unix seconds.", self.started)
+        yield gauge("viewers", "Viewers that are streaming.", viewers)
+        yield gauge("devices", "Devices that are streaming.", devices)
+        yield gauge("unauthenticated", "Connections without a good auth yet.", unauthenticated)
+        yield gauge("frames_waiting", "Frames that wait for their viewer.", waiting)
+        yield counter(
+            "frames_received", "Frames taken from devices or the upstream.", self.frames_in
+        )
+        yield counter("frames_sent", "Frames sent to viewers.", self.frames_out)
+        yield counter("frame_bytes_received", "Bytes of pictures taken.", self.bytes_in)
+        yield counter("frame_bytes_sent", "Bytes of frame messages to viewers.", self.bytes_out)
+        yield counter_by(
             "frames_dropped",
             "Frames that did not get through, by reason.",
-            by("reason", self.dropped + Counter({REPLACED: replaced})),
+            "reason",
+            self.dropped + Counter({REPLACED: replaced}),
         )
-        page.histogram(
-            "frame_delay_seconds",
-            "From a frame's arrival here until it was written to a viewer.",
-            self.frame_delay,
+        yield self.frame_delay.collect(
+            "frame_delay_seconds", "From a frame's arrival here until it was written to a viewer."
         )
-        page.counts(
-            "closes",
-            "Streams that ended, by role and close code.",
-            by_all(("role", "code"), self.closes),
+        yield counter_by_all(
+            "closes", "Streams that ended, by role and close code.", ("role", "code"), self.closes
         )
-        page.counts(
+        yield counter_by_all(
             "auth_refusals",
             "Peers turned away at their auth, by role and close code.",
-            by_all(("role", "code"), self.auth_refusals),
+            ("role", "code"),
+            self.auth_refusals,
         )
-        page.counts(
-            "http_answers", "Plain HTTP answers, by status.", by("status", self.http_answers)
+        yield counter_by(
+            "http_answers", "Plain HTTP answers, by status.", "status", self.http_answers
         )
-        page.count("crashes", "Connections lost to an error of the gateway.", self.crashes)
-        page.count("key_check_failures", "Keys that could not be checked.", self.key_check_failures)
+        yield counter("crashes", "Connections lost to an error of the gateway.", self.crashes)
+        yield counter(
+            "key_check_failures", "Keys that could not be checked.", self.key_check_failures
+        )
 
 
 def code_label(code: int) -> str:

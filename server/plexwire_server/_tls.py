@@ -1,6 +1,7 @@
 """Certificates from files, and what can be wrong with them."""
 
 import ssl
+import stat
 from pathlib import Path
 
 
@@ -42,7 +43,10 @@ def client_context(authority: Path) -> ssl.SSLContext:
 def _check_there(*paths: Path) -> None:
     for path in paths:
         try:
-            found = path.is_file()
+            # Path.is_file() has taken every error for an absence since Python 3.14.
+            found = stat.S_ISREG(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            found = False
         except OSError as error:  # a folder on the way that is not ours to enter, as those of certificates often are
             raise TlsError(f"{path}: {_why(error)}.") from None
         if not found:

@@ -11,25 +11,19 @@ import click
 import trio
 
 from plexwire_protocol import __version__
-from plexwire_server._banner import base_url, describe, describe_edge
-from plexwire_server._edge import open_edge
+from plexwire_server._connection_report import ConnectionReport, as_event
 from plexwire_server._gateway import Gateway
-from plexwire_server._keyfile import KeyFileError, append_table, write_environment
-from plexwire_server._keys import (
-    KeyRecord,
-    KeyStore,
-    Scope,
-    ThrowAwayKeys,
-    digest_of,
-    draw_key,
-)
 from plexwire_server._limits import Limits
-from plexwire_server._lines import LineFormatter, LogEvent, LogFormat, write_line
-from plexwire_server._report import ConnectionReport, as_event
-from plexwire_server._running import explain, serve_until_told
-from plexwire_server._serve import Address
+from plexwire_server._log import LogEvent, LogFormat, LogFormatter, write_line
+from plexwire_server._startup_message import base_url, describe, describe_edge
+from plexwire_server._tcp import Address
 from plexwire_server._tls import TlsError, client_context, server_context
-from plexwire_server._upstream import DELAY_S, MAX_ATTEMPTS, Upstream
+from plexwire_server._until_signal import explain, serve_until_told
+from plexwire_server.edge._edge_gateway import open_edge
+from plexwire_server.edge._upstream import DELAY_S, MAX_ATTEMPTS, Upstream
+from plexwire_server.keys._key_decision import Scope
+from plexwire_server.keys._key_file import KeyFileError, append_table, write_environment
+from plexwire_server.keys._key_store import KeyRecord, KeyStore, ThrowAwayKeys, digest_of, draw_key
 from plexwire_trio import BadUrl, GatewayUrl
 
 #: Where the gateway listens unless told otherwise.
@@ -211,7 +205,7 @@ def _greet(text: str) -> None:
 def _log_like(form: LogFormat) -> None:
     """Let the libraries' warnings, and crashes, go where the other lines go, and look like them."""
     handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter(form))
+    handler.setFormatter(LogFormatter(form))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 import trio.testing
+from edge_bench import EdgeBench, ScriptedWire, Wire, open_edge_bench
+from gateway_bench import ADDRESS, WebSocketPeer, open_bench
 
 from plexwire_protocol import CloseCode, StreamAddress, VideoFrame, encode_device_frame
-from plexwire_server._feed import Feed
-from plexwire_server.edge_testing import EdgeBench, ScriptedWire, Wire, open_edge_bench
-from plexwire_server.testing import ADDRESS, Peer, open_bench
+from plexwire_server.edge._feed import Feed
 
 if TYPE_CHECKING:
     from trio_websocket import WebSocketConnection
@@ -54,13 +54,15 @@ async def test_feeds_do_not_wake_each_other_for_ever_where_the_upstream_throws_e
             assert edge.gateway.metrics.crashes == 0
 
 
-async def all_hear(viewers: Sequence[Peer], kind: str) -> None:
+async def all_hear(viewers: Sequence[WebSocketPeer], kind: str) -> None:
     for viewer in viewers:
         assert (await viewer.hear())["type"] == kind
 
 
 def left_over(edge: EdgeBench) -> int:
-    return len(edge.gateway._running) + len(edge.gateway._feeds) + len(edge.gateway.viewers)
+    return (
+        len(edge.gateway.feeds.running) + len(edge.gateway.feeds.shared) + len(edge.gateway.viewers)
+    )
 
 
 async def test_crowd_that_comes_at_once_shares_two_streams_and_leaves_nothing_behind(
@@ -68,7 +70,7 @@ async def test_crowd_that_comes_at_once_shares_two_streams_and_leaves_nothing_be
 ) -> None:
     """With one key and two wishes that overlap."""
     async with open_bench() as upstream, open_edge_bench(Wire(upstream)) as edge:
-        viewers: list[Peer] = []
+        viewers: list[WebSocketPeer] = []
 
         async def come(address: StreamAddress) -> None:
             viewer = await edge.knock_as_viewer(edge.keys.api_key, address=address)
@@ -79,7 +81,7 @@ async def test_crowd_that_comes_at_once_shares_two_streams_and_leaves_nothing_be
             for number in range(CROWD):
                 nursery.start_soon(come, (BOTH, REAR)[number % 2])
         await trio.testing.wait_all_tasks_blocked()
-        assert (edge.streams_upstream, len(edge.gateway._running)) == (2, 2)
+        assert (edge.streams_upstream, len(edge.gateway.feeds.running)) == (2, 2)
         device = await upstream.device()
         await device.say(encode_device_frame(FRAME))
         await all_hear(viewers, "video_frame")

@@ -5,13 +5,13 @@ from typing import Any, TypeAlias
 import trio
 import trio.testing
 from attrs import define, evolve, field, frozen
+from edge_bench import Wire, open_edge_bench
+from gateway_bench import WebSocketPeer, open_bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio_websocket import ConnectionClosed
 
 from plexwire_protocol import CloseCode, StreamAddress, VideoFrame, encode_device_frame
-from plexwire_server.edge_testing import Wire, open_edge_bench
-from plexwire_server.testing import Peer, open_bench
 
 FRAME = VideoFrame(camera_id="front", jpeg=b"\xff\xd8", width=1, height=1, timestamp=0)
 MAX_ATTEMPTS, DELAY_S = 5, 2.0
@@ -75,7 +75,7 @@ class Watcher:
     """A viewer, and all that it hears."""
 
     join: Join
-    peer: Peer
+    peer: WebSocketPeer
     heard: list[dict[str, Any]] = field(factory=list, init=False)
     code: int = field(default=0, init=False)
     left: bool = field(default=False, init=False)
@@ -185,7 +185,7 @@ async def play(script: list[Step]) -> None:
             }
             gateway = edge.gateway
             assert edge.streams_upstream == len(shared)
-            assert len(gateway._running) == len(gateway._feeds) == len(shared)
+            assert len(gateway.feeds.running) == len(gateway.feeds.shared) == len(shared)
             assert gateway.metrics.crashes == upstream.gateway.metrics.crashes == 0
 
 

@@ -9,12 +9,12 @@ import pytest
 import trio
 import trio.testing
 from attrs import evolve
+from edge_bench import EdgeBench, ScriptedWire, Wire, open_edge_bench
+from gateway_bench import StreamPairs, WebSocketPeer, open_bench
 from trio_websocket import WebSocketConnection
 
 from plexwire_protocol import CloseCode, StreamAddress, VideoFrame, encode_device_frame
 from plexwire_server import KeyStore
-from plexwire_server.edge_testing import EdgeBench, ScriptedWire, Wire, open_edge_bench
-from plexwire_server.testing import Peer, StreamPairs, open_bench
 
 FRAME = VideoFrame(
     camera_id="front", jpeg=b"\xff\xd8" + bytes(20_000), width=1, height=1, timestamp=0
@@ -48,7 +48,7 @@ async def open_pair() -> AsyncGenerator[EdgeBench, None]:
         yield edge
 
 
-async def goes_on(edge: EdgeBench, *viewers: Peer, stamp: int = 99) -> None:
+async def goes_on(edge: EdgeBench, *viewers: WebSocketPeer, stamp: int = 99) -> None:
     """Publish a frame at the upstream, and see it arrive."""
     device = await edge.upstream.device()
     await device.say(sent(stamp))
@@ -82,8 +82,8 @@ async def test_viewers_hear_of_each_attempt_and_then_get_frames_again(
         assert failed["attempt"] == 1
         [back] = edge.told("feed_back")
         assert (back["attempt"], back["seconds"]) == (2, 4.0)
-        counted = edge.gateway.upstream_metrics
-        assert (counted.attempts, counted.gave_up, counted.losses) == (2, 0, {"1006": 1})
+        counted = edge.gateway.status
+        assert (counted.attempts, counted.given_up, counted.losses) == (2, 0, {"1006": 1})
 
 
 async def test_attempts_count_from_1_again_after_the_upstream_was_back(
@@ -114,9 +114,9 @@ async def test_viewers_are_closed_with_1011_when_the_upstream_is_given_up(
             assert viewer.last_word == "the upstream gateway did not come back"
         assert trio.current_time() == pytest.approx(10)
         await trio.testing.wait_all_tasks_blocked()
-        assert not edge.gateway._running
+        assert not edge.gateway.feeds.running
         assert edge.told("feed_gave_up")[0]["seconds"] == 10.0
-        assert edge.gateway.upstream_metrics.gave_up == 1
+        assert edge.gateway.status.given_up == 1
 
 
 async def test_upstream_that_says_goodbye_and_comes_back_as_another_process_is_found_again(
@@ -184,7 +184,7 @@ async def test_last_viewer_that_leaves_meanwhile_ends_the_attempts(
         dialled = edge.wire.dialled
         await trio.sleep(60)
         assert edge.wire.dialled == dialled
-        assert not edge.gateway._running
+        assert not edge.gateway.feeds.running
 
 
 # ── who comes meanwhile ──────────────────────────────────────────────────────────────────────
@@ -213,7 +213,7 @@ async def test_viewer_that_finds_the_upstream_back_spares_the_others_the_pause(
         await trio.testing.wait_all_tasks_blocked()
         assert trio.current_time() == 0
         await goes_on(edge, same, late)
-        assert not edge.gateway._feeds_away
+        assert not edge.gateway.feeds.away
         assert edge.streams_upstream == 2
 
 
@@ -246,7 +246,7 @@ async def test_edge_with_many_comers_does_not_use_up_the_attempts_of_one_that_is
 @asynccontextmanager
 async def open_scripted(
     *, pair: StreamPairs = trio.testing.memory_stream_pair
-) -> AsyncGenerator[tuple[EdgeBench, ScriptedWire, Peer, WebSocketConnection], None]:
+) -> AsyncGenerator[tuple[EdgeBench, ScriptedWire, WebSocketPeer, WebSocketConnection], None]:
     """Give an edge, its scripted upstream, a viewer that is in, and the stream upstream."""
     async with open_bench() as bench:
         wire = ScriptedWire(bench)
@@ -387,7 +387,7 @@ async def test_code_that_concerns_a_viewer_at_the_door_is_passed_on_and_no_other
 # ── words and frames ─────────────────────────────────────────────────────────────────────────
 
 
-async def stall(edge: EdgeBench) -> Peer:
+async def stall(edge: EdgeBench) -> WebSocketPeer:
     """Return a viewer that does not read, with frames up to number 9 before it."""
     stalled = await edge.viewer(pair=trio.testing.lockstep_stream_pair)
     device = await edge.upstream.device()
@@ -457,7 +457,7 @@ async def test_word_that_was_not_heard_before_a_frame_came_is_withdrawn(
         assert {each["type"] for each in heard} == {"video_frame"}
 
 
-async def all_from(peer: Peer) -> list[dict[str, Any]]:
+async def all_from(peer: WebSocketPeer) -> list[dict[str, Any]]:
     """Read until nothing comes any more."""
     heard = []
     with trio.move_on_after(1):

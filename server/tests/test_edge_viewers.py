@@ -8,6 +8,8 @@ import pytest
 import trio
 import trio.testing
 from attrs import evolve
+from edge_bench import EdgeBench, ScriptedWire, Wire, open_edge_bench
+from gateway_bench import ADDRESS, Bench, WebSocketPeer, open_bench
 
 from plexwire_protocol import (
     CloseCode,
@@ -19,8 +21,6 @@ from plexwire_protocol import (
     encode_device_frame,
 )
 from plexwire_server import EdgeGateway, Limits, LogEvent, Upstream
-from plexwire_server.edge_testing import EdgeBench, ScriptedWire, Wire, open_edge_bench
-from plexwire_server.testing import ADDRESS, Bench, Peer, open_bench
 from plexwire_trio import GatewayUrl
 
 FRAME = VideoFrame(
@@ -196,7 +196,7 @@ async def test_key_is_judged_by_the_upstream_and_its_code_is_passed_on(
             ("viewer", "4001"): 3,
             ("viewer", "4002"): 1,
         }
-        assert edge.gateway.upstream_metrics.links == {"refused": 4}
+        assert edge.gateway.status.connections == {"refused": 4}
         assert edge.gateway.metrics.key_check_failures == 0
 
 
@@ -271,10 +271,10 @@ async def test_viewer_that_leaves_while_the_upstream_is_asked_leaves_nothing_beh
         edge.wire.mute = True
         viewer = await edge.knock_as_viewer(edge.keys.api_key)
         await settle()
-        assert len(edge.gateway._running) == 1
+        assert len(edge.gateway.feeds.running) == 1
         await viewer.stream.aclose()
         await settle()
-        assert not edge.gateway._running
+        assert not edge.gateway.feeds.running
         assert trio.current_time() == 0
 
 
@@ -343,9 +343,9 @@ async def test_no_key_shows_in_what_an_edge_keeps(autojump_clock: trio.testing.M
     async with open_pair() as edge:
         await edge.viewer()
         await settle()
-        [feed] = edge.gateway._running
+        [feed] = edge.gateway.feeds.running
         told = " ".join(
-            repr(each) for each in (feed, feed.share, feed._link, vars(feed), edge.events)
+            repr(each) for each in (feed, feed.identity, feed._connection, vars(feed), edge.events)
         )
         assert "robot-01" in told
         assert not any(key in told for key in edge.keys.as_environment().values())
@@ -359,7 +359,7 @@ async def test_drain_of_an_edge_closes_viewers_and_then_its_streams_upstream(
         await edge.gateway.drain()
         for viewer in viewers:
             assert await viewer.hear_the_end() == CloseCode.GOING_AWAY
-        assert not edge.gateway._running
+        assert not edge.gateway.feeds.running
         assert edge.upstream.gateway.metrics.closes == {("viewer", "1000"): 2}
         assert trio.current_time() == 0
 
@@ -377,12 +377,12 @@ async def test_crash_of_a_feed_closes_its_viewers_with_1011_and_nobody_else(
             raise RuntimeError("a slip")
         real(self, publisher, frame)
 
-    real = EdgeGateway.hand_out
-    monkeypatch.setattr(EdgeGateway, "hand_out", slip)
+    real = EdgeGateway.publish
+    monkeypatch.setattr(EdgeGateway, "publish", slip)
     async with open_bench() as upstream, open_edge_bench(Wire(upstream)) as edge:
         lucky = await edge.viewer()
         rear = StreamAddress(source_id="robot-01", cameras=("rear",))
-        struck: list[Peer] = [await edge.viewer(address=rear) for _ in range(2)]
+        struck: list[WebSocketPeer] = [await edge.viewer(address=rear) for _ in range(2)]
         device = await upstream.device()
         await device.say(sent(1, "rear"))
         for viewer in struck:
@@ -401,7 +401,7 @@ async def test_failing_log_costs_no_feed(
         raise BrokenPipeError
 
     async with open_pair() as edge:
-        edge.gateway._on_event = fail
+        edge.gateway.status._on_event = fail
         viewer = await edge.viewer()
         device = await edge.upstream.device()
         await device.say(sent(1))
@@ -411,8 +411,10 @@ async def test_failing_log_costs_no_feed(
 
 def test_upstream_says_whole_seconds_as_the_documents_do() -> None:
     url = GatewayUrl.parse("ws://upstream.example")
-    word = Upstream(url=url, delay_s=2.0).word(1, delay_s=Upstream(url=url, delay_s=2.0).delay_s)
-    assert encode(word) == (
+    message = Upstream(url=url, delay_s=2.0).reconnecting(
+        1, delay_s=Upstream(url=url, delay_s=2.0).delay_s
+    )
+    assert encode(message) == (
         '{"type":"gateway_reconnecting","attempt":1,"max_attempts":5,"delay_s":2}'
     )
     assert Upstream(url=url, delay_s=0.5).delay_s == 0.5

@@ -7,28 +7,12 @@ import pytest
 import trio
 import trio.testing
 from attrs import evolve
+from gateway_bench import Bench, WebSocketPeer, open_bench
 
-from plexwire_protocol import (
-    AUTH_DEADLINE_S,
-    DEVICE_PATH,
-    MAX_CAMERAS,
-    MAX_JPEG_BYTES,
-    MAX_MESSAGE_BYTES,
-    CloseCode,
-    VideoFrame,
-    encode,
-    encode_device_frame,
-)
-from plexwire_server import (
-    ConnectionReport,
-    DeviceConversation,
-    Gateway,
-    Granted,
-    KeyStore,
-    Limits,
-    Scope,
-)
-from plexwire_server.testing import Bench, Peer, open_bench
+from plexwire_protocol import DEVICE_PATH, CloseCode, VideoFrame, encode, encode_device_frame
+from plexwire_protocol.limits import AUTH_DEADLINE_S, MAX_CAMERAS, MAX_JPEG_BYTES, MAX_MESSAGE_BYTES
+from plexwire_server import ConnectionReport, Gateway, KeyGranted, KeyStore, Limits, Scope
+from plexwire_server.extending import DeviceConnection
 
 JPEG = b"\xff\xd8 not much of a picture"
 
@@ -38,12 +22,14 @@ def picture(stamp: int = 1, **changes: Any) -> VideoFrame:
     return evolve(frame, **changes)
 
 
-async def hear_frame(viewer: Peer) -> tuple[str, str, int]:
+async def hear_frame(viewer: WebSocketPeer) -> tuple[str, str, int]:
     message = await viewer.hear()
     return message["source_id"], message["camera_id"], message["timestamp"]
 
 
-async def device_still_serves(device: Peer, viewer: Peer, stamp: int = 999) -> bool:
+async def device_still_serves(
+    device: WebSocketPeer, viewer: WebSocketPeer, stamp: int = 999
+) -> bool:
     await device.say(encode_device_frame(picture(stamp)))
     return (await hear_frame(viewer))[2] == stamp
 
@@ -87,8 +73,8 @@ async def test_device_with_a_key_that_may_only_read_is_refused(
 class ReadOnly:
     """Lets everybody read, and nobody write."""
 
-    def check(self, api_key: str, /) -> Granted:
-        return Granted("acme", frozenset({Scope.READ}))
+    def check(self, api_key: str, /) -> KeyGranted:
+        return KeyGranted("acme", frozenset({Scope.READ}))
 
 
 async def test_device_that_says_nothing_is_closed_after_the_deadline(
@@ -202,7 +188,7 @@ async def test_device_with_too_many_cameras_keeps_those_it_had(
         assert bench.gateway.metrics.dropped["too_many_cameras"] == 4
 
 
-class SlippingDevice(DeviceConversation):
+class SlippingDevice(DeviceConnection):
     """Fails at the frame with the stamp 13."""
 
     def publish(self, frame: VideoFrame) -> None:
@@ -212,7 +198,7 @@ class SlippingDevice(DeviceConversation):
 
 
 class SlippingGateway(Gateway):
-    device_conversation = SlippingDevice
+    device_connection = SlippingDevice
 
 
 async def test_crash_costs_a_device_its_own_connection_alone(

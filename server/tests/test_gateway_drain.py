@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 import pytest
 import trio
 import trio.testing
+from gateway_bench import ADDRESS, open_bench
 
 from plexwire_protocol import DEVICE_PATH, Close, CloseCode, Role, VideoFrame, encode_device_frame
-from plexwire_server import ConnectionReport, Granted, Limits, Verdict
-from plexwire_server._lines import json_line, text_line
-from plexwire_server._report import as_event
-from plexwire_server.testing import ADDRESS, open_bench
+from plexwire_server import ConnectionReport, KeyDecision, KeyGranted, Limits
+from plexwire_server._connection_report import as_event
+from plexwire_server._log import json_line, text_line
 
 FRAME = encode_device_frame(
     VideoFrame(camera_id="front", jpeg=b"\xff\xd8" + bytes(90_000), width=1, height=1, timestamp=1)
@@ -60,9 +60,9 @@ async def test_drain_does_not_wait_for_ever_for_peers_that_do_not_read(
 class SlowKeys:
     """Lets everybody in, after a second."""
 
-    async def check(self, api_key: str, /) -> Verdict:
+    async def check(self, api_key: str, /) -> KeyDecision:
         await trio.sleep(1)
-        return Granted("acme")
+        return KeyGranted("acme")
 
 
 async def test_drain_during_a_key_check_lets_nobody_in_any_more(

@@ -5,11 +5,11 @@ from contextlib import suppress
 
 import trio
 import trio.testing
+from gateway_bench import ADDRESS, Bench, open_bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plexwire_protocol import DEVICE_PATH
-from plexwire_server.testing import ADDRESS, Bench, open_bench
 
 TARGETS = st.sampled_from([ADDRESS.target(), DEVICE_PATH])
 

@@ -5,11 +5,11 @@ import json
 import pytest
 import trio
 import trio.testing
+from gateway_bench import ADDRESS, Bench, FarEnd, open_bench
 
 from plexwire_protocol import DEVICE_PATH, CloseCode, encode_device_frame
 from plexwire_protocol import VideoFrame as Frame
 from plexwire_server import ConnectionReport, Gateway, Limits
-from plexwire_server.testing import ADDRESS, Bench, FarEnd, open_bench
 
 NONCE = "dGhlIHNhbXBsZSBub25jZQ=="
 UPGRADE = {
@@ -113,10 +113,10 @@ async def test_metrics_count_what_happened(autojump_clock: trio.testing.MockCloc
         assert counted["plexwire_frames_waiting"] == 1
         assert sent + replaced + 2 == 40
         assert counted['plexwire_frames_dropped_total{reason="truncated"}'] == 1
-        assert counted['plexwire_closes_total{role="viewer",code="4001"}'] == 1
-        assert counted['plexwire_closes_total{role="viewer",code="other"}'] == 1
-        assert counted['plexwire_auth_refusals_total{role="viewer",code="4001"}'] == 1
-        assert counted['plexwire_auth_refusals_total{role="viewer",code="4002"}'] == 1
+        assert counted['plexwire_closes_total{code="4001",role="viewer"}'] == 1
+        assert counted['plexwire_closes_total{code="other",role="viewer"}'] == 1
+        assert counted['plexwire_auth_refusals_total{code="4001",role="viewer"}'] == 1
+        assert counted['plexwire_auth_refusals_total{code="4002",role="viewer"}'] == 1
         assert counted['plexwire_http_answers_total{status="404"}'] == 1
         assert counted["plexwire_crashes_total"] == 0
 

@@ -3,11 +3,10 @@
 import pytest
 import trio
 import trio.testing
+from gateway_bench import ADDRESS, open_bench
 from trio_websocket import ConnectionClosed
 
 from plexwire_protocol import (
-    AUTH_DEADLINE_S,
-    MAX_MESSAGE_BYTES,
     CloseCode,
     EncodedFrame,
     StreamAddress,
@@ -15,14 +14,9 @@ from plexwire_protocol import (
     encode,
     encode_device_frame,
 )
-from plexwire_server import (
-    Gateway,
-    Granted,
-    Limits,
-    Verdict,
-    ViewerConversation,
-)
-from plexwire_server.testing import ADDRESS, open_bench
+from plexwire_protocol.limits import AUTH_DEADLINE_S, MAX_MESSAGE_BYTES
+from plexwire_server import Gateway, KeyDecision, KeyGranted, Limits
+from plexwire_server.extending import ViewerConnection
 
 JPEG = b"\xff\xd8" + bytes(range(256)) * 40
 
@@ -222,11 +216,11 @@ class SlowKeys:
         self.seconds = seconds
         self.down = down
 
-    async def check(self, api_key: str, /) -> Verdict:
+    async def check(self, api_key: str, /) -> KeyDecision:
         await trio.sleep(self.seconds)
         if self.down:
             raise ConnectionError("the database is away")
-        return Granted("acme")
+        return KeyGranted("acme")
 
 
 @pytest.mark.parametrize(
@@ -401,7 +395,7 @@ class Slip(Exception):
     """An error of the gateway."""
 
 
-class SlippingViewer(ViewerConversation):
+class SlippingViewer(ViewerConnection):
     """Can't send the frame with the stamp 13."""
 
     async def send_frame(self, frame: EncodedFrame) -> None:
@@ -411,7 +405,7 @@ class SlippingViewer(ViewerConversation):
 
 
 class SlippingGateway(Gateway):
-    viewer_conversation = SlippingViewer
+    viewer_connection = SlippingViewer
 
 
 async def test_crash_costs_its_own_connection_alone_and_says_1011(

@@ -9,28 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plexwire_protocol import CloseCode
-from plexwire_server import (
-    Granted,
-    KeyFileError,
-    KeyRecord,
-    KeyStore,
-    Refused,
-    Scope,
-)
-from plexwire_server._keys import digest_of, draw_key
+from plexwire_server import KeyFileError, KeyGranted, KeyRecord, KeyRefused, KeyStore, Scope
 from plexwire_server.cli import keys as keys_command
+from plexwire_server.keys._key_store import digest_of, draw_key
 
-UNAUTHORIZED = Refused(CloseCode.UNAUTHORIZED)
+UNAUTHORIZED = KeyRefused(CloseCode.UNAUTHORIZED)
 
 
 def test_throw_away_keys_get_every_answer_there_is() -> None:
     store, keys = KeyStore.throw_away()
-    assert store.check(keys.api_key) == Granted("throw-away", frozenset(Scope), "viewer")
-    assert store.check(keys.device_key) == Granted("throw-away", frozenset({Scope.WRITE}), "device")
+    assert store.check(keys.api_key) == KeyGranted("throw-away", frozenset(Scope), "viewer")
+    assert store.check(keys.device_key) == KeyGranted(
+        "throw-away", frozenset({Scope.WRITE}), "device"
+    )
     foreign = store.check(keys.foreign_key)
-    assert isinstance(foreign, Granted)
+    assert isinstance(foreign, KeyGranted)
     assert foreign.organisation != "throw-away"
-    assert store.check(keys.no_access_key) == Refused(CloseCode.NO_API_ACCESS)
+    assert store.check(keys.no_access_key) == KeyRefused(CloseCode.NO_API_ACCESS)
     assert store.check(keys.revoked_key) == UNAUTHORIZED
     values = set(keys.as_environment().values())
     assert len(values) == 5
@@ -87,9 +82,9 @@ def test_store_reads_its_file(tmp_path: Path) -> None:
     path = tmp_path / "keys.toml"
     path.write_text(GOOD)
     store = KeyStore.read(path)
-    assert store.check("plx_one") == Granted("acme", frozenset({Scope.READ}), "dashboard")
+    assert store.check("plx_one") == KeyGranted("acme", frozenset({Scope.READ}), "dashboard")
     assert store.check("plx_two") == UNAUTHORIZED
-    assert store.check("plx_three") == Refused(CloseCode.NO_API_ACCESS)
+    assert store.check("plx_three") == KeyRefused(CloseCode.NO_API_ACCESS)
 
 
 @pytest.mark.parametrize(
@@ -147,8 +142,8 @@ def test_keys_add_makes_a_file_that_the_store_reads(tmp_path: Path) -> None:
     assert (first.exit_code, second.exit_code) == (0, 0)
     store = KeyStore.read(path)
     key = first.stdout.strip()
-    assert store.check(key) == Granted("acme", frozenset({Scope.WRITE}), "robot")
-    assert store.check(second.stdout.strip()) == Refused(CloseCode.NO_API_ACCESS)
+    assert store.check(key) == KeyGranted("acme", frozenset({Scope.WRITE}), "robot")
+    assert store.check(second.stdout.strip()) == KeyRefused(CloseCode.NO_API_ACCESS)
     assert key not in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 

@@ -11,22 +11,22 @@ from typing import Final
 import pytest
 import trio
 import trio.testing
+from edge_bench import Wire, open_edge_bench
+from gateway_bench import ADDRESS, Bench, WebSocketPeer, open_bench
 from hypothesis import given
 from hypothesis import strategies as st
 
 from plexwire_protocol import DEVICE_PATH, CloseCode, StreamAddress
-from plexwire_server import ConnectionReport, LogEvent, Verdict
-from plexwire_server._lines import (
-    LineFormatter,
+from plexwire_server import ConnectionReport, KeyDecision, LogEvent
+from plexwire_server._connection_report import as_event
+from plexwire_server._log import (
     LogFormat,
+    LogFormatter,
     json_line,
     redact,
     text_line,
     write_line,
 )
-from plexwire_server._report import as_event
-from plexwire_server.edge_testing import Wire, open_edge_bench
-from plexwire_server.testing import ADDRESS, Bench, Peer, open_bench
 
 KEY: Final = "plx_Zm9vYmFyLWJhei1xdXV4_0-9"
 
@@ -34,7 +34,7 @@ KEY: Final = "plx_Zm9vYmFyLWJhei1xdXV4_0-9"
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def come_and_go(peer: Peer) -> None:
+async def come_and_go(peer: WebSocketPeer) -> None:
     """Let *peer* be answered, if it is to be let in or not, and leave."""
     await trio.testing.wait_all_tasks_blocked()
     await peer.ws.aclose()
@@ -86,7 +86,7 @@ async def spill_as_device(bench: Bench, secret: str) -> None:
 class Blabbing:
     """A store that fails, and quotes the key in its error."""
 
-    def check(self, api_key: str, /) -> Verdict:
+    def check(self, api_key: str, /) -> KeyDecision:
         raise LookupError(f"no row for {api_key!r}")
 
 
@@ -105,7 +105,7 @@ def leaks(told: str, secrets: list[str]) -> list[str]:
 
 def logged(caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(
-        LineFormatter(form).format(record) for record in caplog.records for form in LogFormat
+        LogFormatter(form).format(record) for record in caplog.records for form in LogFormat
     )
 
 
@@ -142,6 +142,7 @@ async def test_no_key_shows_in_what_an_edge_tells(
             await trio.sleep(20)
             told = answers + everything(edge, [], edge.events) + logged(caplog)
     assert {event.name for event in edge.events} >= {"feed_opened", "feed_lost", "feed_gave_up"}
+    assert "plx_***" in told  # they were there, and were taken out
     assert leaks(told, secrets) == []
 
 
@@ -195,7 +196,7 @@ def record(message: str, *, crash: bool = False) -> logging.LogRecord:
 
 
 def test_log_record_is_one_line_of_json_with_its_traceback_inside() -> None:
-    line = LineFormatter(LogFormat.JSON).format(record(f"oh\nno {KEY}", crash=True))
+    line = LogFormatter(LogFormat.JSON).format(record(f"oh\nno {KEY}", crash=True))
     told = json.loads(line)
     assert "\n" not in line
     assert (told["event"], told["level"], told["logger"]) == ("log", "error", "trio")
@@ -204,7 +205,7 @@ def test_log_record_is_one_line_of_json_with_its_traceback_inside() -> None:
 
 
 def test_log_record_for_people_has_its_traceback_below() -> None:
-    first, *rest = LineFormatter(LogFormat.TEXT).format(record("oh no", crash=True)).splitlines()
+    first, *rest = LogFormatter(LogFormat.TEXT).format(record("oh no", crash=True)).splitlines()
     assert first.endswith(' log level=error logger=trio message="oh no"')
     assert rest[0].startswith("Traceback")
     assert rest[-1] == "RuntimeError: with plx_***"

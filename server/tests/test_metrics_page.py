@@ -8,16 +8,18 @@ import pytest
 import trio
 import trio.testing
 from attrs import evolve
+from edge_bench import Wire, open_edge_bench
+from gateway_bench import ADDRESS, open_bench
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from plexwire_protocol import Role, VideoFrame, __version__, encode, encode_device_frame
+from plexwire_protocol import CloseCode, VideoFrame, __version__, encode, encode_device_frame
 from plexwire_server import Gateway, Limits
+from plexwire_server._metric_families import Histogram, counter_by
 from plexwire_server._metrics import code_label
-from plexwire_server._prometheus import Histogram, Page, by
-from plexwire_server.edge_testing import Wire, open_edge_bench
-from plexwire_server.testing import ADDRESS, open_bench
+from plexwire_server.edge._upstream import DELAY_S, MAX_ATTEMPTS
+from plexwire_server.http._metrics_page import metrics_response
 
 FRAME = VideoFrame(
     source_id="robot-01", camera_id="front", jpeg=b"\xff\xd8abc", width=1, height=1, timestamp=0
@@ -172,62 +174,106 @@ async def test_frame_delay_is_measured_from_arrival_to_the_viewer(
         assert pick(read, "frame_delay_seconds_sum") == pytest.approx(3 * late)
 
 
-async def test_edge_counts_its_upstream_beside_what_every_gateway_counts(
+# ── an edge ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_edge_counts_whom_its_upstream_accepts_and_what_every_gateway_counts(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_bench() as upstream:
-        wire = Wire(upstream)
-        async with open_edge_bench(wire) as edge:
-            gateway = edge.gateway
-            before = page_of(gateway)
-            assert set(page_of(upstream.gateway)) <= set(before)
-            viewers = [await edge.viewer() for _ in range(2)]
-            await (await edge.knock_as_viewer("plx_no")).hear_the_end()
-            device = await upstream.device()
-            await device.say(encode_device_frame(FRAME))
-            for viewer in viewers:
-                await viewer.hear()
-            await wire.cut()
-            await trio.sleep(3)
-            read = page_of(gateway)
-            assert pick(read, "upstream_feeds") == pick(read, "upstream_feeds_away") == 1
-            await (await edge.knock_as_viewer(edge.keys.api_key)).hear_the_end()
-            wire.mend()
-            await trio.sleep(2)
-            await wire.cut()
-            await trio.sleep(13)  # the viewers don't read, so their close takes a while
-            after = page_of(gateway)
-            assert pick(after, "upstream_feeds") == pick(after, "upstream_feeds_away") == 0
-            assert changes(before, after) == {
-                "frames_received_total": 1,
-                "frame_bytes_received_total": len(FRAME.jpeg),
-                "frames_sent_total": 2,
-                "frame_bytes_sent_total": 2 * len(encode(FRAME)),
-                "closes_total code=4001 role=viewer": 1,
-                "closes_total code=1011 role=viewer": 3,
-                "auth_refusals_total code=4001 role=viewer": 1,
-                "key_check_failures_total": 1,
-                "upstream_connections_total outcome=accepted": 3,
-                "upstream_connections_total outcome=refused": 1,
-                "upstream_connections_total outcome=unreachable": 7,
-                "upstream_losses_total code=1006": 2,
-                "upstream_reconnect_attempts_total": 7,
-                "upstream_given_up_total": 1,
-            }
-            assert json.loads(gateway.health().body)["viewers"] == 0
-            assert gateway._open[Role.VIEWER] == 0
+    async with open_bench() as upstream, open_edge_bench(Wire(upstream)) as edge:
+        before = page_of(edge.gateway)
+        assert set(page_of(upstream.gateway)) <= set(before)
+        viewers = [await edge.viewer() for _ in range(2)]
+        await (await edge.knock_as_viewer("plx_no")).hear_the_end()
+        device = await upstream.device()
+        await device.say(encode_device_frame(FRAME))
+        for viewer in viewers:
+            await viewer.hear()
+        await trio.testing.wait_all_tasks_blocked()
+        after = page_of(edge.gateway)
+        assert (pick(after, "upstream_feeds"), pick(after, "upstream_feeds_away")) == (1, 0)
+        assert changes(before, after) == {
+            "frames_received_total": 1,
+            "frame_bytes_received_total": len(FRAME.jpeg),
+            "frames_sent_total": 2,
+            "frame_bytes_sent_total": 2 * len(encode(FRAME)),
+            "closes_total code=4001 role=viewer": 1,
+            "auth_refusals_total code=4001 role=viewer": 1,
+            "upstream_connections_total outcome=accepted": 2,
+            "upstream_connections_total outcome=refused": 1,
+        }
+
+
+async def test_edge_counts_an_upstream_that_comes_back(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_bench() as upstream, open_edge_bench(Wire(upstream)) as edge:
+        viewer = await edge.viewer()
+        before = page_of(edge.gateway)
+        await edge.wire.cut()
+        assert (await viewer.hear())["type"] == "gateway_reconnecting"
+        away = page_of(edge.gateway)
+        assert (pick(away, "upstream_feeds"), pick(away, "upstream_feeds_away")) == (1, 1)
+        edge.wire.mend()
+        await trio.sleep(DELAY_S)  # until the first attempt
+        await trio.testing.wait_all_tasks_blocked()
+        after = page_of(edge.gateway)
+        assert (pick(after, "upstream_feeds"), pick(after, "upstream_feeds_away")) == (1, 0)
+        assert changes(before, after) == {
+            "upstream_connections_total outcome=accepted": 1,
+            "upstream_losses_total code=1006": 1,
+            "upstream_reconnect_attempts_total": 1,
+        }
+
+
+async def test_edge_counts_an_upstream_that_it_gives_up(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_bench() as upstream, open_edge_bench(Wire(upstream)) as edge:
+        viewer = await edge.viewer()
+        before = page_of(edge.gateway)
+        await edge.wire.cut()
+        assert await viewer.hear_the_end() == CloseCode.INTERNAL_ERROR
+        await trio.testing.wait_all_tasks_blocked()
+        after = page_of(edge.gateway)
+        assert (pick(after, "upstream_feeds"), pick(after, "upstream_feeds_away")) == (0, 0)
+        assert changes(before, after) == {
+            "closes_total code=1011 role=viewer": 1,
+            "upstream_connections_total outcome=unreachable": MAX_ATTEMPTS,
+            "upstream_losses_total code=1006": 1,
+            "upstream_reconnect_attempts_total": MAX_ATTEMPTS,
+            "upstream_given_up_total": 1,
+        }
+        assert json.loads(edge.gateway.health().body)["viewers"] == 0
+
+
+async def test_edge_counts_a_viewer_whose_key_nobody_could_check(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_bench() as upstream, open_edge_bench(Wire(upstream)) as edge:
+        before = page_of(edge.gateway)
+        await edge.wire.cut()
+        viewer = await edge.knock_as_viewer(edge.keys.api_key)
+        assert await viewer.hear_the_end() == CloseCode.INTERNAL_ERROR
+        await trio.testing.wait_all_tasks_blocked()
+        assert changes(before, page_of(edge.gateway)) == {
+            "closes_total code=1011 role=viewer": 1,
+            "key_check_failures_total": 1,
+            "upstream_connections_total outcome=unreachable": 1,
+        }
 
 
 # ── the format ───────────────────────────────────────────────────────────────────────────────
 
 
 @given(
-    st.dictionaries(st.text(st.characters(codec="utf-8", exclude_characters="\r")), st.integers(0))
+    st.dictionaries(
+        st.text(st.characters(codec="utf-8", exclude_characters="\r")), st.integers(0, 2**53)
+    )
 )
 def test_label_of_any_text_reads_back(counts: Mapping[str, int]) -> None:
-    page = Page()
-    page.counts("things", 'Of \\ any " kind\nat all.', by("kind", counts))
-    families = list(text_string_to_metric_families(page.text))
+    family = counter_by("things", 'Of \\ any " kind\nat all.', "kind", counts)
+    families = list(text_string_to_metric_families(str(metrics_response([family]).body)))
     assert {
         sample.labels["kind"]: int(sample.value) for family in families for sample in family.samples
     } == counts
@@ -239,9 +285,7 @@ def test_histogram_counts_everything_once_and_its_buckets_add_up(values: list[fl
     histogram = Histogram((0.1, 1.0, 10.0))
     for value in values:
         histogram.observe(value)
-    page = Page()
-    page.histogram("delay", "How long.", histogram)
-    read = samples(page.text)
+    read = samples(str(metrics_response([histogram.collect("delay", "How long.")]).body))
 
     def below() -> Iterator[tuple[str, int]]:
         for bound in histogram.bounds:

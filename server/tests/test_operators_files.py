@@ -14,8 +14,8 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from plexwire_server import Gateway, KeyStore, LogEvent, Upstream, open_edge
-from plexwire_server._banner import describe
-from plexwire_server._lines import json_line
+from plexwire_server._log import json_line
+from plexwire_server._startup_message import describe
 from plexwire_server.cli import serve
 from plexwire_trio import GatewayUrl
 
@@ -138,8 +138,8 @@ def test_handbook_lists_every_event_of_the_log_and_no_other() -> None:
     }
     written = {
         name
-        for file in (SERVER / "plexwire_server").glob("*.py")
-        for name in re.findall(r'(?:LogEvent|tell)\(\s*"(\w+)"', file.read_text("utf-8"))
+        for file in (SERVER / "plexwire_server").rglob("*.py")
+        for name in re.findall(r'(?:LogEvent|log_event)\(\s*"(\w+)"', file.read_text("utf-8"))
     }
     assert listed == written
 
@@ -164,4 +164,6 @@ def test_handbook_finds_a_connection_in_a_journal_that_holds_the_greeting_too() 
 def test_handbook_names_no_option_that_does_not_exist() -> None:
     known = {option for parameter in serve.params for option in parameter.opts}
     known |= {"--file", "--organisation", "--name", "--scope", "--device-url", "--now"}
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", HANDBOOK)) <= known
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", HANDBOOK))
+    assert "--upstream" in named
+    assert named <= known

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from gateway_bench import Bench, FarEnd, open_bench
 
 from plexwire_protocol import Close, CloseCode, StreamAddress, describe_close
-from plexwire_server._banner import describe
-from plexwire_server._page import page_answers
-from plexwire_server.testing import Bench, FarEnd, open_bench
+from plexwire_server._startup_message import describe
+from plexwire_server.http._viewer_page import page_responses
 
 FILES = {entry.name: entry for entry in files("plexwire_server").joinpath("page").iterdir()}
 INDEX = FILES["index.html"].read_text("utf-8")
@@ -45,7 +45,7 @@ def constants(script: str) -> dict[str, Any]:
 # ── what is served ───────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("path", [*page_answers(), "/page/clock"])
+@pytest.mark.parametrize("path", [*page_responses(), "/page/clock"])
 async def test_page_may_use_nothing_but_its_gateway(
     path: str, autojump_clock: trio.testing.MockClock
 ) -> None:

@@ -107,24 +107,35 @@ def test_snapshot_is_the_jpeg_as_it_came(place: Place, visit: Visitor) -> None:
     assert (name, len(stamp)) == ("rear", len("20260102T030405678Z.jpg"))
 
 
-def test_paused_camera_holds_its_picture_and_full_screen_fills(
+def test_paused_camera_holds_its_picture_while_newer_ones_come(
     place: Place, visit: Visitor
 ) -> None:
     person = visit()
-    person.connect(place.link("front"), place.key)
+    person.connect(place.link("front", "rear"), place.key)
     person.wait_for_picture("front")
     pause = person.page.get_by_role("button", name="Pause, camera front")
     pause.click()
     person.page.get_by_text("Paused").wait_for()
+    # One that was being decoded meanwhile may still be painted.
+    person.wait_for_picture("rear")
+    held, came = person.page.evaluate("() => [painted.front.timestamp, arrived.front]")
+    person.wait("came => arrived.front >= came + 3", came)
+    person.wait_for_picture("rear")
+    assert person.page.evaluate("() => painted.front.timestamp") == held
+    pause.click()
+    person.wait("held => painted.front.timestamp > held", held)
+
+
+def test_camera_fills_the_screen_and_gives_it_back(place: Place, visit: Visitor) -> None:
+    person = visit()
+    person.connect(place.link("front"), place.key)
+    person.wait_for_picture("front")
     full = person.page.get_by_role("button", name="Full screen, camera front")
     full.click()
     pressed = """document.querySelector('[data-part="fullscreen"]').ariaPressed"""
     person.wait(f"() => document.fullscreenElement?.matches('article') && {pressed} === 'true'")
     full.click()
     person.wait(f"() => document.fullscreenElement === null && {pressed} === 'false'")
-    held = person.page.evaluate("() => painted.front.timestamp")
-    pause.click()
-    person.wait("held => painted.front.timestamp > held", held)
 
 
 def test_camera_that_is_online_is_added_and_taken_out_by_a_click(

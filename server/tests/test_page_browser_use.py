@@ -20,11 +20,13 @@ def test_key_is_kept_where_asked_and_nowhere_else(keep: str, place: Place, visit
     person = visit()
     requests: list[str] = []
     person.page.on("request", lambda request: requests.append(request.url))
+    person.page.on("websocket", lambda socket: requests.append(socket.url))
     person.connect(place.link("front"), place.key, keep=keep)
     person.wait_for_picture("front")
     kept = [place.key if keep == where else "" for where in ("tab", "browser")]
     assert person.page.evaluate(_KEPT) == kept
     assert place.key not in person.page.url
+    assert {url.partition(":")[0] for url in requests} == {"http", "ws"}
     assert not any(place.key in url for url in requests)
     assert person.page.evaluate("() => document.cookie") == ""
 

@@ -19,11 +19,11 @@ import trio
 import trustme
 from attrs import define, field
 from click.testing import CliRunner
+from gateway_bench import ADDRESS, WebSocketPeer
 
 from plexwire_protocol import DEVICE_PATH, Close, CloseCode, VideoFrame, encode_device_frame
 from plexwire_server import ConnectionReport, Gateway, KeyStore, Limits, ThrowAwayKeys, serve
 from plexwire_server.cli import serve as serve_command
-from plexwire_server.testing import ADDRESS, Peer
 from plexwire_trio import wrap_client_stream
 
 JPEG = b"\xff\xd8" + bytes(100_000)
@@ -46,20 +46,20 @@ class Loopback:
     ended: trio.MemoryReceiveChannel[ConnectionReport]
     streams: list[trio.abc.Stream] = field(factory=list[trio.abc.Stream])
 
-    async def open(self, target: str) -> Peer:
+    async def open(self, target: str) -> WebSocketPeer:
         stream = await trio.open_tcp_stream("127.0.0.1", self.port)
         self.streams.append(stream)
         ws = await wrap_client_stream(self.nursery, stream, f"localhost:{self.port}", target)
-        return Peer(ws, stream)
+        return WebSocketPeer(ws, stream)
 
-    async def device(self) -> Peer:
+    async def device(self) -> WebSocketPeer:
         peer = await self.open(DEVICE_PATH)
         auth = {"type": "device_auth", "api_key": self.keys.device_key, "source_id": "robot-01"}
         await peer.say(auth)
         assert (await peer.hear())["type"] == "authenticated"
         return peer
 
-    async def viewer(self) -> Peer:
+    async def viewer(self) -> WebSocketPeer:
         peer = await self.open(ADDRESS.target())
         await peer.say({"type": "auth", "api_key": self.keys.api_key})
         assert (await peer.hear())["type"] == "init"
@@ -224,7 +224,7 @@ async def test_process_says_goodbye_and_exits_0_on_a_signal(
             async with trio.open_nursery() as nursery:
                 stream = await trio.open_tcp_stream("127.0.0.1", port)
                 ws = await wrap_client_stream(nursery, stream, "localhost", ADDRESS.target())
-                viewer = Peer(ws, stream)
+                viewer = WebSocketPeer(ws, stream)
                 await viewer.say({"type": "auth", "api_key": keys["PLEXWIRE_API_KEY"]})
                 assert (await viewer.hear())["type"] == "init"
                 process.send_signal(number)

@@ -22,8 +22,16 @@ VECTOR_FILES: Final = (
     "text-from-viewer",
     "text-from-gateway",
     "text-from-device",
+    "frames-from-device",
+    "pictures-from-device",
     "binary",
 )
+
+
+#: What the inputs have for a key that is good, for the id of the source, and for a JPEG.
+EXAMPLE_KEY: Final = "plx_example"
+EXAMPLE_SOURCE: Final = "robot-01"
+EXAMPLE_PICTURE: Final = b"\xff\xd8\xff\xd9"
 
 
 class Kind(StrEnum):

@@ -110,7 +110,7 @@ def _needing(extra: str, what: str, action: Callable[[], _T]) -> _T:
 
 
 def _page() -> str:
-    render = _needing("client", "The HTML page", lambda: import_module("plexwire_spec._page"))
+    render = _needing("tools", "The HTML page", lambda: import_module("plexwire_spec._page"))
     page: str = render.render_page(specification_text())
     return page
 

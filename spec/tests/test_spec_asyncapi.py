@@ -15,7 +15,8 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from plexwire_protocol import DEVICE_PATH, MAX_CAMERAS, MAX_ID_BYTES, MAX_TIMEOUT_S, Role, decode
+from plexwire_protocol import DEVICE_PATH, Role, decode
+from plexwire_protocol.limits import MAX_CAMERAS, MAX_ID_BYTES, MAX_TIMEOUT_S
 from plexwire_spec import SCHEMAS, asyncapi_text, clauses, schemas
 
 #: The official schema ships in an npm package; it is fetched once and kept.

@@ -120,7 +120,7 @@ def test_command_without_the_suite_names_the_extra() -> None:
 def test_command_without_the_markdown_library_names_the_extra() -> None:
     result = run("--html", "-")
     assert result.exit_code == 2
-    assert "plexwire[client]" in result.stderr
+    assert "plexwire[tools]" in result.stderr
 
 
 def test_command_given_untested_lists_the_gateways_clauses_without_a_case(

@@ -9,7 +9,12 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 
-from plexwire_protocol import DEVICE_CONVERSATION, VIEWER_CONVERSATION, Conversation, render_mermaid
+from plexwire_protocol.tables import (
+    DEVICE_CONVERSATION,
+    VIEWER_CONVERSATION,
+    ConversationTable,
+    render_mermaid,
+)
 from plexwire_spec import clauses, specification_text
 from plexwire_spec._diagram import draw, read_mermaid
 from plexwire_spec._page import render_page
@@ -99,7 +104,7 @@ def test_page_knows_dark_screens_and_paper() -> None:
 @pytest.mark.parametrize(
     "conversation", [VIEWER_CONVERSATION, DEVICE_CONVERSATION], ids=lambda c: str(c.name)
 )
-def test_diagram_shows_every_state_and_every_arrow(conversation: Conversation) -> None:
+def test_diagram_shows_every_state_and_every_arrow(conversation: ConversationTable) -> None:
     block = render_mermaid(conversation)
     states, arrows = read_mermaid(block)
     assert len(arrows) == len(conversation.edges)

@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from plexwire_protocol import (
+from plexwire_protocol import Role, Unknown, decode
+from plexwire_protocol.tables import (
     DEVICE_CONVERSATION,
     VIEWER_CONVERSATION,
-    Conversation,
-    Role,
-    Unknown,
-    decode,
+    ConversationTable,
     render_mermaid,
 )
 from plexwire_spec import clauses, schemas, specification_text
@@ -58,7 +56,7 @@ def test_text_names_no_clause_that_does_not_exist() -> None:
     "conversation", [VIEWER_CONVERSATION, DEVICE_CONVERSATION], ids=lambda c: str(c.name)
 )
 def test_text_shows_the_diagram_that_the_core_draws(
-    conversation: Conversation,
+    conversation: ConversationTable,
 ) -> None:
     assert render_mermaid(conversation) in specification_text()
 

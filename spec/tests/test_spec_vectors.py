@@ -60,7 +60,7 @@ def test_core_given_a_vector_has_its_outcome(vector: Vector) -> None:
             assert outcome == vector.outcome
 
 
-@pytest.mark.parametrize("name", VECTOR_FILES)
+@pytest.mark.parametrize("name", [*VECTOR_FILES, "distinct-cameras"])
 def test_vectors_of_a_file_follow_its_schema(name: str) -> None:
     folder = files("plexwire_spec").joinpath("vectors")
     schema = json.loads(folder.joinpath("vectors.schema.json").read_text("utf-8"))

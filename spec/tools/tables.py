@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from reactions import reactions
 
-from plexwire_protocol import (
+from plexwire_protocol import CloseCode, Refusal
+from plexwire_protocol.limits import (
     DEFAULT_CAMERA,
-    DEVICE_CONVERSATION,
     MAX_CAMERAS,
     MAX_ID_BYTES,
     MAX_JPEG_BYTES,
@@ -17,11 +17,12 @@ from plexwire_protocol import (
     MAX_NESTING,
     MAX_TIMEOUT_S,
     SOURCE_ID,
+)
+from plexwire_protocol.tables import (
+    DEVICE_CONVERSATION,
     VIEWER_CONVERSATION,
-    CloseCode,
-    Conversation,
+    ConversationTable,
     Deadline,
-    Refusal,
     render_mermaid,
 )
 from plexwire_spec import AREAS, Clause, Level, Source, clauses, schemas, vectors
@@ -363,7 +364,7 @@ def timer_table() -> str:
     return table(heads, rows)
 
 
-def diagram(conversation: Conversation) -> str:
+def diagram(conversation: ConversationTable) -> str:
     """Return the state diagram of *conversation* as a Mermaid block."""
     return f"```mermaid\n{render_mermaid(conversation)}```"
 

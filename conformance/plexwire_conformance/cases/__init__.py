@@ -1,22 +1,22 @@
-"""The cases, a module an area; importing this package registers all of them."""
+"""The cases; importing this package registers all of them."""
 
-from plexwire_conformance._case import CASES as CASES
-from plexwire_conformance._case import Case as Case
-from plexwire_conformance._case import Need as Need
-from plexwire_conformance.cases import (
-    _addr,
-    _auth,
-    _auth_time,
-    _conn,
-    _dev,
-    _dialect,
-    _flow,
-    _frames,
-    _init,
-    _iso,
-    _live,
-    _media,
-    _rob,
-    _scripts,
-    _time,
+from plexwire_conformance.cases.gateway import (
+    addresses,
+    auth,
+    auth_deadline,
+    connections,
+    devices,
+    dialect,
+    frame_forms,
+    frames,
+    init,
+    isolation,
+    live_cameras,
+    robustness,
+    scripts,
+    slow_viewers,
+    timeouts,
 )
+from plexwire_conformance.run.case import CASES as CASES
+from plexwire_conformance.run.case import Case as Case
+from plexwire_conformance.run.case import Need as Need

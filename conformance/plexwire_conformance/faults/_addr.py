@@ -9,14 +9,9 @@ from attrs import evolve
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._parts import Leaking, is_of
 from plexwire_conformance.faults._wire import Wire
-from plexwire_protocol import (
-    DEFAULT_CAMERA,
-    DEVICE_PATH,
-    AddressRefused,
-    StreamAddress,
-    VideoFrame,
-)
-from plexwire_server import Answer, Opening, Request, ViewerConversation
+from plexwire_protocol import DEVICE_PATH, AddressRefused, StreamAddress, VideoFrame
+from plexwire_protocol.limits import DEFAULT_CAMERA
+from plexwire_server.extending import Request, Response, Upgrade, ViewerConnection
 
 # ── which cameras ────────────────────────────────────────────────────────────────────────────
 
@@ -53,9 +48,9 @@ class FirstCameraOnly(_Reading):
 class OneCameraAllowed(FaultyGateway):
     """Refuses an address with more than one camera_id."""
 
-    def route(self, request: Request) -> Answer | Opening:
+    def route(self, request: Request) -> Response | Upgrade:
         if request.target.count("camera_id=") > 1:
-            return Answer(HTTPStatus.BAD_REQUEST, "One camera at a time.\n")
+            return Response(HTTPStatus.BAD_REQUEST, "One camera at a time.\n")
         return super().route(request)
 
 
@@ -63,7 +58,7 @@ class OneCameraAllowed(FaultyGateway):
 class DefaultMeansAll(Leaking):
     """Sends every camera of a source where the address names none."""
 
-    def leaks(self, viewer: ViewerConversation, organisation: str, frame: VideoFrame) -> bool:
+    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
         asked = viewer.session.address.cameras
         return asked == (DEFAULT_CAMERA,) and is_of(viewer, organisation, frame.source_id)
 
@@ -82,9 +77,9 @@ class DefaultByAnotherName(FaultyGateway):
 class CameraDemanded(FaultyGateway):
     """Refuses an address that names no camera."""
 
-    def route(self, request: Request) -> Answer | Opening:
+    def route(self, request: Request) -> Response | Upgrade:
         if request.path.startswith("/v1/sources/") and "camera_id=" not in request.target:
-            return Answer(HTTPStatus.BAD_REQUEST, "Which camera?\n")
+            return Response(HTTPStatus.BAD_REQUEST, "Which camera?\n")
         return super().route(request)
 
 
@@ -135,10 +130,10 @@ class Latin1(_Reading):
 class UnknownParameterRefused(FaultyGateway):
     """Refuses an address with a parameter that it does not know."""
 
-    def route(self, request: Request) -> Answer | Opening:
+    def route(self, request: Request) -> Response | Upgrade:
         for parameter in filter(None, request.target.partition("?")[2].split("&")):
             if parameter.partition("=")[0] not in ("camera_id", "timeout"):
-                return Answer(HTTPStatus.BAD_REQUEST, "What is that?\n")
+                return Response(HTTPStatus.BAD_REQUEST, "What is that?\n")
         return super().route(request)
 
 
@@ -157,9 +152,9 @@ class ViewersHungUpOn(Wire):
 class HeaderDemanded(FaultyGateway):
     """Wants the key in an Authorization header as well."""
 
-    def route(self, request: Request) -> Answer | Opening:
+    def route(self, request: Request) -> Response | Upgrade:
         if request.path != DEVICE_PATH and not request.header("authorization"):
-            return Answer(HTTPStatus.UNAUTHORIZED, "Who are you?\n")
+            return Response(HTTPStatus.UNAUTHORIZED, "Who are you?\n")
         return super().route(request)
 
 
@@ -167,9 +162,9 @@ class HeaderDemanded(FaultyGateway):
 class KeyInUrlDemanded(FaultyGateway):
     """Wants the key in the address as well."""
 
-    def route(self, request: Request) -> Answer | Opening:
+    def route(self, request: Request) -> Response | Upgrade:
         if request.path != DEVICE_PATH and "api_key=" not in request.target:
-            return Answer(HTTPStatus.FORBIDDEN, "No api_key.\n")
+            return Response(HTTPStatus.FORBIDDEN, "No api_key.\n")
         return super().route(request)
 
 
@@ -177,9 +172,9 @@ class KeyInUrlDemanded(FaultyGateway):
 class NoDeviceEndpoint(FaultyGateway):
     """Serves devices somewhere else."""
 
-    def route(self, request: Request) -> Answer | Opening:
+    def route(self, request: Request) -> Response | Upgrade:
         if request.path == DEVICE_PATH:
-            return Answer(HTTPStatus.NOT_FOUND, "There is nothing at this path.\n")
+            return Response(HTTPStatus.NOT_FOUND, "There is nothing at this path.\n")
         return super().route(request)
 
 
@@ -187,9 +182,9 @@ class NoDeviceEndpoint(FaultyGateway):
 class DeviceOriginRefused(FaultyGateway):
     """Takes a device with an Origin header for a browser, and refuses it."""
 
-    def route(self, request: Request) -> Answer | Opening:
+    def route(self, request: Request) -> Response | Upgrade:
         if request.path == DEVICE_PATH and request.header("origin"):
-            return Answer(HTTPStatus.FORBIDDEN, "No browsers here.\n")
+            return Response(HTTPStatus.FORBIDDEN, "No browsers here.\n")
         return super().route(request)
 
 

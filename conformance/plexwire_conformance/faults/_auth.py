@@ -22,13 +22,8 @@ from plexwire_protocol import (
     StreamAddress,
     VideoFrame,
 )
-from plexwire_server import (
-    ConnectionReport,
-    DeviceConversation,
-    Opening,
-    Verdict,
-    ViewerConversation,
-)
+from plexwire_server import ConnectionReport, KeyDecision
+from plexwire_server.extending import ViewerConnection
 
 # ── what is an auth ──────────────────────────────────────────────────────────────────────────
 
@@ -121,7 +116,7 @@ class Anonymous(FaultyGateway):
 
     viewer_rules = _Anonymous
 
-    async def check_key(self, api_key: str) -> Verdict:
+    async def check_key(self, api_key: str) -> KeyDecision:
         return await super().check_key(self.given.api_key if api_key == "anonymous" else api_key)
 
 
@@ -143,23 +138,23 @@ class FramesBefore(Listening):
 
     def __init__(self) -> None:
         super().__init__()
-        self._waiting: dict[Talkative, ViewerConversation | DeviceConversation] = {}
+        self._waiting: dict[Talkative, ViewerConnection] = {}
 
     def viewer_session(self, address: StreamAddress) -> Talkative:
         return Talkative(address, now=trio.current_time())
 
-    def converse(
-        self, opening: Opening, ws: WebSocketConnection, report: ConnectionReport
-    ) -> ViewerConversation | DeviceConversation:
-        conversation = super().converse(opening, ws, report)
-        if isinstance(session := conversation.session, Talkative):
-            self._waiting[session] = conversation
-        return conversation
+    def new_viewer(
+        self, address: StreamAddress, ws: WebSocketConnection, report: ConnectionReport
+    ) -> ViewerConnection:
+        viewer = super().new_viewer(address, ws, report)
+        if isinstance(session := viewer.session, Talkative):
+            self._waiting[session] = viewer
+        return viewer
 
     def hear(self, organisation: str, frame: VideoFrame) -> None:
-        for session, conversation in tuple(self._waiting.items()):
+        for session, viewer in tuple(self._waiting.items()):
             if session.state is not State.AWAITING_AUTH:
                 del self._waiting[session]
             elif session.address.source_id == frame.source_id:
                 session.say(EncodedFrame.of(frame).text)
-                conversation.connection.flush_soon()
+                viewer.flush_soon()

@@ -8,16 +8,9 @@ from attrs import evolve
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._wire import PING, ClientFrame, FrameWire, Wire
-from plexwire_protocol import (
-    CloseCode,
-    Deadline,
-    Event,
-    GatewayViewerSession,
-    State,
-    StreamAddress,
-    Timer,
-)
-from plexwire_server import Answer, Opening, Request
+from plexwire_protocol import CloseCode, Event, GatewayViewerSession, State, StreamAddress
+from plexwire_protocol.tables import Deadline, Timer
+from plexwire_server.extending import Request, Response, Upgrade
 
 
 class _Deadline(GatewayViewerSession):
@@ -25,8 +18,8 @@ class _Deadline(GatewayViewerSession):
 
     wait: ClassVar[float | None]
 
-    def _seconds(self, timer: Timer) -> float | None:
-        return self.wait if timer.deadline is Deadline.AUTH else super()._seconds(timer)
+    def _timer_seconds(self, timer: Timer) -> float | None:
+        return self.wait if timer.deadline is Deadline.AUTH else super()._timer_seconds(timer)
 
 
 @fault("auth.no-deadline", "PW-AUTH-3")
@@ -68,7 +61,7 @@ class LateRefused(GatewayViewerSession):
 class PipelinedLost(FaultyGateway):
     """Loses what comes behind the handshake in the same segment."""
 
-    def route(self, request: Request) -> Answer | Opening:
+    def route(self, request: Request) -> Response | Upgrade:
         return super().route(evolve(request, rest=b""))
 
 
@@ -98,7 +91,7 @@ class _PutOff(GatewayViewerSession):
     def put_off(self) -> None:
         """Begin to count anew."""
         if self.state is State.AWAITING_AUTH:
-            self._enter(State.AWAITING_AUTH, trio.current_time())
+            self._restart_timers(trio.current_time())
 
 
 #: The wire of the connection that a task serves.

@@ -16,7 +16,8 @@ from plexwire_conformance.faults._parts import (
     watchers,
 )
 from plexwire_protocol import CloseCode, EncodedFrame, StreamAddress
-from plexwire_server import DeviceConversation, Granted, ViewerConversation
+from plexwire_server import KeyGranted
+from plexwire_server.extending import DeviceConnection, ViewerConnection
 
 # ── order and number ─────────────────────────────────────────────────────────────────────────
 
@@ -56,7 +57,7 @@ class _OncePerMention(Dawdling):
 class OncePerMention(FaultyGateway):
     """Sends a frame as often as the address names its camera."""
 
-    viewer_conversation = _OncePerMention
+    viewer_connection = _OncePerMention
 
     def read_address(self, target: str) -> StreamAddress:
         address = super().read_address(target)
@@ -70,7 +71,7 @@ class OncePerMention(FaultyGateway):
 class _Caught(Mailbox):
     gateway: Remembering
 
-    def admit(self, granted: Granted) -> None:
+    def admit(self, granted: KeyGranted) -> None:
         super().admit(granted)
         address = self.session.address
         last = self.gateway.last.get((granted.organisation, address.source_id), {})
@@ -83,14 +84,14 @@ class _Caught(Mailbox):
 class LastFrameReplayed(Remembering):
     """Shows the last frame of a camera to whoever comes later, so that no screen stays dark."""
 
-    viewer_conversation = _Caught
+    viewer_connection = _Caught
 
 
 # ── losses and delays ────────────────────────────────────────────────────────────────────────
 
 
 @fault("frames.every-second-dropped", "PW-FRAME-9")
-class EverySecondDropped(ViewerConversation):
+class EverySecondDropped(ViewerConnection):
     """Sends every second frame, to halve the traffic."""
 
     _odd = False
@@ -102,7 +103,7 @@ class EverySecondDropped(ViewerConversation):
 
 
 @fault("frames.one-behind", "PW-FRAME-9")
-class OneBehind(ViewerConversation):
+class OneBehind(ViewerConnection):
     """Sends a frame when the next one has come."""
 
     _held: EncodedFrame | None = None
@@ -122,7 +123,7 @@ class ThreeSecondsLate(Dawdling):
         await super().send_frame(frame)
 
 
-class _Limited(ViewerConversation):
+class _Limited(ViewerConnection):
     """Gives the frames of a camera to its first `places` viewers."""
 
     places: ClassVar[int]
@@ -163,7 +164,7 @@ class EndWithOneViewer(Mutable):
             mute(watchers(self.gateway, self.session.address.source_id))
 
 
-class _EndingVideo(DeviceConversation):
+class _EndingVideo(DeviceConnection):
     def leave(self) -> None:
         super().leave()
         mute(watchers(self.gateway, self.session.source_id))
@@ -173,5 +174,5 @@ class _EndingVideo(DeviceConversation):
 class EndWithTheDevice(FaultyGateway):
     """Keeps the viewers of a device that has left, and never finds it again when it is back."""
 
-    viewer_conversation = Mutable
-    device_conversation = _EndingVideo
+    viewer_connection = Mutable
+    device_connection = _EndingVideo

@@ -17,7 +17,8 @@ from plexwire_protocol import (
     Unknown,
     VideoFrame,
 )
-from plexwire_server import DeviceConversation, Refused
+from plexwire_server import KeyRefused
+from plexwire_server.extending import DeviceConnection
 
 # ── the answer ───────────────────────────────────────────────────────────────────────────────
 
@@ -31,7 +32,7 @@ class Unanswered(GatewayDeviceSession):
 
 
 @fault("dev.answered-late", "PW-DEV-2")
-class AnsweredLate(DeviceConversation):
+class AnsweredLate(DeviceConnection):
     """Answers a device after twelve seconds."""
 
     async def answer(self, api_key: str) -> None:
@@ -44,7 +45,7 @@ class WelcomedFirst(GatewayDeviceSession):
     """Says welcome before it says authenticated."""
 
     def grant(self, *, server_time_ms: int, now: float) -> None:
-        self._outbox.append('{"type":"welcome"}')
+        self._put('{"type":"welcome"}')
         super().grant(server_time_ms=server_time_ms, now=now)
 
 
@@ -93,13 +94,13 @@ class UnfulfilledAcks(RetoldAnswer):
 
 
 @fault("dev.any-key", "PW-DEV-4")
-class AnyKey(DeviceConversation):
+class AnyKey(DeviceConnection):
     """Lets every device in, whatever its key."""
 
     gateway: FaultyGateway
 
     async def answer(self, api_key: str) -> None:
-        refused = isinstance(await self.gateway.check_key(api_key), Refused)
+        refused = isinstance(await self.gateway.check_key(api_key), KeyRefused)
         await super().answer(self.gateway.given.api_key if refused else api_key)
 
 
@@ -119,7 +120,7 @@ class _StillRelaying(AnyKey):
     session: _Undecided
 
     async def answer(self, api_key: str) -> None:
-        self.session.half_in = isinstance(await self.gateway.check_key(api_key), Refused)
+        self.session.half_in = isinstance(await self.gateway.check_key(api_key), KeyRefused)
         await super().answer(api_key)
 
 
@@ -127,7 +128,7 @@ class _StillRelaying(AnyKey):
 class RefusedAndRelayed(FaultyGateway):
     """Tells a device that its key is bad, and relays its frames all the same."""
 
-    device_conversation = _StillRelaying
+    device_connection = _StillRelaying
     device_rules = _Undecided
 
 

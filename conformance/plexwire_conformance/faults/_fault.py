@@ -8,7 +8,8 @@ from attrs import frozen
 
 from plexwire_conformance.faults._wire import Wire
 from plexwire_protocol import GatewayDeviceSession, GatewayViewerSession, StreamAddress
-from plexwire_server import DeviceConversation, Gateway, KeyStore, ViewerConversation
+from plexwire_server import Gateway, KeyStore
+from plexwire_server.extending import DeviceConnection, ViewerConnection
 from plexwire_spec import clauses
 
 
@@ -39,8 +40,8 @@ class FaultyGateway(Gateway):
 #: What a fault may be: a gateway, or one part of it.
 Part: TypeAlias = (
     type[FaultyGateway]
-    | type[ViewerConversation]
-    | type[DeviceConversation]
+    | type[ViewerConnection]
+    | type[DeviceConnection]
     | type[GatewayViewerSession]
     | type[GatewayDeviceSession]
     | type[Wire]
@@ -72,10 +73,10 @@ class Fault:
         if issubclass(part, FaultyGateway):
             return part()
         gateway = FaultyGateway()
-        if issubclass(part, ViewerConversation):
-            gateway.viewer_conversation = part
-        elif issubclass(part, DeviceConversation):
-            gateway.device_conversation = part
+        if issubclass(part, ViewerConnection):
+            gateway.viewer_connection = part
+        elif issubclass(part, DeviceConnection):
+            gateway.device_connection = part
         elif issubclass(part, GatewayViewerSession):
             gateway.viewer_rules = part
         elif issubclass(part, GatewayDeviceSession):

@@ -8,13 +8,9 @@ from wsproto.frame_protocol import CloseReason
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._parts import Dawdling, Queueing
-from plexwire_protocol import EncodedFrame
-from plexwire_server import (
-    ConnectionReport,
-    DeviceConversation,
-    Opening,
-    ViewerConversation,
-)
+from plexwire_protocol import EncodedFrame, StreamAddress
+from plexwire_server import ConnectionReport
+from plexwire_server.extending import ViewerConnection
 
 
 class _TakingTurns(Dawdling):
@@ -29,19 +25,19 @@ class _TakingTurns(Dawdling):
 class OneWriter(FaultyGateway):
     """Writes to the viewers of a source one after the other."""
 
-    viewer_conversation = _TakingTurns
+    viewer_connection = _TakingTurns
 
     def __init__(self) -> None:
         super().__init__()
         self._turns: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
 
-    def converse(
-        self, opening: Opening, ws: WebSocketConnection, report: ConnectionReport
-    ) -> ViewerConversation | DeviceConversation:
-        conversation = super().converse(opening, ws, report)
-        if isinstance(conversation, _TakingTurns):
-            conversation.turn = self._turns[conversation.session.address.source_id]
-        return conversation
+    def new_viewer(
+        self, address: StreamAddress, ws: WebSocketConnection, report: ConnectionReport
+    ) -> ViewerConnection:
+        viewer = super().new_viewer(address, ws, report)
+        if isinstance(viewer, _TakingTurns):
+            viewer.turn = self._turns[address.source_id]
+        return viewer
 
 
 # ── the queue ────────────────────────────────────────────────────────────────────────────────
@@ -90,7 +86,7 @@ class ToldOfDrops(Queueing):
 # ── the stalled viewer ───────────────────────────────────────────────────────────────────────
 
 
-class _Impatient(ViewerConversation):
+class _Impatient(ViewerConnection):
     """Is through with a viewer that takes more than two seconds for a frame."""
 
     through = False
@@ -109,7 +105,7 @@ class SlowViewerClosed(_Impatient):
         await super().send_frame(frame)
         if self.through:
             self.session.close(CloseReason.TRY_AGAIN_LATER, "too slow", now=trio.current_time())
-            await self.connection.flush()
+            await self.flush()
 
 
 @fault("flow.slow-viewer-forgotten", "PW-FLOW-4")

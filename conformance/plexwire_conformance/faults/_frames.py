@@ -9,12 +9,12 @@ from attrs import evolve
 from plexwire_conformance.faults._fault import fault
 from plexwire_conformance.faults._parts import Members, RetoldFrame
 from plexwire_protocol import VideoFrame
-from plexwire_server import DeviceConversation
+from plexwire_server.extending import DeviceConnection
 
 _DAY_MS = 86_400_000
 
 
-class _Altering(DeviceConversation):
+class _Altering(DeviceConnection):
     """Alters frames before they are published."""
 
     def altered(self, frame: VideoFrame) -> VideoFrame:

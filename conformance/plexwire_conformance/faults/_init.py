@@ -21,7 +21,8 @@ from plexwire_protocol import (
     StreamAddress,
     encode,
 )
-from plexwire_server import DeviceConversation, Granted, ViewerConversation
+from plexwire_server import KeyGranted
+from plexwire_server.extending import DeviceConnection, ViewerConnection
 
 # ── whether and when ─────────────────────────────────────────────────────────────────────────
 
@@ -46,14 +47,14 @@ def _is_init(item: Outgoing) -> bool:
     return isinstance(item, str) and item.startswith('{"type":"init"')
 
 
-class _Announcing(DeviceConversation):
-    def admit(self, granted: Granted) -> None:
+class _Announcing(DeviceConnection):
+    def admit(self, granted: KeyGranted) -> None:
         super().admit(granted)
         online = self.gateway.relay.online(granted.organisation, self.session.source_id)
         for viewer in watchers(self.gateway, self.session.source_id):
             if isinstance(viewer.session, Talkative):
                 viewer.session.say(encode(Init(online_sources=online)))
-                viewer.connection.flush_soon()
+                viewer.flush_soon()
 
 
 @fault("init.again", "PW-INIT-1")
@@ -61,15 +62,15 @@ class Again(FaultyGateway):
     """Sends another init to the viewers of a source whenever a device of it joins."""
 
     viewer_rules = Talkative
-    device_conversation = _Announcing
+    device_connection = _Announcing
 
 
 @fault("init.late", "PW-INIT-2")
-class Late(ViewerConversation):
+class Late(ViewerConnection):
     """Takes four seconds to answer a good auth."""
 
     async def answer(self, api_key: str) -> None:
-        if isinstance(await self.gateway.check_key(api_key), Granted):
+        if isinstance(await self.gateway.check_key(api_key), KeyGranted):
             await trio.sleep(4)
         await super().answer(api_key)
 
@@ -90,21 +91,21 @@ class _HoldingBack(GatewayViewerSession):
 
     def let_go(self) -> None:
         """Send what was held back."""
-        self._outbox += self._held or ()
+        self._put(*self._held or ())
         self._held = None
 
 
-class _SubscribingFirst(ViewerConversation):
+class _SubscribingFirst(ViewerConnection):
     session: _HoldingBack
 
     async def stream(self) -> None:
-        self._nursery.start_soon(self._tell)
+        self.start_soon(self._tell)
         await super().stream()
 
     async def _tell(self) -> None:
         await trio.sleep(0.05)
         self.session.let_go()
-        await self.connection.flush()
+        await self.flush()
 
 
 @fault("init.after-frames", "PW-INIT-3")
@@ -112,7 +113,7 @@ class AfterFrames(FaultyGateway):
     """Subscribes a viewer first, and takes its time over the init."""
 
     viewer_rules = _HoldingBack
-    viewer_conversation = _SubscribingFirst
+    viewer_connection = _SubscribingFirst
 
 
 # ── what it says ─────────────────────────────────────────────────────────────────────────────
@@ -147,34 +148,34 @@ class NullWhenEmpty(RetoldInit):
 
 
 @fault("init.always-empty", "PW-INIT-5")
-class AlwaysEmpty(ViewerConversation):
+class AlwaysEmpty(ViewerConnection):
     """Lists nothing, whatever is online."""
 
-    def online(self, granted: Granted) -> Iterable[OnlineSource]:
+    def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
         return ()
 
 
 @fault("init.one-camera-only", "PW-INIT-5")
-class OneCameraOnly(ViewerConversation):
+class OneCameraOnly(ViewerConnection):
     """Lists one camera of a source, the last in the alphabet."""
 
-    def online(self, granted: Granted) -> Iterable[OnlineSource]:
+    def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
         return [evolve(source, cameras=source.cameras[-1:]) for source in super().online(granted)]
 
 
 @fault("init.echo", "PW-INIT-6")
-class Echo(ViewerConversation):
+class Echo(ViewerConnection):
     """Lists what was asked for, online or not."""
 
-    def online(self, granted: Granted) -> Iterable[OnlineSource]:
+    def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
         address = self.session.address
         return [OnlineSource(source_id=address.source_id, cameras=address.cameras)]
 
 
-class _Nostalgic(ViewerConversation):
+class _Nostalgic(ViewerConnection):
     gateway: Remembering
 
-    def online(self, granted: Granted) -> Iterable[OnlineSource]:
+    def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
         source_id = self.session.address.source_id
         cameras = self.gateway.last.get((granted.organisation, source_id), ())
         return [OnlineSource(source_id=source_id, cameras=cameras)] if cameras else []
@@ -184,4 +185,4 @@ class _Nostalgic(ViewerConversation):
 class NeverForgets(Remembering):
     """Lists every camera that ever sent something."""
 
-    viewer_conversation = _Nostalgic
+    viewer_connection = _Nostalgic

@@ -5,14 +5,15 @@ from collections.abc import Iterable
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._parts import Heard, Leaking, Remembering, is_of
 from plexwire_protocol import OnlineSource, VideoFrame
-from plexwire_server import Granted, Verdict, ViewerConversation
+from plexwire_server import KeyDecision, KeyGranted
+from plexwire_server.extending import ViewerConnection
 
 
 @fault("iso.all-cameras", "PW-ISO-1")
 class AllCameras(Leaking):
     """Sends every camera of the source, whichever were asked for."""
 
-    def leaks(self, viewer: ViewerConversation, organisation: str, frame: VideoFrame) -> bool:
+    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
         return is_of(viewer, organisation, frame.source_id)
 
 
@@ -20,7 +21,7 @@ class AllCameras(Leaking):
 class CameraPrefix(Leaking):
     """Compares camera ids by their beginning."""
 
-    def leaks(self, viewer: ViewerConversation, organisation: str, frame: VideoFrame) -> bool:
+    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
         asked = viewer.session.address.cameras
         return is_of(viewer, organisation, frame.source_id) and frame.camera_id.startswith(asked)
 
@@ -29,7 +30,7 @@ class CameraPrefix(Leaking):
 class CameraInAnyCase(Leaking):
     """Compares camera ids without regard to case."""
 
-    def leaks(self, viewer: ViewerConversation, organisation: str, frame: VideoFrame) -> bool:
+    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
         asked = {camera.lower() for camera in viewer.session.address.cameras}
         return is_of(viewer, organisation, frame.source_id) and frame.camera_id.lower() in asked
 
@@ -38,7 +39,7 @@ class CameraInAnyCase(Leaking):
 class SameCameraElsewhere(Leaking):
     """Finds viewers by the name of the camera alone."""
 
-    def leaks(self, viewer: ViewerConversation, organisation: str, frame: VideoFrame) -> bool:
+    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
         address = viewer.session.address
         ours = viewer.granted is not None and viewer.granted.organisation == organisation
         return ours and frame.camera_id in address.cameras
@@ -48,18 +49,18 @@ class SameCameraElsewhere(Leaking):
 class OrganisationsIgnored(FaultyGateway):
     """Takes all organisations for one."""
 
-    async def check_key(self, api_key: str) -> Verdict:
-        verdict = await super().check_key(api_key)
-        if isinstance(verdict, Granted):
-            return Granted("everybody", verdict.scopes, verdict.key_name)
-        return verdict
+    async def check_key(self, api_key: str) -> KeyDecision:
+        decision = await super().check_key(api_key)
+        if isinstance(decision, KeyGranted):
+            return KeyGranted("everybody", decision.scopes, decision.key_name)
+        return decision
 
 
 @fault("iso.foreign-frames", "PW-ISO-3")
 class ForeignFrames(Leaking):
     """Hands frames to every viewer of that source id, whose key it is or not."""
 
-    def leaks(self, viewer: ViewerConversation, organisation: str, frame: VideoFrame) -> bool:
+    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
         address = viewer.session.address
         return address.source_id == frame.source_id and frame.camera_id in address.cameras
 
@@ -67,24 +68,24 @@ class ForeignFrames(Leaking):
 class _Impersonating(Heard):
     gateway: Remembering
 
-    def admit(self, granted: Granted) -> None:
+    def admit(self, granted: KeyGranted) -> None:
         source_id = self.session.source_id
         known = (owner for owner, source in self.gateway.last if source == source_id)
         owner = next(known, granted.organisation)
-        super().admit(Granted(owner, granted.scopes, granted.key_name))
+        super().admit(KeyGranted(owner, granted.scopes, granted.key_name))
 
 
 @fault("iso.foreign-device", "PW-ISO-3")
 class ForeignDevice(Remembering):
     """Lets a device of any organisation speak for a source that is there already."""
 
-    device_conversation = _Impersonating
+    device_connection = _Impersonating
 
 
-class _Gossiping(ViewerConversation):
+class _Gossiping(ViewerConnection):
     gateway: Remembering
 
-    def online(self, granted: Granted) -> Iterable[OnlineSource]:
+    def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
         relay = self.gateway.relay
         everything = (relay.online(*known) for known in self.gateway.last)
         return [source for sources in everything for source in sources]
@@ -94,4 +95,4 @@ class _Gossiping(ViewerConversation):
 class AllSourcesListed(Remembering):
     """Lists in the init whatever is online, of whichever organisation."""
 
-    viewer_conversation = _Gossiping
+    viewer_connection = _Gossiping

@@ -1,6 +1,7 @@
 """Faults in which keys are good, and in how a bad one is refused."""
 
 import trio
+from attrs import evolve
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._wire import CLOSE, Wire
@@ -13,7 +14,8 @@ from plexwire_protocol import (
     Outgoing,
     Refusal,
 )
-from plexwire_server import Refused, Verdict, ViewerConversation
+from plexwire_server import KeyDecision, KeyRefused
+from plexwire_server.extending import ViewerConnection
 
 
 class _Lenient(FaultyGateway):
@@ -23,7 +25,7 @@ class _Lenient(FaultyGateway):
         """Return the key that *api_key* passes for."""
         raise NotImplementedError
 
-    async def check_key(self, api_key: str) -> Verdict:
+    async def check_key(self, api_key: str) -> KeyDecision:
         """Judge the key that *api_key* passes for."""
         return await super().check_key(self.meant(api_key))
 
@@ -101,8 +103,8 @@ class NoAccessAsBadKey(_Lenient):
 class PrivateCode(GatewayViewerSession):
     """Closes with 4401 where 4001 is due."""
 
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "", *, now: float) -> list[Event]:
-        return super().close(4401 if code == CloseCode.UNAUTHORIZED else code, reason, now=now)
+    def _closing(self, close: Close) -> Close:
+        return evolve(close, code=4401) if close.code == CloseCode.UNAUTHORIZED else close
 
 
 @fault("auth.policy-violation", "PW-AUTH-6")
@@ -116,11 +118,11 @@ class PolicyViolation(GatewayViewerSession):
 
 
 @fault("auth.slow-refusal", "PW-AUTH-7", also=("PW-AUTH-8",))
-class SlowRefusal(ViewerConversation):
+class SlowRefusal(ViewerConnection):
     """Lets the bearer of a bad key wait five seconds for its close."""
 
     async def answer(self, api_key: str) -> None:
-        if await self.gateway.check_key(api_key) == Refused(CloseCode.UNAUTHORIZED):
+        if await self.gateway.check_key(api_key) == KeyRefused(CloseCode.UNAUTHORIZED):
             await trio.sleep(5)
         await super().answer(api_key)
 

@@ -6,7 +6,6 @@ from attrs import evolve
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_protocol import (
-    MAX_MESSAGE_BYTES,
     Event,
     GatewayDeviceSession,
     MessageReceived,
@@ -14,7 +13,9 @@ from plexwire_protocol import (
     VideoFrame,
     decode_device_frame,
 )
-from plexwire_server import DeviceConversation, Limits
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES
+from plexwire_server import Limits
+from plexwire_server.extending import DeviceConnection
 
 
 class _Picky(GatewayDeviceSession):
@@ -55,7 +56,7 @@ class TextNeedsSource(_Picky):
 
 
 @fault("media.zero-size-dropped", "PW-BIN-3")
-class ZeroSizeDropped(DeviceConversation):
+class ZeroSizeDropped(DeviceConnection):
     """Drops frames without a size."""
 
     def publish(self, frame: VideoFrame) -> None:
@@ -64,7 +65,7 @@ class ZeroSizeDropped(DeviceConversation):
 
 
 @fault("media.thermal-stripped", "PW-THERM-1")
-class ThermalStripped(DeviceConversation):
+class ThermalStripped(DeviceConnection):
     """Relays no member of a frame that it does not know."""
 
     def publish(self, frame: VideoFrame) -> None:
@@ -84,16 +85,14 @@ class _Credulous(GatewayDeviceSession):
         return event
 
 
-class _PublishingForOthers(DeviceConversation):
+class _PublishingForOthers(DeviceConnection):
     def publish(self, frame: VideoFrame) -> None:
-        own = self._publisher
-        if own is not None and frame.source_id != own.source_id:
-            self._publisher = self.gateway.relay.join(own.organisation, frame.source_id)
+        if self.granted is None or frame.source_id == self.session.source_id:
             super().publish(frame)
-            self.gateway.relay.leave(self._publisher)
-            self._publisher = own
-        else:
-            super().publish(frame)
+            return
+        named = self.gateway.relay.join(self.granted.organisation, frame.source_id)
+        self.publish_as(named, frame)
+        self.gateway.relay.leave(named)
 
 
 @fault("media.source-field-believed", "PW-BIN-2", also=("PW-ISO-2",))
@@ -101,7 +100,7 @@ class SourceFieldBelieved(FaultyGateway):
     """Relays a frame under the source that the frame itself names."""
 
     device_rules = _Credulous
-    device_conversation = _PublishingForOthers
+    device_connection = _PublishingForOthers
 
 
 @fault("media.other-source-dropped", "PW-BIN-2")

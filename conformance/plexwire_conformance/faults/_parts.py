@@ -19,7 +19,8 @@ from plexwire_protocol import (
     State,
     VideoFrame,
 )
-from plexwire_server import DeviceConversation, Gateway, Granted, ViewerConversation
+from plexwire_server import KeyGranted
+from plexwire_server.extending import DeviceConnection, GatewayState, ViewerConnection
 
 Members: TypeAlias = dict[str, Any]
 
@@ -67,20 +68,23 @@ class RetoldAnswer(_Retold, GatewayDeviceSession):
 # ── who is here ──────────────────────────────────────────────────────────────────────────────
 
 
-def watchers(gateway: Gateway, source_id: str) -> list[ViewerConversation]:
+def watchers(gateway: GatewayState, source_id: str) -> list[ViewerConnection]:
     """Return the viewers of a source, the first one first."""
-    everybody = gateway.viewers.values()
-    return [viewer for viewer in everybody if viewer.session.address.source_id == source_id]
+    return [
+        viewer
+        for viewer in gateway.viewers.values()
+        if isinstance(viewer, ViewerConnection) and viewer.session.address.source_id == source_id
+    ]
 
 
-def throw_out(viewers: list[ViewerConversation]) -> None:
+def throw_out(viewers: list[ViewerConnection]) -> None:
     """Close all *viewers* as if something had gone wrong inside."""
     for viewer in viewers:
         viewer.session.close(CloseCode.INTERNAL_ERROR, now=trio.current_time())
-        viewer.connection.flush_soon()
+        viewer.flush_soon()
 
 
-class Mutable(ViewerConversation):
+class Mutable(ViewerConnection):
     """May stay connected and get nothing any more."""
 
     muted = False
@@ -91,7 +95,7 @@ class Mutable(ViewerConversation):
         return None if self.muted else frame
 
 
-def mute(viewers: list[ViewerConversation]) -> None:
+def mute(viewers: list[ViewerConnection]) -> None:
     """Send nothing to *viewers* from now on."""
     for viewer in viewers:
         if isinstance(viewer, Mutable):
@@ -103,13 +107,13 @@ class Talkative(GatewayViewerSession):
 
     def say(self, text: str) -> None:
         """Send *text* whatever the state is."""
-        self._outbox.append(text)
+        self._put(text)
 
 
 # ── keeping frames otherwise ─────────────────────────────────────────────────────────────────
 
 
-class Dawdling(ViewerConversation):
+class Dawdling(ViewerConnection):
     """Takes its time, or sends again: its viewer may have gone meanwhile."""
 
     async def send_frame(self, frame: EncodedFrame) -> None:
@@ -124,7 +128,7 @@ class Queueing(Dawdling):
     places: ClassVar[int | None] = None
     queue: deque[EncodedFrame]
 
-    def admit(self, granted: Granted) -> None:
+    def admit(self, granted: KeyGranted) -> None:
         """Let the viewer in, with an empty queue."""
         self.queue = deque(maxlen=self.places)
         super().admit(granted)
@@ -157,7 +161,7 @@ def _camera(frame: EncodedFrame) -> tuple[str, str]:
     return frame.frame.source_id, frame.frame.camera_id
 
 
-class Heard(DeviceConversation):
+class Heard(DeviceConnection):
     """Tells the gateway of each frame."""
 
     gateway: "Listening"
@@ -172,7 +176,7 @@ class Heard(DeviceConversation):
 class Listening(FaultyGateway):
     """Hears every frame, behind the relay."""
 
-    device_conversation = Heard
+    device_connection = Heard
 
     def hear(self, organisation: str, frame: VideoFrame) -> None:
         """Take a frame that a device of *organisation* sent."""
@@ -193,7 +197,7 @@ class Remembering(Listening):
 class Leaking(Listening):
     """Hands frames to viewers that have no right to them, where `leaks` says so."""
 
-    viewer_conversation = Mailbox
+    viewer_connection = Mailbox
 
     def hear(self, organisation: str, frame: VideoFrame) -> None:
         """Hand *frame* to everybody who gets it by mistake."""
@@ -210,12 +214,12 @@ class Leaking(Listening):
             ):
                 yield viewer
 
-    def leaks(self, viewer: ViewerConversation, organisation: str, frame: VideoFrame) -> bool:
+    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
         """Whether *viewer* gets *frame* of a device of *organisation*."""
         raise NotImplementedError
 
 
-def is_of(viewer: ViewerConversation, organisation: str, source_id: str) -> bool:
+def is_of(viewer: ViewerConnection, organisation: str, source_id: str) -> bool:
     """Whether *viewer* watches this source, of this organisation."""
     granted = viewer.granted
     address = viewer.session.address

@@ -11,13 +11,13 @@ from plexwire_protocol import (
     MessageRefused,
     Refusal,
 )
-from plexwire_server import DeviceConversation, ViewerConversation
+from plexwire_server.extending import DeviceConnection, ViewerConnection
 
 # ── devices ──────────────────────────────────────────────────────────────────────────────────
 
 
 @fault("rob.malformed-frame-ends-viewers", "PW-ROB-1")
-class MalformedFrameEndsViewers(DeviceConversation):
+class MalformedFrameEndsViewers(DeviceConnection):
     """Closes the viewers of a source when its device sends something malformed."""
 
     def handle(self, event: Event) -> None:
@@ -26,7 +26,7 @@ class MalformedFrameEndsViewers(DeviceConversation):
             throw_out(watchers(self.gateway, self.session.source_id))
 
 
-class _Decoding(DeviceConversation):
+class _Decoding(DeviceConnection):
     def handle(self, event: Event) -> None:
         super().handle(event)
         if isinstance(event, MessageRefused) and event.error.refusal is Refusal.NOT_JPEG:
@@ -37,14 +37,14 @@ class _Decoding(DeviceConversation):
 class BadPictureEndsVideo(FaultyGateway):
     """Decodes a source's pictures in one place, which the first bad one brings to a halt."""
 
-    viewer_conversation = Mutable
-    device_conversation = _Decoding
+    viewer_connection = Mutable
+    device_connection = _Decoding
 
 
 # ── viewers ──────────────────────────────────────────────────────────────────────────────────
 
 
-class _EndingTogether(ViewerConversation):
+class _EndingTogether(ViewerConnection):
     """Closes all viewers of a source when one of them is closed with `code`."""
 
     code: ClassVar[CloseCode]

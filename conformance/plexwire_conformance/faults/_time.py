@@ -5,21 +5,21 @@ from http import HTTPStatus
 from typing import Final
 
 import trio
+from attrs import evolve
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_protocol import (
+    Close,
     CloseCode,
     ConversationClosed,
-    Deadline,
     EncodedFrame,
     Event,
     GatewayReconnecting,
     GatewayViewerSession,
-    State,
-    Timer,
     VideoFrame,
 )
-from plexwire_server import Answer, Opening, Request, ViewerConversation
+from plexwire_protocol.tables import Deadline, Timer
+from plexwire_server.extending import Request, Response, Upgrade, ViewerConnection
 
 _BAN_S: Final = 3.0
 
@@ -31,8 +31,8 @@ class _Timing(GatewayViewerSession):
         """Return after how many seconds it closes; None for never."""
         raise NotImplementedError
 
-    def _seconds(self, timer: Timer) -> float | None:
-        seconds = super()._seconds(timer)
+    def _timer_seconds(self, timer: Timer) -> float | None:
+        seconds = super()._timer_seconds(timer)
         return self.meant(seconds) if timer.deadline is Deadline.TIMEOUT and seconds else seconds
 
 
@@ -82,21 +82,21 @@ class RestartedByFrames(GatewayViewerSession):
 
     def send(self, message: VideoFrame | EncodedFrame | GatewayReconnecting, *, now: float) -> None:
         super().send(message, now=now)
-        self._enter(State.STREAMING, now)
+        self._restart_timers(now)
 
 
 @fault("time.normal-close", "PW-TIME-1")
 class NormalClose(GatewayViewerSession):
     """Closes with 1000 when the timeout has passed."""
 
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "", *, now: float) -> list[Event]:
-        return super().close(1000 if code == CloseCode.TIMEOUT else code, reason, now=now)
+    def _closing(self, close: Close) -> Close:
+        return evolve(close, code=1000) if close.code == CloseCode.TIMEOUT else close
 
 
 # ── afterwards ───────────────────────────────────────────────────────────────────────────────
 
 
-class _Banning(ViewerConversation):
+class _Banning(ViewerConnection):
     gateway: "_Banned"
 
     def handle(self, event: Event) -> None:
@@ -109,7 +109,7 @@ class _Banning(ViewerConversation):
 class _Banned(FaultyGateway):
     """Bans the viewers of a source for a while when the time of one was up."""
 
-    viewer_conversation = _Banning
+    viewer_connection = _Banning
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,9 +124,9 @@ class _Banned(FaultyGateway):
 class HandshakeRefusedAfterwards(_Banned):
     """Refuses handshakes for a source for three seconds after a viewer has had its time."""
 
-    def route(self, request: Request) -> Answer | Opening:
+    def route(self, request: Request) -> Response | Upgrade:
         if any(map(self.is_banned, request.path.split("/"))):
-            return Answer(HTTPStatus.TOO_MANY_REQUESTS, "You have had your time.\n")
+            return Response(HTTPStatus.TOO_MANY_REQUESTS, "You have had your time.\n")
         return super().route(request)
 
 
@@ -134,7 +134,7 @@ class _NoMore(_Banning):
     async def answer(self, api_key: str) -> None:
         if self.gateway.is_banned(self.session.address.source_id):
             self.session.refuse(now=trio.current_time())
-            await self.connection.flush()
+            await self.flush()
         else:
             await super().answer(api_key)
 
@@ -143,4 +143,4 @@ class _NoMore(_Banning):
 class KeyRefusedAfterwards(_Banned):
     """Refuses the key for a source for three seconds after a viewer has had its time."""
 
-    viewer_conversation = _NoMore
+    viewer_connection = _NoMore

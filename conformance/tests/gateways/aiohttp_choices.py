@@ -57,6 +57,8 @@ class Choices:
     acks: bool = False  # PW-DEV-8, a promise that nobody has to make
 
     # Both.
+    names_in_any_capitals: bool = False  # PW-AUTH-18
+    unreadable_values_refused: bool = False  # PW-LIM-10
     pings_every: float | None = None  # PW-CONN-7
     oversize: Literal[1009, 1008] | None = 1009  # PW-LIM-4; None: passed over
     longest_camera_id: int = 255  # PW-LIM-6
@@ -98,6 +100,7 @@ GROUPS: Final = {
         cut_id="dropped",
         spelled_numbers=False,
         not_json="dropped",
+        unreadable_values_refused=True,
         oversize=1008,
         longest_camera_id=100,
         cameras_of_address=8,
@@ -112,6 +115,7 @@ GROUPS: Final = {
         semicolon_separates=True,
         bad_escape="replaced",
         odd_timeout_refused=False,
+        names_in_any_capitals=True,
         binary_auth=True,
         talk="answered",
         doubled_member="first",

@@ -169,7 +169,7 @@ class MessageReader:
             value = json.loads(
                 text,
                 object_pairs_hook=self._members,
-                parse_float=_finite,
+                parse_float=_strictly_finite if self.choices.unreadable_values_refused else _finite,
                 parse_constant=self._constant if of_device else _refuse,
             )
         except (ValueError, RecursionError) as error:
@@ -191,6 +191,8 @@ class MessageReader:
         return deepest
 
     def _members(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if self.choices.names_in_any_capitals:
+            pairs = [(n.lower() if n.lower() in ("type", "api_key") else n, v) for n, v in pairs]
         match self.choices.doubled_member:
             case "first":
                 return dict(reversed(pairs))
@@ -278,6 +280,13 @@ class MessageReader:
 def _finite(literal: str) -> float | None:
     value = float(literal)
     return value if math.isfinite(value) else None
+
+
+def _strictly_finite(literal: str) -> float:
+    value = float(literal)
+    if not math.isfinite(value):
+        raise ValueError(f"{literal} is beyond a double")
+    return value
 
 
 def _refuse(literal: str) -> object:

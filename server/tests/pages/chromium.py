@@ -1,4 +1,4 @@
-"""Headless Chromium, for the tests of the page and of the reports.
+"""Headless Chromium, for the tests of the page and of the reports, and for the benchmark of the page.
 
 A test module takes the fixture in with `pytest_plugins = ("chromium",)`; it is a module's, so that no browser runs on beside
 other tests.
@@ -6,6 +6,8 @@ other tests.
 
 import os
 import shutil
+from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import pytest
@@ -35,16 +37,23 @@ def not_here(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        not_here("playwright is not installed")
-    if shutil.which(CHROMIUM) is None:
-        not_here(f"there is no {CHROMIUM}")
+@contextmanager
+def open_chromium() -> "Iterator[Browser]":
+    """Run a browser; needs playwright."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         options = list(CHROMIUM_OPTIONS)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    if shutil.which(CHROMIUM) is None:
+        not_here(f"there is no {CHROMIUM}")
+    if find_spec("playwright") is None:
+        not_here("playwright is not installed")
+    with open_chromium() as running:
+        yield running

@@ -14,11 +14,10 @@ import sys
 from pathlib import Path
 
 import trio
-from trio_websocket import WebSocketConnection
 
-from plexwire_protocol import GatewayReconnecting, GatewayViewerSession, State, VideoFrame
-from plexwire_server import Gateway, KeyStore, Verdict, ViewerConversation, serve
-from plexwire_trio import Connection
+from plexwire_protocol import GatewayReconnecting, State, VideoFrame
+from plexwire_server import Gateway, KeyDecision, KeyStore, serve
+from plexwire_server.extending import ViewerConnection
 
 JPEG = Path(sys.argv[1]).read_bytes()
 STRANGE = (
@@ -32,29 +31,23 @@ STRANGE = (
 )
 
 
-class OddViewer(ViewerConversation):
+class OddViewer(ViewerConnection):
     """One viewer of it."""
-
-    _ws: WebSocketConnection
-
-    def connect(self, ws: WebSocketConnection) -> Connection[GatewayViewerSession]:
-        self._ws = ws
-        return super().connect(ws)
 
     async def stream(self) -> None:
         match self.session.address.source_id.split("-"):
             case ["losing"]:
                 lost = GatewayReconnecting(attempt=2, max_attempts=5, delay_s=3)
                 self.session.send(lost, now=trio.current_time())
-                await self.connection.flush()
+                await self.flush()
             case ["talking"]:
                 for message in STRANGE:
-                    await self._ws.send_message(message)
+                    await self.ws.send_message(message)
                     # Each gets its own attempt at being painted.
                     await trio.sleep(0.05)
             case ["leaving", code]:
                 self.session.close(int(code), "<b>so</b>", now=trio.current_time())
-                await self.connection.flush()
+                await self.flush()
             case _:
                 pass
         # The picture's own size is what counts.
@@ -68,16 +61,16 @@ class OddViewer(ViewerConversation):
         )
         if self.session.state is State.STREAMING:
             self.session.send(frame, now=trio.current_time())
-            await self.connection.flush()
+            await self.flush()
         await super().stream()
 
 
 class OddGateway(Gateway):
     """All of it."""
 
-    viewer_conversation = OddViewer
+    viewer_connection = OddViewer
 
-    async def check_key(self, api_key: str) -> Verdict:
+    async def check_key(self, api_key: str) -> KeyDecision:
         if api_key.endswith("silent"):
             await trio.sleep_forever()
         return await super().check_key(api_key)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 PAGES: Final = Path(__file__).parent
+EXAMPLES: Final = Path(__file__).parents[3] / "examples"
 SOURCE: Final = "robot-01"
 #: Longest wait for anything, in ms: generous, as the machine may be busy.
 PATIENCE_MS: Final = 15_000
@@ -91,7 +92,7 @@ def publishing(url: str, key: str, folder: Path) -> Any:
         file = folder / f"{camera}.jpg"
         file.write_bytes(jpeg)
         assignments.append(f"{camera}={file}")
-    script = str(PAGES / "sdk_publisher.py")
+    script = str(EXAMPLES / "sdk_device.py")
     return running(script, url, SOURCE, *assignments, until="", PLEXWIRE_DEVICE_KEY=key)
 
 
@@ -139,11 +140,23 @@ def odd_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 # ── the visitor ──────────────────────────────────────────────────────────────────────────────
 
-#: Keeps every sentence that the status ever showed, the last word on each camera, and how much was sent.
+#: Keeps every sentence that the status ever showed, the last picture painted of each camera, how many frames of it came,
+#: and how much was sent.
 _WITNESS: Final = """
   globalThis.said = [];
   globalThis.painted = {};
+  globalThis.arrived = {};
   globalThis.sent = 0;
+  const Socket = globalThis.WebSocket;
+  globalThis.WebSocket = class extends Socket {
+    constructor(...where) {
+      super(...where);
+      this.addEventListener("message", ({ data }) => {
+        const camera = /"video_frame".*?"camera_id": *"(\\w+)"/.exec(data.slice(0, 400))?.[1];
+        if (camera !== undefined) arrived[camera] = (arrived[camera] ?? 0) + 1;
+      });
+    }
+  };
   const send = WebSocket.prototype.send;
   WebSocket.prototype.send = function (data) { sent += 1; send.call(this, data); };
   document.addEventListener("plexwire:painted", ({ detail }) => { painted[detail.camera_id] = detail; });

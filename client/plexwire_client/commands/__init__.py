@@ -1,0 +1,1 @@
+"""The commands `plexwire watch` and `plexwire publish`."""

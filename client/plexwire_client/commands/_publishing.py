@@ -1,0 +1,145 @@
+"""What `publish` does: it sends pictures at their rate, and shows what became of them."""
+
+from functools import partial
+from typing import Final
+
+import trio
+from attrs import field, frozen
+
+from plexwire_client._device import DeviceClient, DeviceCounters, open_device
+from plexwire_client._thermal_pictures import make_thermal_scene
+from plexwire_client.commands._picture_sources import Pictures, ThermalScene
+from plexwire_client.commands._rates import Meter, in_bytes
+from plexwire_client.commands._status_display import (
+    Board,
+    Column,
+    Health,
+    Row,
+    StatusDisplay,
+    show_regularly,
+)
+from plexwire_trio import StreamOpener, helper_tasks
+
+_COLUMNS: Final = (
+    Column("fps", "{} fps"),
+    Column("data"),
+    Column("sent", "{} sent"),
+    Column("dropped", "{} dropped"),
+    Column("encoded again", "{} encoded again"),
+)
+
+
+@frozen(kw_only=True)
+class PublishOptions:
+    """What the command was given; `frames` ends it after so many pictures a camera.
+
+    `source` gives the pictures or the temperatures, or is what ffmpeg reads: a URL or the path of a video.
+    """
+
+    url: str
+    api_key: str = field(repr=False)
+    source_id: str
+    cameras: tuple[str, ...]
+    source: Pictures | ThermalScene | str = field(repr=False)
+    fps: float
+    quality: int
+    reconnect: bool = False
+    frames: int | None = None
+    opener: StreamOpener | None = None
+
+
+async def publish_pictures(options: PublishOptions, to: StatusDisplay) -> None:
+    """Publish as *options* say until there is nothing more, and say what became of it.
+
+    Raises:
+        PlexwireError: what `open_device` and sending raise.
+
+    """
+    device: DeviceClient | None = None
+    try:
+        async with open_device(
+            options.url,
+            api_key=options.api_key,
+            source_id=options.source_id,
+            reconnect=options.reconnect,
+            opener=options.opener,
+        ) as device:
+            cameras = ", ".join(camera or "(empty id)" for camera in options.cameras)
+            to.say(f"Connected to {options.url} as {options.source_id}, camera {cameras}.")
+            board = partial(_board, device, options, Meter(trio.current_time()))
+            try:
+                async with helper_tasks() as nursery:
+                    nursery.start_soon(show_regularly, to, board)
+                    await _send_all(device, options)
+            finally:
+                to.show(board())
+    finally:
+        if device is not None:
+            to.say(f"Sent {device.counters.sent} pictures, dropped {_dropped(device.counters)}.")
+
+
+def _dropped(counters: DeviceCounters) -> str:
+    reasons = (
+        (counters.dropped_slow, "because the link was slow"),
+        (counters.dropped_away, "because the gateway was away"),
+    )
+    return ", ".join(f"{count} {why}" for count, why in reasons if count) or "none"
+
+
+def _board(device: DeviceClient, options: PublishOptions, meter: Meter) -> Board:
+    counters = device.counters
+    now = trio.current_time()
+    fresh, fresh_bytes = counters.sent - meter.count, counters.sent_bytes - meter.bytes
+    for number in range(fresh):
+        meter.take(now, fresh_bytes * (number + 1) // fresh - fresh_bytes * number // fresh)
+    fps, bytes_per_s = meter.per_second(now)
+    away = device.away
+    row = Row(
+        device.source_id,
+        Health.GOOD if away is None else Health.BAD,
+        (
+            f"{fps:.1f}",
+            f"{in_bytes(bytes_per_s)}/s",
+            str(counters.sent),
+            str(counters.dropped),
+            str(counters.reencoded),
+        ),
+        "" if away is None else f"away: {away.cause}",
+    )
+    words = [options.url if away is None else f"away, attempt {away.attempt}: {away.cause}"]
+    if device.reconnects:
+        words.append(f"reconnects: {device.reconnects}")
+    return Board(_COLUMNS, [row], row.health, " · ".join(words))
+
+
+async def _send_all(device: DeviceClient, options: PublishOptions) -> None:
+    if isinstance(options.source, str):
+        await device.stream_camera(
+            options.source,
+            options.cameras[0],
+            fps=options.fps,
+            quality=options.quality,
+            frames=options.frames,
+        )
+        return
+    begin = trio.current_time()
+    number = 0
+    while number != options.frames:
+        for camera in options.cameras:
+            await _send(device, options, number, camera)
+        number += 1
+        due = begin + number / options.fps
+        # What took too long is not made up for by a burst.
+        begin += max(0.0, trio.current_time() - due)
+        await trio.sleep_until(due)
+
+
+async def _send(device: DeviceClient, options: PublishOptions, number: int, camera: str) -> None:
+    match options.source:
+        case ThermalScene(width, height):
+            temps = await trio.to_thread.run_sync(make_thermal_scene, number, width, height)
+            await device.send_thermal_frame(temps, camera, quality=options.quality)
+        case str():
+            raise TypeError("ffmpeg's pictures come by themselves")
+        case pictures:
+            await device.send_video_frame(await pictures(number, camera), camera)

@@ -1,0 +1,1 @@
+"""What is asked of a gateway: one module per area."""

@@ -1,0 +1,111 @@
+"""What both endpoints owe as RFC 6455 peers."""
+
+from plexwire_conformance.recording.recorder import Kind
+from plexwire_conformance.run.case import Need, case
+from plexwire_conformance.run.stage import Stage
+from plexwire_conformance.run.trial import Trial
+from plexwire_conformance.wire.framing import Opcode, encode_frame
+from plexwire_conformance.wire.peer import ClosingKind, RawPeer
+from plexwire_conformance.wire.roles import auth_text, binary_frame
+
+
+async def _judge_ping(stage: Stage, trial: Trial, peer: RawPeer, payload: bytes) -> None:
+    await peer.ping(payload)
+    pong = await peer.until(lambda entry: entry.kind is Kind.PONG, stage.tolerances.immediate)
+    if pong is None:
+        trial.find("PW-CONN-1", f"a pong with {payload!r}", f"none ({peer.state})")
+    elif pong.text != payload.hex():
+        trial.find("PW-CONN-1", f"a pong with {payload!r}", f"one with {pong.text or 'nothing'}")
+
+
+@case("conn.ping", "PW-CONN-1", "PW-CONN-6")
+async def conn_ping(stage: Stage, trial: Trial) -> None:
+    """A viewer's pings are answered with their payload, before and after the auth."""
+    viewer = await stage.connect_viewer()
+    await _judge_ping(stage, trial, viewer.peer, b"before")
+    await stage.authenticate(viewer)
+    await _judge_ping(stage, trial, viewer.peer, b"after" * 25)
+    await _judge_ping(stage, trial, viewer.peer, b"")
+
+
+@case("conn.ping-device", "PW-CONN-1", needs=(Need.PUBLISHER,))
+async def conn_ping_device(stage: Stage, trial: Trial) -> None:
+    """A device's pings are answered with their payload."""
+    device = await stage.open_device(stage.source())
+    await _judge_ping(stage, trial, device.peer, b"device")
+
+
+@case("conn.fragmented", "PW-CONN-2")
+async def conn_fragmented(stage: Stage, trial: Trial) -> None:
+    """An auth in four fragments, with a ping between them, is understood."""
+    await stage.open_viewer()
+    viewer = await stage.connect_viewer()
+    data = auth_text(stage.target.keys.api_key).encode()
+    await viewer.peer.send_raw(encode_frame(Opcode.TEXT, data[:5], fin=False), "auth, part 1")
+    await viewer.peer.send_raw(encode_frame(Opcode.CONTINUATION, b"", fin=False), "an empty part")
+    await viewer.peer.ping(b"in between")
+    part = encode_frame(Opcode.CONTINUATION, data[5:12], fin=False)
+    await viewer.peer.send_raw(part, "auth, part 2")
+    await viewer.peer.send_raw(encode_frame(Opcode.CONTINUATION, data[12:]), "auth, part 3")
+    if await viewer.await_init(stage.tolerances.immediate) is None:
+        trial.find("PW-CONN-2", "init for a fragmented auth", viewer.peer.state)
+
+
+@case("conn.fragmented-device", "PW-CONN-2", needs=(Need.PUBLISHER,))
+async def conn_fragmented_device(stage: Stage, trial: Trial) -> None:
+    """A frame in fragments is relayed like a whole one."""
+    device, viewer = await stage.open_stream(stage.source())
+    for _ in range(3):
+        sent = device.make("front", size=5000)
+        data = binary_frame(sent, device.source_id)
+        device.sent.append(sent)
+        await device.peer.send(data, cuts=(1, 40, 2500, 2500))
+        if await viewer.sees(sent, stage.tolerances.frame) is not None:
+            return
+    actual = f"it did not come (device {device.peer.state})"
+    trial.find("PW-CONN-2", "a frame sent in five fragments is relayed", actual)
+
+
+@case("conn.close-answered", "PW-CONN-3")
+async def conn_close_answered(stage: Stage, trial: Trial) -> None:
+    """A viewer's close is answered by a close, with its code."""
+    viewer = await stage.open_viewer()
+    await viewer.peer.close(1000)
+    await _judge_answer(stage, trial, viewer.peer)
+
+
+@case("conn.close-answered-device", "PW-CONN-3", needs=(Need.PUBLISHER,))
+async def conn_close_answered_device(stage: Stage, trial: Trial) -> None:
+    """A device's close is answered by a close."""
+    device = await stage.open_device(stage.source())
+    await device.peer.close(1000)
+    await _judge_answer(stage, trial, device.peer)
+
+
+async def _judge_answer(stage: Stage, trial: Trial, peer: RawPeer) -> None:
+    ending = await peer.until_ended(stage.tolerances.immediate)
+    if ending.kind is not ClosingKind.CLOSE_FRAME:
+        trial.find("PW-CONN-3", "a close frame in answer to ours", str(ending))
+
+
+@case("conn.nothing-unoffered", "PW-CONN-4", "PW-CONN-6")
+async def conn_nothing_unoffered(stage: Stage, trial: Trial) -> None:
+    """The handshake accepts no extension and no subprotocol that was not offered."""
+    viewer = await stage.open_viewer()
+    headers = viewer.peer.response.headers if viewer.peer.response is not None else {}
+    for name in ("sec-websocket-extensions", "sec-websocket-protocol"):
+        if name in headers:
+            trial.find("PW-CONN-4", f"no {name} header", f"{name}: {headers[name]}")
+
+
+@case("conn.not-utf8", "PW-CONN-5")
+async def conn_not_utf8(stage: Stage, trial: Trial) -> None:
+    """An auth with a member that is not UTF-8 closes with 1007 or 4001."""
+    await stage.open_viewer()
+    viewer = await stage.connect_viewer()
+    text = auth_text(stage.target.keys.api_key, note="").encode()
+    wrong = encode_frame(Opcode.TEXT, text[:-2] + b'\xc3\x28"}')
+    await viewer.peer.send_raw(wrong, "an auth with a note that is not UTF-8")
+    ending = await viewer.peer.until_ended(stage.tolerances.immediate)
+    if ending.kind is not ClosingKind.CLOSE_FRAME or ending.code not in (1007, 4001):
+        trial.find("PW-CONN-5", "close 1007 or 4001", str(ending))

@@ -1,0 +1,179 @@
+"""A viewer that can't keep up."""
+
+from itertools import pairwise
+
+import trio
+
+from plexwire_conformance.recording.recorder import Way
+from plexwire_conformance.run.case import Need, case
+from plexwire_conformance.run.stage import Inconclusive, Stage
+from plexwire_conformance.run.trial import Trial
+from plexwire_conformance.wire.roles import RawDevice, RawViewer, SentFrame
+
+_FRAME_BYTES = 128 * 1024
+#: Bytes of JPEG that go by before the stall, and how many frames another viewer may not miss during it.
+_REHEARSAL = 5 * _FRAME_BYTES
+_TOO_MANY = 3
+#: Bytes of the largest JPEG that is used where the way is long, and round trips few.
+_LARGEST_FRAME = 700_000
+#: Seconds that the stall lasts at least, and after which it ends, however little was sent by then; and round trips on top.
+_SHORTEST_STALL = 3.0
+_LONGEST_STALL = 6.0
+_TRIPS_ON_TOP = 12
+#: So many times as much a network may hold that has proxies in it, each with buffers of its own.
+_PROXIED = 3
+
+
+@case(
+    "flow.stalled-viewer",
+    "PW-FLOW-1",
+    "PW-FLOW-2",
+    "PW-FLOW-3",
+    "PW-FLOW-4",
+    "PW-FLOW-5",
+    needs=(Need.PUBLISHER,),
+    takes=5.0,
+    connections=3,
+)
+async def flow_stalled_viewer(stage: Stage, trial: Trial) -> None:
+    """A viewer that stops reading loses frames silently, harms nobody, and gets fresh ones afterwards."""
+    device, watching = await stage.open_stream(stage.source())
+    stalled = await stage.open_viewer(device.source_id, name="stalled viewer", narrow=True)
+    await stage.must_see(stalled, device)
+    _, lost = await _publish(stage, device, watching, _REHEARSAL)
+    # That a gateway is slow to answer is no excuse from here on, as the stall may be why.
+    watching.peer.slack = lambda since: 0.0
+    if lost > 1:
+        raise Inconclusive(f"{lost} frames were lost before anybody stalled")
+
+    # More than the network between it and the gateway holds.
+    enough = 3 * stage.target.viewers.holds // 2
+    missed = await _stall(stage, trial, device, watching, stalled, enough)
+    if missed is not None and len(_came(stalled, missed)) == len(missed):
+        missed = await _stall(stage, trial, device, watching, stalled, _PROXIED * enough)
+    if missed is not None:
+        _judge_backlog(stage, trial, stalled, missed)
+
+
+async def _stall(
+    stage: Stage,
+    trial: Trial,
+    device: RawDevice,
+    watching: RawViewer,
+    stalled: RawViewer,
+    enough: int,
+) -> list[SentFrame] | None:
+    """Have a viewer stop reading, publish *enough* bytes, read again; return the frames, None once something is found."""
+    stalled.peer.stall()
+    began = stage.now()
+    missed, lost = await _publish(stage, device, watching, enough)
+    if lost >= _TOO_MANY:
+        actual = f"{watching.peer.name} missed {lost} of {len(missed)} ({watching.peer.state})"
+        trial.find("PW-FLOW-1", "another viewer gets its frames all the while", actual)
+        return None
+    # A gateway that gives up on a viewer shall have the time to.
+    await trio.sleep(max(0.0, began + _SHORTEST_STALL - stage.now()))
+    stalled.peer.resume()
+    await _until_caught_up(stage, stalled, missed[-1])
+
+    if await stage.see(stalled, device, tries=10) is None:
+        if stalled.peer.ending is not None:
+            actual = f"{stalled.peer.ending} after the stall"
+            trial.find("PW-FLOW-2", "a stalled viewer stays connected", actual)
+        else:
+            actual = "none of 10 after the stall"
+            trial.find("PW-FLOW-4", "a fresh frame on the same connection", actual)
+        return None
+    if told := _types(stalled) - _types(watching):
+        trial.find("PW-FLOW-2", "no message tells of dropped frames", f"{sorted(told)} came")
+    return missed
+
+
+async def _until_caught_up(stage: Stage, stalled: RawViewer, newest: SentFrame) -> None:
+    """Wait for the newest of the missed frames while older ones still come.
+
+    It must come before a fresher one is sent, which would take its place by right.
+    """
+    # A network that was at a standstill is slow to move.
+    within = 2 * stage.tolerances.frame
+    arrived = await stalled.next_frame(within)
+    while arrived is not None and not newest.is_in(arrived):
+        arrived = await stalled.next_frame(within)
+
+
+async def _publish(
+    stage: Stage, device: RawDevice, watching: RawViewer, enough: int
+) -> tuple[list[SentFrame], int]:
+    """Publish large frames, *enough* bytes of JPEG in all, each once *watching* had the one before.
+
+    Returns them, and how many it missed.
+    """
+    published: list[SentFrame] = []
+    lost, size, volume = 0, _FRAME_BYTES, 0
+    longest = _LONGEST_STALL + _TRIPS_ON_TOP * stage.tolerances.round_trip
+    longest *= 1.5 if enough > 2 * stage.target.viewers.holds else 1.0
+    with trio.move_on_after(longest + _TOO_MANY * stage.tolerances.frame):
+        ends = stage.now() + longest
+        while volume < enough and lost < _TOO_MANY and stage.now() < ends:
+            sent = await device.publish("front", size=size)
+            published.append(sent)
+            volume += len(sent.jpeg)
+            seen = await watching.sees(sent, stage.tolerances.frame)
+            if seen is None:
+                lost += 1
+            else:
+                size = _next_size(stage, size, seen.at - sent.at, enough)
+    return published, lost
+
+
+def _next_size(stage: Stage, size: int, took: float, enough: int) -> int:
+    """Return the bytes of the next frame, so that *enough* goes by in the time of a stall, if the link bears it with ease."""
+    if took > stage.tolerances.frame / 3:
+        return _FRAME_BYTES
+    wanted = int(enough * took / _LONGEST_STALL)
+    return max(_FRAME_BYTES, min(wanted, 2 * size, _LARGEST_FRAME))
+
+
+def _came(stalled: RawViewer, missed: list[SentFrame]) -> list[int]:
+    """Return which of *missed* came, in the order in which they did, each once: what came twice is judged elsewhere."""
+    return list(
+        dict.fromkeys(
+            number
+            for frame in stalled.frames()
+            for number, sent in enumerate(missed)
+            if sent.is_in(frame)
+        )
+    )
+
+
+def _judge_backlog(stage: Stage, trial: Trial, stalled: RawViewer, missed: list[SentFrame]) -> None:
+    came = _came(stalled, missed)
+    # What came counts, not what was sent: a gateway may make pictures smaller, which is judged elsewhere.
+    volume = sum(frame.size for frame in stalled.frames())
+    if len(came) == len(missed):
+        if volume < _PROXIED * stage.target.viewers.holds:
+            raise Inconclusive(f"only {volume} bytes went by during the stall; too few to tell")
+        actual = f"all {len(missed)} frames of the stall came afterwards, {volume} bytes"
+        trial.find("PW-FLOW-3", "frames that a viewer can't take are dropped", actual)
+        return
+    waited = _behind_the_gap(came)
+    if waited not in ([], [len(missed) - 1]):
+        actual = f"{len(waited)} frames behind a gap, the first {len(missed) - waited[0]} old"
+        trial.find("PW-FLOW-5", "at most the newest frame waits for a stalled viewer", actual)
+    elif not waited:
+        actual = "the newest was dropped, older ones were kept"
+        trial.find("PW-FLOW-5", "the newest frame wins", actual)
+
+
+def _behind_the_gap(came: list[int]) -> list[int]:
+    """Return which frames waited in the gateway: those behind the widest gap, as what the network held comes before it.
+
+    A frame that is dropped while the network still fills leaves a gap as well, but a narrow one.
+    """
+    steps = [number - before for before, number in pairwise([-1, *came])]
+    widest = max(steps, default=1)
+    return came[steps.index(widest) :] if widest > 1 else []
+
+
+def _types(viewer: RawViewer) -> set[str]:
+    return {str(entry.type) for entry in viewer.peer.entries if entry.way is Way.RECEIVED}

@@ -1,0 +1,328 @@
+"""`plexwire replay`: one script, one case, or whatever failed in a stored run, once more on any target."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import click
+import trio
+from attrs import evolve, frozen
+from rich.console import Console
+from rich.text import Text
+
+from plexwire_conformance.cases import CASES
+from plexwire_conformance.commands.options import (
+    COULD_NOT_JUDGE,
+    INTERRUPTED,
+    NOTHING,
+    fail,
+    given_or_reference,
+    make_settings,
+    make_target,
+    run_trio,
+    target_options,
+)
+from plexwire_conformance.recording.jsonlines import BadFile
+from plexwire_conformance.report.stored_runs import StoredRun, read_run
+from plexwire_conformance.report.summary import plural
+from plexwire_conformance.report.terminal import show_finding
+from plexwire_conformance.run.case import Case
+from plexwire_conformance.run.control import CONTROL, CouldNotJudge
+from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
+from plexwire_conformance.run.runner import Runner, Settings
+from plexwire_conformance.run.stage import Inconclusive, Stage
+from plexwire_conformance.run.trial import Trial
+from plexwire_conformance.scripts.exploring import report
+from plexwire_conformance.scripts.properties import BadToken, Property, Script, read_token
+from plexwire_conformance.target.description import TargetDescription
+from plexwire_conformance.target.target import BadTarget, Target
+
+#: Times that a script is played, at once: one that breaks something only now and then is not fixed.
+_TIMES: Final = 3
+#: What playing it so often has open at most.
+_CONNECTIONS: Final = 18
+
+_BREACHES: Final = (Verdict.FAIL, Verdict.WARN)
+
+
+class Fate(StrEnum):
+    """What became of something that failed."""
+
+    FIXED = "FIXED"
+    STILL_FAILS = "STILL FAILS"
+    ERROR = "ERROR"
+
+
+@frozen(kw_only=True)
+class Item:
+    """Something to play again: a case, and the clauses that were broken in it; without any, every breach counts."""
+
+    case: Case
+    broken: frozenset[str] = frozenset()
+
+
+@frozen(kw_only=True)
+class Outcome:
+    """What became of an item: the findings that are still there, or why it can't be told."""
+
+    item: Item
+    fate: Fate
+    findings: tuple[Finding, ...] = ()
+    reason: str = ""
+
+
+class UnknownItem(Exception):
+    """What is to be played again is not known; the text says what it could be."""
+
+
+# ── what to play ─────────────────────────────────────────────────────────────────────────────
+
+
+def items_of(what: str) -> list[Item]:
+    """Return what *what* names: a file with a stored run, the id of a case, or a token.
+
+    Raises:
+        BadFile: it is a file, and holds no run.
+        BadToken: it is a damaged token, or one of an unknown property.
+        UnknownItem: it is nothing of that.
+    """
+    if Path(what).is_file():
+        return items_of_run(read_run(Path(what)))
+    if what in CASES or what == CONTROL.id:
+        return [Item(case=CASES.get(what, CONTROL))]
+    if ":" in what:
+        return [Item(case=case_of_token(what))]
+    raise UnknownItem(f"{what!r} is no file, no case (see plexwire conform --list), and no token")
+
+
+def items_of_run(run: StoredRun) -> list[Item]:
+    """Return whatever failed in *run* or could not be judged for an error, scripts by their tokens.
+
+    Raises:
+        BadToken: a token is of a property that this version does not know.
+        UnknownItem: so is a case.
+    """
+    items: list[Item] = []
+    for result in run.results:
+        if result.verdict not in (Verdict.FAIL, Verdict.ERROR):
+            continue
+        tokens: dict[str, set[str]] = {}
+        for finding in result.findings:
+            if finding.replay:
+                tokens.setdefault(finding.replay, set()).add(finding.clause)
+        items += [
+            Item(case=case_of_token(token), broken=frozenset(broken))
+            for token, broken in tokens.items()
+        ]
+        unscripted = frozenset(
+            finding.clause
+            for finding in result.findings
+            if finding.verdict is Verdict.FAIL and not finding.replay
+        )
+        if unscripted or not tokens:
+            items.append(Item(case=_known_case(result.case, run), broken=unscripted))
+    return _with_unique_ids(items)
+
+
+def _known_case(case_id: str, run: StoredRun) -> Case:
+    if case_id == CONTROL.id:
+        return CONTROL
+    if case_id not in CASES:
+        version = run.about.version
+        raise UnknownItem(f"{run.name} has the case {case_id!r}, which plexwire {version} knew")
+    return CASES[case_id]
+
+
+def _with_unique_ids(items: Iterable[Item]) -> list[Item]:
+    # A runner tells results apart by the ids of their cases.
+    seen: dict[str, int] = {}
+    unique = []
+    for item in items:
+        name = item.case.id
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1:
+            item = evolve(item, case=evolve(item.case, id=f"{name}-{seen[name]}"))
+        unique.append(item)
+    return unique
+
+
+def case_of_token(token: str) -> Case:
+    """Return a case that plays the script in *token*.
+
+    Raises:
+        BadToken: it holds none.
+    """
+    property_, script = read_token(token)
+
+    async def body(stage: Stage, trial: Trial) -> None:
+        await _play(trial, property_, script)
+
+    return Case(
+        id=property_.id,
+        title=property_.title,
+        clauses=property_.clauses,
+        needs=property_.needs,
+        takes=0.0,
+        connections=_CONNECTIONS,
+        least=_CONNECTIONS,
+        scripted=False,
+        body=body,
+    )
+
+
+async def _play(trial: Trial, property_: Property, script: Script) -> None:
+    """Play *script* several times at once.
+
+    Raises:
+        Inconclusive: it broke nothing, and at least once it could not be played to its end.
+    """
+    found: list[tuple[Finding, ...]] = []
+    could_not: list[str] = []
+
+    async def play() -> None:
+        async with trial.branch(connections=property_.connections) as own:
+            try:
+                await property_.play(own.stage, own, script)
+            except Inconclusive as error:
+                could_not.append(str(error))
+        found.append(tuple(f for f in own.all_findings() if f.verdict in _BREACHES))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(_TIMES):
+            nursery.start_soon(play)
+    first = {finding.clause: finding for findings in reversed(found) for finding in findings}
+    for finding in first.values():
+        report(trial, property_, script, finding, found)
+    if not first and could_not:
+        raise Inconclusive(could_not[0])
+
+
+# ── playing ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def replay_items(
+    target: Target,
+    items: Sequence[Item],
+    settings: Settings,
+    tell: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[Outcome]:
+    """Play *items* on *target*, all at once, and *tell* each outcome in the order of the items.
+
+    Raises:
+        CouldNotJudge: there is nothing to play them on.
+    """
+    cases = [item.case for item in items if item.case is not CONTROL]
+    finished = await Runner(target, settings).run(cases, lambda event: None)
+    results = {result.case: result for result in finished.results}
+    outcomes = [outcome_of(item, results[item.case.id]) for item in items]
+    for outcome in outcomes:
+        tell(outcome)
+    return outcomes
+
+
+def outcome_of(item: Item, result: CaseResult) -> Outcome:
+    """Return what *result* says about *item*."""
+    counts = (Verdict.FAIL,) if item.broken else _BREACHES
+    still = tuple(
+        finding
+        for finding in result.findings
+        if finding.verdict in counts or finding.clause in item.broken
+    )
+    if still:
+        return Outcome(item=item, fate=Fate.STILL_FAILS, findings=still)
+    if result.verdict in (Verdict.ERROR, Verdict.UNTESTABLE):
+        return Outcome(item=item, fate=Fate.ERROR, reason=result.reason)
+    return Outcome(item=item, fate=Fate.FIXED)
+
+
+# ── the command ──────────────────────────────────────────────────────────────────────────────
+
+_STYLES: Final = {
+    Fate.FIXED: "bold green",
+    Fate.STILL_FAILS: "bold red",
+    Fate.ERROR: "bold magenta",
+}
+_SAID: Final = {
+    Fate.FIXED: "fixed",
+    Fate.STILL_FAILS: "still failing",
+    Fate.ERROR: "could not be told",
+}
+
+
+@click.command()
+@click.argument("what", metavar="TOKEN|FILE|CASE")
+@click.option(
+    "--url",
+    "place",
+    metavar="URL|NAME",
+    help="Where; without it, on the reference gateway itself.",
+)
+@target_options
+def replay(what: str, place: str | None, description: TargetDescription) -> None:
+    """Play again what failed: the script in a TOKEN, the failed cases of a stored run, or one CASE.
+
+    A TOKEN is what a finding shows behind "replay"; FILE is what plexwire conform --report wrote. Any gateway will do,
+    not just the one on which it failed. Keys and targets are given as to plexwire conform.
+
+    \b
+    Is it mended?
+        plexwire replay auth.never --url wss://staging.example.com
+    Everything that failed in last night's run, once more:
+        plexwire replay run.ndjson --url wss://staging.example.com
+    Does the reference gateway do it, too?
+        plexwire replay run.ndjson
+
+    \b
+    Exit codes: 0 all fixed · 1 something still fails · 2 could not be told
+                3 nothing failed there, and nothing was testable
+    """
+    try:
+        target = make_target(place, description)
+        items = items_of(what)
+        if not items:
+            _nothing(what)
+        cases = plural(len(items), "case")
+        click.echo(f"playing {cases} of {what[:60]}", err=True)
+        with Console(stderr=True).status("waiting for what the gateway does"):
+            outcomes = run_trio(_run, target, items, make_settings())
+    except (BadTarget, BadFile, BadToken, UnknownItem, CouldNotJudge) as error:
+        fail(str(error), COULD_NOT_JUDGE)
+    except KeyboardInterrupt:
+        fail("interrupted; nothing was concluded", INTERRUPTED)
+    _tell(outcomes, Console())
+    fates = Counter(outcome.fate for outcome in outcomes)
+    raise SystemExit(1 if Fate.STILL_FAILS in fates else 2 if Fate.ERROR in fates else 0)
+
+
+def _nothing(what: str) -> None:
+    click.echo(f"Nothing failed in {what}: there is nothing to play again.")
+    raise SystemExit(0 if read_run(Path(what)).summary.exit_code == 0 else NOTHING)
+
+
+async def _run(target: Target | None, items: Sequence[Item], settings: Settings) -> list[Outcome]:
+    async with given_or_reference(target) as given:
+        return await replay_items(given, items, settings)
+
+
+def _tell(outcomes: Sequence[Outcome], console: Console) -> None:
+    shown: set[str] = set()
+    for outcome in outcomes:
+        for finding in outcome.findings:
+            if finding.clause not in shown:
+                shown.add(finding.clause)
+                console.print(show_finding(finding, f"found by {outcome.item.case.id}"))
+    console.print()
+    width = max(len(outcome.item.case.id) for outcome in outcomes)
+    for outcome in outcomes:
+        line = Text(f"{outcome.fate:12}", _STYLES[outcome.fate])
+        line.append(f"{outcome.item.case.id:{width}}", "default")
+        broken = sorted({f.clause for f in outcome.findings} or outcome.item.broken)
+        line.append(f"  {' '.join(broken)}", "dim")
+        if outcome.reason:
+            line.append(f"  {outcome.reason}", "default")
+        console.print(line, highlight=False)
+    counted = Counter(outcome.fate for outcome in outcomes)
+    words = ", ".join(f"{counted[fate]} {said}" for fate, said in _SAID.items() if counted[fate])
+    console.print(f"\n{words}.", highlight=False)

@@ -1,0 +1,1 @@
+"""What was said on the wire, with keys taken out: entries, transcripts and the files that hold them."""

@@ -1,0 +1,56 @@
+"""What a run was about, as its reports say it."""
+
+import shlex
+from datetime import UTC, datetime
+
+from attrs import frozen
+
+from plexwire_conformance.run.runner import RunStarted
+from plexwire_conformance.run.tolerances import Tolerances
+from plexwire_conformance.target.description import SOURCE_ID
+from plexwire_protocol import __version__
+
+
+@frozen(kw_only=True)
+class About:
+    """Which gateway was judged, when, by which cases, with which tolerances, and by which version of the suite."""
+
+    url: str
+    device_url: str
+    began: datetime
+    tolerances: Tolerances
+    cases: tuple[str, ...]
+    source_id: str = SOURCE_ID
+    #: The camera that was watched, as SOURCE_ID/CAMERA_ID, where one was named that runs anyway.
+    live: str = ""
+    version: str = __version__
+
+    @classmethod
+    def of(cls, event: RunStarted) -> "About":
+        """Return what the run that *event* begins is about."""
+        return cls(
+            url=event.target.viewers.url,
+            device_url=event.target.devices.url,
+            began=datetime.fromtimestamp(event.unix_ms / 1000, UTC),
+            tolerances=event.tolerances,
+            cases=tuple(case.id for case in event.cases),
+            source_id=event.target.source_prefix,
+            live="" if event.target.live is None else str(event.target.live),
+        )
+
+    @property
+    def place(self) -> str:
+        """The target as the command line names it: its URL, and the options without which it is another one."""
+        words = [self.url]
+        if self.device_url != self.url:
+            words += ["--device-url", self.device_url]
+        if self.source_id != SOURCE_ID:
+            words += ["--source-id", self.source_id]
+        if self.live:
+            words += ["--live", self.live]
+        return shlex.join(words)
+
+    @property
+    def when(self) -> str:
+        """The moment at which it began, for people."""
+        return f"{self.began.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

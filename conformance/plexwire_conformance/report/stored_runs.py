@@ -1,0 +1,140 @@
+"""Runs as `plexwire conform --report` stored them: read back whole, or refused with one sentence."""
+
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from attrs import evolve, frozen
+
+from plexwire_conformance.recording.jsonlines import BadFile, JsonObject, read_lines, read_text
+from plexwire_conformance.recording.transcript import read_entry
+from plexwire_conformance.report.ndjson import FORMAT, KIND
+from plexwire_conformance.report.run_description import About
+from plexwire_conformance.report.summary import Summary
+from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
+from plexwire_conformance.run.tolerances import Tolerances
+from plexwire_spec import clauses
+
+_FORMATS: Final = (FORMAT,)
+
+
+@frozen(kw_only=True)
+class StoredRun:
+    """A run that is over: what it was about, and its results in the order of its cases; `name` is what messages call it."""
+
+    name: str
+    about: About
+    results: tuple[CaseResult, ...]
+    seconds: float
+
+    @property
+    def summary(self) -> Summary:
+        """What it comes to."""
+        return Summary.of(self.results)
+
+
+def read_run(path: Path) -> StoredRun:
+    """Return the run in *path*.
+
+    Raises:
+        BadFile: it can't be read, is no run, is of another format, is truncated, or contradicts itself.
+    """
+    return parse_run(read_text(path), path.name)
+
+
+def parse_run(text: str, name: str) -> StoredRun:
+    """Return the run in *text*, which messages call *name*.
+
+    Raises:
+        BadFile: as `read_run`.
+    """
+    header, lines, footer = read_lines(text, name, kind=KIND, formats=_FORMATS, middle="result")
+    about = _about(header)
+    results = [_result(line, about) for line in lines]
+    counted = Counter(result.case for result in results)
+    for case in about.cases:
+        if counted[case] != 1:
+            how_many = "no result" if not counted[case] else f"{counted[case]} results"
+            raise BadFile(f"{name} is damaged: it has {how_many} of {case}")
+    if strange := set(counted) - set(about.cases):
+        raise BadFile(f"{name} is damaged: its header does not name {min(strange)}")
+    _compare(name, footer.object("cases"), results)
+    places = {case: place for place, case in enumerate(about.cases)}
+    return StoredRun(
+        name=name,
+        about=about,
+        results=tuple(sorted(results, key=lambda result: places[result.case])),
+        seconds=footer.number("seconds"),
+    )
+
+
+def _compare(name: str, told: JsonObject, results: list[CaseResult]) -> None:
+    for verdict, count in Summary.of(results).cases.items():
+        if told.whole(verdict) != count:
+            raise BadFile(
+                f"{name} is damaged: its footer counts {told.whole(verdict)} {verdict}, "
+                f"its lines are {count}"
+            )
+
+
+def _about(line: JsonObject) -> About:
+    try:
+        began = datetime.fromisoformat(line.text("began"))
+    except ValueError:
+        raise BadFile(f"{line.where}: 'began' must be a date and a time") from None
+    if began.tzinfo is None:
+        raise BadFile(f"{line.where}: 'began' must say in which time zone")
+    return About(
+        url=line.text("url"),
+        device_url=line.text("device_url"),
+        began=began,
+        tolerances=evolve(Tolerances(), round_trip=line.number("round_trip_ms") / 1000),
+        cases=line.texts("cases"),
+        version=line.text("plexwire"),
+    )
+
+
+def _result(line: JsonObject, about: About) -> CaseResult:
+    verdict = line.one_of("verdict", Verdict)
+    findings = tuple(_finding(inner, about) for inner in line.objects("findings"))
+    if (verdict is Verdict.FAIL) is not any(f.verdict is Verdict.FAIL for f in findings):
+        raise BadFile(f"{line.where}: its verdict is {verdict}, and its findings say otherwise")
+    _known(line.texts("clauses"), line, about)
+    return CaseResult(
+        case=line.text("case"),
+        title=line.text("title"),
+        clauses=line.texts("clauses"),
+        verdict=verdict,
+        findings=findings,
+        reason=line.text("reason"),
+        seconds=line.number("seconds"),
+    )
+
+
+def _finding(line: JsonObject, about: About) -> Finding:
+    clause = line.text("clause")
+    _known((clause,), line, about)
+    if line.text("level") != clauses()[clause].level:
+        raise BadFile(
+            f"{line.where}: {clause} was {line.text('level')} then and is "
+            f"{clauses()[clause].level} now; use plexwire {about.version}"
+        )
+    return Finding(
+        clause=clause,
+        expected=line.text("expected"),
+        actual=line.text("actual"),
+        margin_ms=line.number_or_none("margin_ms"),
+        at=line.number_or_none("at"),
+        replay=line.text("replay"),
+        timeline=tuple(map(read_entry, line.objects("timeline"))),
+    )
+
+
+def _known(cited: tuple[str, ...], line: JsonObject, about: About) -> None:
+    for clause in cited:
+        if clause not in clauses():
+            raise BadFile(
+                f"{line.where} cites {clause}, which this version does not know; "
+                f"use plexwire {about.version}"
+            )

@@ -1,0 +1,1 @@
+"""One run: cases on trial, their findings and verdicts, and what the run measures meanwhile."""

@@ -1,0 +1,100 @@
+"""Cases and their register: an id is frozen once it is published, and cites at least one clause."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
+from typing import Final, TypeAlias
+
+from attrs import frozen
+
+from plexwire_conformance.run.stage import Stage
+from plexwire_conformance.run.trial import Trial
+from plexwire_spec import clauses
+
+CaseBody: TypeAlias = Callable[[Stage, Trial], Awaitable[None]]
+
+
+class Need(Enum):
+    """What a case can't do without; the value says what to provide."""
+
+    PUBLISHER = "a key that a device may use: PLEXWIRE_DEVICE_KEY"
+    FOREIGN_KEY = "a key of a second organisation: PLEXWIRE_FOREIGN_KEY"
+    NO_ACCESS_KEY = "a key whose plan has no API access: PLEXWIRE_NO_ACCESS_KEY"
+    REVOKED_KEY = "a revoked key: PLEXWIRE_REVOKED_KEY"
+
+
+@frozen(kw_only=True)
+class Case:
+    """One case: its frozen id, the clauses that it judges, and what it needs.
+
+    `takes` is the seconds that it waits by design, `connections` how many it has open at most; it can do with `least`,
+    more slowly.  A `scripted` case thinks in a thread, so it can't run where time is virtual beside others.
+    """
+
+    id: str
+    title: str
+    clauses: tuple[str, ...]
+    needs: frozenset[Need]
+    takes: float
+    connections: int
+    least: int
+    scripted: bool
+    body: CaseBody
+
+    @property
+    def area(self) -> str:
+        """The first part of the id."""
+        return self.id.partition(".")[0]
+
+
+_cases: dict[str, Case] = {}
+
+#: Every case, by id.
+CASES: Final[Mapping[str, Case]] = _cases
+
+
+class InvalidCase(Exception):
+    """A case was declared wrongly; the text names it and the fix."""
+
+
+def case(
+    case_id: str,
+    *cited: str,
+    needs: tuple[Need, ...] = (),
+    takes: float = 0.0,
+    connections: int = 2,
+    least: int | None = None,
+    scripted: bool = False,
+) -> Callable[[CaseBody], CaseBody]:
+    """Register an async function as the case *case_id*, judging the clauses *cited*.
+
+    Its docstring is the case's title: one sentence that says what must be true.  *takes* is the seconds that it waits by
+    design, the longest cases starting first; *connections* is how many it has open at most, *least* how few will do.
+
+    Raises:
+        InvalidCase: the id is taken, no clause is cited or one does not exist, or there is no docstring.
+    """
+
+    def register(body: CaseBody) -> CaseBody:
+        title = (body.__doc__ or "").strip().partition("\n")[0]
+        if case_id in _cases:
+            raise InvalidCase(f"{case_id} is taken; ids are never reused, choose another")
+        if not cited:
+            raise InvalidCase(f"{case_id} cites no clause; name the one that it judges")
+        if unknown := [name for name in cited if name not in clauses()]:
+            raise InvalidCase(f"{case_id} cites {', '.join(unknown)}; see clauses.toml")
+        if not title:
+            raise InvalidCase(f"{case_id} has no docstring; say in one sentence what must be true")
+        _cases[case_id] = Case(
+            id=case_id,
+            title=title,
+            clauses=cited,
+            needs=frozenset(needs),
+            takes=takes,
+            connections=connections,
+            least=connections if least is None else least,
+            scripted=scripted,
+            body=body,
+        )
+        return body
+
+    return register

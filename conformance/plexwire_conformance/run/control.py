@@ -1,0 +1,97 @@
+"""The control: before anything is judged, an ordinary conversation that must be possible at all."""
+
+from collections.abc import Iterable
+
+from plexwire_conformance.recording.recorder import Kind, Way
+from plexwire_conformance.recording.transcript import Transcript
+from plexwire_conformance.run.case import Case
+from plexwire_conformance.run.stage import Stage
+from plexwire_conformance.run.trial import Trial
+from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed, NoConnection
+
+_ROUNDS = 3
+_WANTS_CREDENTIALS = (401, 403, 407)
+_NOT_ACCEPTED = {4001: "does not accept", 4002: "grants no API access to"}
+
+
+class CouldNotJudge(Exception):
+    """There is nothing to judge: the text says why and what to do."""
+
+
+async def _control(stage: Stage, trial: Trial) -> None:
+    """A viewer connects, authenticates, and is not turned away."""
+    for _ in range(_ROUNDS):
+        try:
+            viewer = await stage.connect_viewer()
+        except NoConnection as error:
+            url = stage.target.viewers.url
+            raise CouldNotJudge(f"{url}: {error.problem}. Is the gateway up?") from None
+        except HandshakeFailed as error:
+            _judge_handshake(stage, trial, error)
+            return
+        await stage.authenticate(viewer)
+        ending = viewer.peer.ending
+        if ending is None:
+            continue
+        if ending.kind is ClosingKind.GARBAGE:
+            return  # The monitor says so, under its own clause.
+        if ending.code in _NOT_ACCEPTED:
+            raise CouldNotJudge(
+                f"the gateway {_NOT_ACCEPTED[ending.code]} the key in PLEXWIRE_API_KEY (close "
+                f"{ending.code}); give a key that may watch"
+            )
+        if (watched := stage.target.watched) is not None:
+            # A source that nobody has seen may be refused, and so may a key whose business it is not.  [PW-ADDR-12]
+            raise CouldNotJudge(
+                f"the gateway lets nobody watch {watched} ({ending}). Does the camera run, and is it called so?"
+            )
+        trial.find("PW-AUTH-2", "a valid auth is accepted", str(ending))
+        return
+
+
+def _judge_handshake(stage: Stage, trial: Trial, error: HandshakeFailed) -> None:
+    url = stage.target.viewers.url
+    if error.response is not None and error.response.status in _WANTS_CREDENTIALS:
+        expected = "a handshake that succeeds without any credential"
+        trial.find("PW-ADDR-5", expected, error.problem[:120])
+        return
+    if error.response is not None and error.response.status != 101:
+        if (watched := stage.target.watched) is not None:
+            raise CouldNotJudge(
+                f"{url} answers a viewer of {watched} by {error.problem[:120]}. Does the camera run, is it "
+                "called so, and is this the base URL of the gateway, in front of /v1/sources/…?"
+            )
+        raise CouldNotJudge(
+            f"{url} answers the handshake by {error.problem[:120]}; give the base URL of the "
+            "gateway, in front of /v1/sources/…"
+        )
+    if error.response is None and url.startswith("wss:"):
+        # With TLS 1.3 a gateway hangs up only now on who shows no certificate.
+        raise CouldNotJudge(
+            f"{url}: {error.problem}. Does it ask for a client certificate? Then give --client-cert"
+        )
+    clause = "PW-ADDR-1" if error.response is None else "PW-CONN-6"
+    trial.find(clause, "an answer to the WebSocket handshake", error.problem)
+
+
+def served(transcripts: Iterable[Transcript]) -> bool:
+    """Whether every viewer of the control got an `init` that could be read: what else it found keeps nobody from judging."""
+    viewers = [each for transcript in transcripts for each in transcript.conversations]
+    return bool(viewers) and all(
+        any(entry.way is Way.RECEIVED and entry.type == "init" for entry in viewer.entries)
+        and not any(entry.kind is Kind.GARBAGE for entry in viewer.entries)
+        for viewer in viewers
+    )
+
+
+CONTROL = Case(
+    id="control",
+    title="A viewer connects, authenticates, and is not turned away.",
+    clauses=("PW-ADDR-1", "PW-ADDR-5", "PW-AUTH-2"),
+    needs=frozenset(),
+    takes=0.0,
+    connections=_ROUNDS,
+    least=_ROUNDS,
+    scripted=False,
+    body=_control,
+)

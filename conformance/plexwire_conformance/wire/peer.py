@@ -1,0 +1,373 @@
+"""A raw peer: one connection to the gateway, played frame by frame and recorded.
+
+It reads always, unless told to stall; answers pings unless told not to; and never judges.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from enum import StrEnum
+
+import trio
+from attrs import define, field, frozen
+
+from plexwire_conformance.recording.recorder import Entry, Kind, Way, WireRecorder
+from plexwire_conformance.wire.framing import (
+    BadFraming,
+    FrameReader,
+    HandshakeResponse,
+    Opcode,
+    WireFrame,
+    encode_close,
+    encode_frame,
+    encode_message,
+    handshake_request,
+    parse_close,
+    parse_response,
+)
+
+_CHUNK = 65536
+
+#: Seconds so few that a clock of virtual time could not be set forward by them.
+_NO_TIME = 1e-9
+
+#: Bytes of the User-Agent by which operators recognise the suite in their logs.
+USER_AGENT = ("User-Agent", "plexwire-conform")
+
+
+class ClosingKind(StrEnum):
+    """How a connection ended, judged apart from the code."""
+
+    #: It has not ended.
+    OPEN = "still open"
+    CLOSE_FRAME = "a close frame"
+    TCP_EOF = "the end of TCP without a close frame"
+    TCP_RESET = "a TCP reset"
+    GARBAGE = "bytes that are no WebSocket"
+
+
+_ENDINGS = {
+    Kind.CLOSE: ClosingKind.CLOSE_FRAME,
+    Kind.EOF: ClosingKind.TCP_EOF,
+    Kind.RESET: ClosingKind.TCP_RESET,
+    Kind.GARBAGE: ClosingKind.GARBAGE,
+}
+
+
+@frozen
+class Ending:
+    """How and when (seconds) a connection ended; `code` is that of the close frame, if it had one."""
+
+    kind: ClosingKind
+    code: int | None
+    at: float
+
+    def __str__(self) -> str:
+        if self.kind is not ClosingKind.CLOSE_FRAME:
+            return self.kind.value
+        return "a close without a code" if self.code is None else f"close {self.code}"
+
+
+class HandshakeFailed(Exception):
+    """The gateway did not upgrade; `response` is its HTTP response, if it gave one."""
+
+    def __init__(self, problem: str, response: HandshakeResponse | None = None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.response = response
+
+
+class NoConnection(HandshakeFailed):
+    """There was no connection to send a handshake on: nothing listens, no such name, TLS failed."""
+
+
+@define(eq=False)
+class RawPeer:
+    """One connection; `run` must run in a nursery from the handshake to the end."""
+
+    _stream: trio.abc.Stream
+    _recorder: WireRecorder
+    _clock: Callable[[], float]
+    #: Seconds to allow on top to whoever waits since then, as the gateway is slow to answer anything.
+    slack: Callable[[float], float] = lambda since: 0.0
+    opened_at: float = field(init=False)
+    #: When the response to the handshake had come, in seconds.
+    upgraded_at: float = field(default=0.0, init=False)
+    response: HandshakeResponse | None = field(default=None, init=False)
+    ending: Ending | None = field(default=None, init=False)
+    answers_pings: bool = field(default=True, init=False)
+    _inbox: deque[Entry] = field(factory=deque[Entry], init=False)
+    _arrived: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    _reading: trio.Event = field(factory=trio.Event, init=False)
+    _receiving: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _frames: FrameReader = field(factory=FrameReader, init=False)
+    _sending: trio.StrictFIFOLock = field(factory=trio.StrictFIFOLock, init=False)
+    _closed_by_us: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.opened_at = self._clock()
+        self._reading.set()
+
+    @property
+    def name(self) -> str:
+        """What the timeline calls this connection."""
+        return self._recorder.peer
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was upgraded and has not ended."""
+        response = self.response
+        return response is not None and response.status == 101 and self.ending is None
+
+    @property
+    def state(self) -> str:
+        """Whether it is still open, or how it ended, for people."""
+        return ClosingKind.OPEN.value if self.ending is None else str(self.ending)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether we sent a close that is not answered yet."""
+        return self._closed_by_us and self.ending is None
+
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return self._clock()
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What was recorded so far."""
+        return tuple(self._recorder.entries)
+
+    # ── the opening handshake ────────────────────────────────────────────────────────────────
+
+    async def handshake(
+        self,
+        target: str,
+        host: str,
+        headers: Iterable[tuple[str, str]] = (),
+        *,
+        pipelined: bytes = b"",
+    ) -> None:
+        """Upgrade; *pipelined* goes out in the same write as the request.
+
+        Raises:
+            HandshakeFailed: no response, no HTTP, or another status than 101.
+        """
+        request = handshake_request(target, host, (USER_AGENT, *headers))
+        self._note(Way.SENT, Kind.HANDSHAKE, f"GET {target}")
+        if pipelined:
+            self._note(Way.SENT, Kind.RAW, "auth, in the same write", size=len(pipelined))
+        data = b""
+        try:
+            await self._stream.send_all(request + pipelined)
+            while (response := parse_response(data)) is None:
+                chunk = bytes(await self._stream.receive_some(_CHUNK))
+                if not chunk:
+                    self._note(Way.RECEIVED, Kind.EOF)
+                    raise HandshakeFailed(
+                        "the connection was closed before the handshake was answered"
+                    )
+                data += chunk
+        except BadFraming as error:
+            self._note(Way.RECEIVED, Kind.GARBAGE, str(error))
+            raise HandshakeFailed(str(error)) from None
+        except trio.BrokenResourceError:
+            self._note(Way.RECEIVED, Kind.RESET)
+            raise HandshakeFailed(
+                "the connection broke before the handshake was answered"
+            ) from None
+        self.upgraded_at = self._clock()
+        self.response = response
+        self._note(Way.RECEIVED, Kind.HANDSHAKE, f"HTTP {response.status}")
+        if response.status != 101:
+            body = " ".join(response.rest[:200].decode("utf-8", "replace").split())
+            raise HandshakeFailed(f"HTTP {response.status} {body}".strip(), response)
+        if (problem := response.problem()) is not None:
+            raise HandshakeFailed(problem, response)
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Read until the connection ends; then close our side."""
+        try:
+            if self.response is not None:
+                await self._take(self.response.rest)
+            while self.ending is None:
+                await self._reading.wait()
+                with trio.CancelScope() as self._receiving:
+                    chunk = bytes(await self._stream.receive_some(_CHUNK))
+                    await self._take(chunk, at_end=not chunk)
+        except trio.BrokenResourceError:
+            self._end(Kind.RESET)
+        except BadFraming as error:
+            self._end(Kind.GARBAGE, str(error))
+        except trio.ClosedResourceError:
+            self._end(Kind.EOF, "closed by us")
+        finally:
+            await trio.aclose_forcefully(self._stream)
+
+    def stall(self) -> None:
+        """Stop reading: the network fills up, and then the gateway feels it.  Once stalled, a no-op."""
+        if self._reading.is_set():
+            self._reading = trio.Event()
+            self._receiving.cancel()
+            self._note(Way.SENT, Kind.NOTE, "stops reading")
+
+    def resume(self) -> None:
+        """Read again, after a stall."""
+        if not self._reading.is_set():
+            self._note(Way.SENT, Kind.NOTE, "reads again")
+            self._reading.set()
+
+    async def _take(self, chunk: bytes, *, at_end: bool = False) -> None:
+        for frame in self._frames.feed(chunk):
+            await self._take_frame(frame)
+            if self.ending is not None:
+                return
+        if at_end:
+            self._end(Kind.EOF)
+
+    async def _take_frame(self, frame: WireFrame) -> None:
+        now = self._clock()
+        match frame.opcode:
+            case Opcode.TEXT:
+                try:
+                    text = frame.payload.decode()
+                except UnicodeDecodeError:
+                    raise BadFraming("a text message is not UTF-8") from None
+                self._deliver(self._recorder.text(now, Way.RECEIVED, text))
+            case Opcode.BINARY:
+                self._deliver(self._recorder.binary(now, Way.RECEIVED, frame.payload))
+            case Opcode.PING:
+                self._note(Way.RECEIVED, Kind.PING, frame.payload.hex())
+                if self.answers_pings:
+                    await self._send_quietly(encode_frame(Opcode.PONG, frame.payload))
+            case Opcode.PONG:
+                self._deliver(self._note(Way.RECEIVED, Kind.PONG, frame.payload.hex()))
+            case Opcode.CLOSE:
+                code, reason = parse_close(frame.payload)
+                self._end(Kind.CLOSE, reason, code)
+                if not self._closed_by_us:
+                    await self._send_quietly(encode_close(code))
+            case _:
+                raise BadFraming("a continuation without a beginning")
+
+    async def _send_quietly(self, data: bytes) -> None:
+        # A pong or the echo of a close is a courtesy; its failure is no finding.
+        with trio.move_on_after(1):
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._write(data)
+
+    def _end(self, kind: Kind, text: str = "", code: int | None = None) -> None:
+        if self.ending is None:
+            entry = self._note(Way.RECEIVED, kind, text, code=code)
+            self.ending = Ending(_ENDINGS[kind], code, entry.at)
+            self._arrived.unpark_all()
+
+    def _deliver(self, entry: Entry) -> None:
+        self._inbox.append(entry)
+        self._arrived.unpark_all()
+
+    # ── what cases wait for ──────────────────────────────────────────────────────────────────
+
+    async def next(self, within: float) -> Entry | None:
+        """Return the next message or pong; None on silence for *within* seconds, or at the end."""
+        began = self._clock()
+        while not self._inbox and self.ending is None and await self._arrival(began, within):
+            pass
+        return self._inbox.popleft() if self._inbox else None
+
+    async def until(self, wanted: Callable[[Entry], bool], within: float) -> Entry | None:
+        """Return the next entry that is *wanted*, passing over others; None if it did not come."""
+        began = self._clock()
+        while True:
+            while self._inbox:
+                if wanted(entry := self._inbox.popleft()):
+                    return entry
+            if self.ending is not None or not await self._arrival(began, within):
+                return None
+
+    async def until_ended(self, within: float, *, exactly: bool = False) -> Ending:
+        """Return how the connection ended; `ClosingKind.OPEN` if it did not within *within* seconds.
+
+        Where so many are meant *exactly*, a slow gateway is allowed no more.
+        """
+        began = self._clock()
+        while self.ending is None and await self._arrival(began, within, exactly=exactly):
+            pass
+        return self.ending or Ending(ClosingKind.OPEN, None, self._clock())
+
+    async def state_after(self, within: float) -> str:
+        """Return `state` once the connection has ended, or *within* seconds have passed."""
+        await self.until_ended(within)
+        return self.state
+
+    async def _arrival(self, began: float, within: float, *, exactly: bool = False) -> bool:
+        """Wait until something arrives, or the connection ends; whether it did before the time was up."""
+        while True:
+            slack = 0.0 if exactly else self.slack(began)
+            left = began + within + slack - self._clock()
+            if left <= _NO_TIME:
+                break
+            with trio.move_on_after(left):
+                await self._arrived.park()
+                return True
+        await trio.lowlevel.checkpoint()
+        return False
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────
+
+    async def send(self, payload: str | bytes, *, cuts: Sequence[int] = ()) -> float:
+        """Send a message, cut into frames at the byte positions *cuts*; return when (seconds) it was written."""
+        if isinstance(payload, str):
+            entry = self._recorder.text(self._clock(), Way.SENT, payload)
+        else:
+            entry = self._recorder.binary(self._clock(), Way.SENT, payload)
+        await self._deliver_to_gateway(b"".join(encode_message(payload, cuts=cuts)))
+        return entry.at
+
+    async def send_raw(self, data: bytes, what: str) -> None:
+        """Send bytes as they are; *what* names them in the timeline."""
+        self._note(Way.SENT, Kind.RAW, what, size=len(data))
+        await self._deliver_to_gateway(data)
+
+    async def ping(self, payload: bytes) -> None:
+        """Send a ping."""
+        self._note(Way.SENT, Kind.PING, payload.hex())
+        await self._deliver_to_gateway(encode_frame(Opcode.PING, payload))
+
+    async def close(self, code: int | None = 1000) -> None:
+        """Send a close frame, once."""
+        if self.ending is None and not self._closed_by_us:
+            self._closed_by_us = True
+            self._note(Way.SENT, Kind.CLOSE, code=code)
+            await self._deliver_to_gateway(encode_close(code))
+
+    async def vanish(self) -> None:
+        """Drop the connection without a word; on TCP with a reset where the system allows it."""
+        self._note(Way.SENT, Kind.RESET)
+        stream = self._stream
+        tcp = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
+        if isinstance(tcp, trio.SocketStream):
+            # Zero linger turns the close into a reset.  The gateway may have been quicker, and the socket closed already.
+            linger = struct.pack("ii", 1, 0)
+            with suppress(OSError):
+                tcp.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, linger)
+        await trio.aclose_forcefully(stream)
+
+    async def _deliver_to_gateway(self, data: bytes) -> None:
+        try:
+            await self._write(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            # The reader sees the end as well and records how it came.
+            await trio.lowlevel.checkpoint()
+
+    async def _write(self, data: bytes) -> None:
+        async with self._sending:
+            await self._stream.send_all(data)
+
+    def _note(
+        self, way: Way, kind: Kind, text: str = "", *, size: int = 0, code: int | None = None
+    ) -> Entry:
+        return self._recorder.event(self._clock(), way, kind, text, size=size, code=code)

@@ -1,0 +1,1 @@
+"""The edge: a gateway whose frames come from another gateway, its upstream."""

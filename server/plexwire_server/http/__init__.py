@@ -1,0 +1,1 @@
+"""Plain HTTP: requests before they become a WebSocket, responses, and the viewer page."""

@@ -1,0 +1,1 @@
+"""API keys: who may do what, the keys file, and the keys of one run."""

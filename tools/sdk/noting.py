@@ -1,0 +1,129 @@
+"""The reference gateway, taking notes of what devices say."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from judging import PATIENCE_S, SOURCE, expect
+from plexwire_protocol import CloseCode, Event, GatewayDeviceSession, MessageRefused, Role
+from plexwire_server import ConnectionReport, Gateway, KeyGranted, KeyStore
+from plexwire_server.extending import DeviceConnection
+
+
+@define(eq=False)
+class Notes:
+    """What was heard from devices: how often, never what; `auth` holds names of members, no values."""
+
+    heard: Counter[str] = field(factory=Counter)
+    refused: Counter[str] = field(factory=Counter)
+    auth: set[str] = field(factory=set)
+    #: When a source's auths came, in seconds on Trio's clock.
+    auths_at: defaultdict[str, list[float]] = field(factory=partial(defaultdict, list[float]))
+    ends: list[ConnectionReport] = field(factory=list)
+    changed: trio.Event = field(factory=trio.Event)
+
+    def note_message(self, data: str | bytes) -> None:
+        """Note a message by its type, a frame by its form."""
+        if isinstance(data, bytes):
+            self.heard["binary frame"] += 1
+            return
+        message = json.loads(data)
+        kind = message["type"]
+        if kind == "device_auth":
+            self.auth |= set(message)
+            self.auths_at[message["source_id"]].append(trio.current_time())
+        self.heard["text frame" if kind == "video_frame" else kind] += 1
+
+    def note_end(self, report: ConnectionReport) -> None:
+        """Note how a connection ended."""
+        self.ends.append(report)
+        self.touch()
+
+    def touch(self) -> None:
+        """Wake who waits."""
+        self.changed.set()
+        self.changed = trio.Event()
+
+    def closes(self, source_id: str = SOURCE) -> list[int]:
+        """Return the codes that the connections of a device ended with."""
+        ends = [end for end in self.ends if end.role is Role.DEVICE and end.source_id == source_id]
+        return [int(end.close.code) for end in ends if end.close is not None]
+
+    async def wait_to_hear(self, kind: str, *, times: int = 1, seconds: float = PATIENCE_S) -> None:
+        """Wait until a message of *kind* was heard so many times, in all."""
+        with trio.move_on_after(seconds):
+            while self.heard[kind] < times:
+                await self.changed.wait()
+        heard = self.heard[kind]
+        expect(heard >= times, f"{heard} {kind} came within {seconds:g} s, not {times}")
+
+    async def wait_for_auths(self, source_id: str, *, times: int) -> list[float]:
+        """Wait until a source has sent its auth so many times, and return when."""
+        auths = self.auths_at[source_id]
+        with trio.move_on_after(PATIENCE_S):
+            while len(auths) < times:
+                await self.changed.wait()
+        expect(len(auths) >= times, f"it came {len(auths)} times within {PATIENCE_S:g} s")
+        return auths[:times]
+
+    async def wait_for_close(self, code: CloseCode, *, source_id: str = SOURCE) -> None:
+        """Wait until a connection of a device ended with *code*."""
+        with trio.move_on_after(PATIENCE_S):
+            while code not in self.closes(source_id):
+                await self.changed.wait()
+        closes = self.closes(source_id)
+        expect(code in closes, f"it was not closed with {code}, but with {closes}")
+
+
+class _NotingSession(GatewayDeviceSession):
+    """The rules, with a note of each message before they are applied."""
+
+    def __init__(self, notes: Notes, *, now: float) -> None:
+        super().__init__(now=now)
+        self._notes = notes
+
+    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        self._notes.note_message(data)
+        events = super().receive(data, now=now)
+        for event in events:
+            if isinstance(event, MessageRefused):
+                self._notes.refused[event.error.refusal.value] += 1
+        self._notes.touch()
+        return events
+
+
+class _NotingDevice(DeviceConnection):
+    """A device that the gateway may say more to than a video gateway has to say."""
+
+    def admit(self, granted: KeyGranted) -> None:
+        super().admit(granted)
+        assert isinstance(self.gateway, NotingGateway)
+        self.gateway.devices[self.session.source_id] = self
+
+
+class NotingGateway(Gateway):
+    """The reference gateway; in `notes` stands what its devices did."""
+
+    device_connection = _NotingDevice
+
+    def __init__(self, keys: KeyStore) -> None:
+        self.notes = Notes()
+        self.devices: dict[str, _NotingDevice] = {}
+        super().__init__(keys, on_end=self.notes.note_end)
+
+    def device_session(self) -> GatewayDeviceSession:
+        """Return the rules towards one device, which take notes."""
+        return _NotingSession(self.notes, now=trio.current_time())
+
+    async def tell_device(self, message: Mapping[str, Any]) -> None:
+        """Send the device a message that is none of video's."""
+        await self.devices[SOURCE].ws.send_message(json.dumps(message))
+
+    def drop_device(self) -> None:
+        """Close the device, as a gateway does that goes away."""
+        self.devices[SOURCE].go_away()
