@@ -18,7 +18,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketReque
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 
-from plexwire_trio import wrap_server_stream
+from plexwire_trio import accept_upgrade, wrap_server_stream
 from plexwire_trio.fastlane import DEVICE, FastLane, FastStream, open_fast_lane, text_frame
 
 Pair: TypeAlias = tuple[trio.abc.Stream, trio.abc.Stream]
@@ -75,6 +75,9 @@ class Client:
 
     async def shake_hands(self) -> None:
         await self.stream.send_all(REQUEST)
+        await self.read_answer()
+
+    async def read_answer(self) -> None:
         head = b""
         while b"\r\n\r\n" not in head:
             head += await self.stream.receive_some()
@@ -434,6 +437,28 @@ async def test_reader_is_woken_when_its_stream_is_closed() -> None:
         nursery.start_soon(read)
         await trio.testing.wait_all_tasks_blocked()
         await fast.aclose()
+
+
+@over_everything
+async def test_lane_begins_after_a_request_that_was_read_elsewhere(pair: Opener) -> None:
+    server, stream = await pair()
+    client = Client(stream)
+    events = (TextMessage("auth"), BytesMessage(b"picture"))
+    rest = b"".join(client.protocol.send(event) for event in events)
+    pictures: list[bytes] = []
+    async with (
+        open_fast_lane() as lane,
+        stream,
+        lane.attach(server, already=rest, upgraded=True) as fast,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(client.read_answer)
+        fast.on_binary = pictures.append
+        ws = await accept_upgrade(nursery, fast, "/ws/device", "AAAAAAAAAAAAAAAAAAAAAA==")
+        assert await ws.get_message() == "auth"
+        await trio.testing.wait_all_tasks_blocked()
+        assert pictures == [b"picture"]
+        nursery.cancel_scope.cancel()
 
 
 # ── devices ──────────────────────────────────────────────────────────────────────────────────

@@ -11,8 +11,9 @@ ours through its public `wrap_server_stream`.  That stream does two things by it
     keep_heap()                                                       # once per process
     async with open_fast_lane() as lane:                              # one per gateway
         ...
-        async with lane.attach(tcp_or_tls_stream, already=head + rest) as fast, trio.open_nursery() as nursery:
+        async with lane.attach(tcp_or_tls_stream) as fast, trio.open_nursery() as nursery:
             request = await wrap_server_stream(nursery, fast)         # plexwire_trio's, or trio-websocket's
+            ws = await request.accept()
             ...
             # a viewer, once its init was sent
             fast.pull = next_frame                                    # () -> finished frame, or None
@@ -20,6 +21,9 @@ ours through its public `wrap_server_stream`.  That stream does two things by it
             # a device, once it was authenticated
             fast.budget = DEVICE
             fast.on_binary = take_message                             # (payload) -> None
+
+A gateway that has read the request itself attaches with `already=rest, upgraded=True`, where `rest` came after it, and
+calls `accept_upgrade(nursery, fast, target, key)` without *received*: `rest` is heard through the lane.
 
 `fast.excess` says why a peer was thrown out (1008 or 1009, already sent); trio-websocket knows only 1006.  Linger before
 you close the TCP connection, as after any close that the peer did not answer.  `fast.blocked` is true while a peer does

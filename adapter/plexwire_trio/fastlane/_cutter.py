@@ -44,14 +44,17 @@ Piece: TypeAlias = Binary | Passing | Excess
 
 
 class Cutter:
-    """The bytes that one client sends, from its HTTP request on; *already* are those that were read before.
+    """The bytes that one client sends, from its HTTP request on, or *upgraded*, from what follows it.
 
+    *already* are bytes that were read before.
     Your duties: read into `room`, report with `filled` how much that was, then call `take` until it returns None.
     Close the connection after an `Excess`.  With `binary` whole binary messages are taken out, and reads are large;
     `budget` is what the peer may cost.  Both may be changed at any time.
     """
 
-    def __init__(self, budget: Budget, *, unmask: Unmask, already: bytes = b"") -> None:
+    def __init__(
+        self, budget: Budget, *, unmask: Unmask, already: bytes = b"", upgraded: bool = False
+    ) -> None:
         self.binary = False
         #: Bytes that a binary message which has begun is still short of.
         self.missing = 0
@@ -61,7 +64,7 @@ class Cutter:
         self._view[: len(already)] = already
         self._start = 0
         self._end = len(already)
-        self._in_request = True
+        self._in_request = not upgraded
         self._tail_of_request = b""
         self._passing = 0  # bytes of the frame at hand that are still to be passed on
         self._fragmented = False

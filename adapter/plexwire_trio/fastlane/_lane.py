@@ -31,11 +31,17 @@ class FastLane:
         self._epoll = select.epoll() if hasattr(select, "epoll") else None
 
     def attach(
-        self, stream: trio.abc.Stream, *, budget: Budget = STRANGER, already: bytes = b""
+        self,
+        stream: trio.abc.Stream,
+        *,
+        budget: Budget = STRANGER,
+        already: bytes = b"",
+        upgraded: bool = False,
     ) -> FastStream:
         """Return the lane of one connection over *stream*, from its HTTP request on.
 
-        *already* is what was read from *stream* before.  Over TCP on Linux, a frame is written without waiting; over
+        *already* is what was read from *stream* before and is still to be heard.  *upgraded* says that the request was
+        read whole, and is not to be heard again: what comes are frames.  Over TCP on Linux, a frame is written without waiting; over
         TLS, in memory and elsewhere, a task of its own writes the same frames.
         """
         socket = None
@@ -47,6 +53,7 @@ class FastLane:
             budget=budget,
             unmask=self._unmask,
             already=already,
+            upgraded=upgraded,
             detach=self._detach,
         )
         if socket is None or self._epoll is None:

@@ -33,6 +33,7 @@ class FastStream(trio.abc.Stream):
         budget: Budget,
         unmask: Unmask,
         already: bytes,
+        upgraded: bool,
         detach: Callable[["FastStream"], None],
     ) -> None:
         #: Why the peer was thrown out, if it was: it has exceeded its budget.  trio-websocket calls that 1006.
@@ -45,7 +46,7 @@ class FastStream(trio.abc.Stream):
         self._detach = detach
         self._reading = trio.CancelScope()
         self._on_binary: Callable[[bytes], None] | None = None
-        self._cutter = Cutter(budget, unmask=unmask, already=already)
+        self._cutter = Cutter(budget, unmask=unmask, already=already, upgraded=upgraded)
         self._low_water = 1
         self._closed = False
         self.outlet = Outlet(self._socket, self._reader_raises)
