@@ -29,6 +29,9 @@ calls `accept_upgrade(nursery, fast, target, key)` without *received*: `rest` is
 you close the TCP connection, as after any close that the peer did not answer.  `fast.blocked` is true while a peer does
 not read.  A drop is `trio.aclose_forcefully(fast)`.  Build a frame with `text_frame(before, b64encode(jpeg), after)`.
 
+Without `pull` and `on_binary` all goes through trio-websocket, at its pace, and the budgets hold all the same: that is
+how a gateway runs without the lane.
+
 Without Trio, use the parts that are sans-IO: `text_frame`, `close_frame`, and `Cutter`, whose `room` and `filled` are
 what `asyncio.BufferedProtocol` asks for.
 
