@@ -218,6 +218,19 @@ def test_cutter_reads_little_until_pictures_are_expected() -> None:
     assert len(cutter.room()) == LARGE_READ
 
 
+def test_resting_loses_nothing() -> None:
+    frame = masked(0x81, b"x" * 3000)
+    for binary in (False, True):
+        cutter = open_cutter(binary=binary)
+        heard_bytes = b""
+        for chunk in chunks(frame, [1, 1, 3, 1000, 7]):
+            cutter.rest()
+            for piece in put(cutter, chunk):
+                assert isinstance(piece, Passing)
+                heard_bytes += piece.data
+        assert heard_bytes == frame
+
+
 def test_pieces_are_bounded_in_frames_and_bytes() -> None:
     budget = Budget(message_bytes=1 << 20, small_frames=1000, small_frames_per_s=0)
     tiny = put(open_cutter(budget, rest=masked(0x8A, b"") * 100), b"")

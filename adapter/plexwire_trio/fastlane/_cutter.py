@@ -23,6 +23,7 @@ PIECE_FRAMES: Final = 32
 _WHOLE_BINARY: Final = FINAL | BINARY
 _MASKED: Final = 0x80
 _LENGTH: Final = 0x7F
+_NO_BYTES: Final = memoryview(bytearray())
 _BLANK_LINE: Final = re.compile(rb"\n\r?\n")
 
 
@@ -47,8 +48,8 @@ class Cutter:
     """The bytes that one client sends, from its HTTP request on, or *upgraded*, from what follows it.
 
     *already* are bytes that were read before.
-    Your duties: read into `room`, report with `filled` how much that was, then call `take` until it returns None.
-    Close the connection after an `Excess`.  With `binary` whole binary messages are taken out, and reads are large;
+    Your duties: read into `room`, report with `filled` how much that was, then call `take` until it returns None.  Call
+    `rest` before a wait.  Close the connection after an `Excess`.  With `binary` whole binary messages are taken out, and reads are large;
     `budget` is what the peer may cost.  Both may be changed at any time.
     """
 
@@ -60,8 +61,7 @@ class Cutter:
         self.missing = 0
         self._meter = Meter(budget)
         self._unmask = unmask
-        self._view = memoryview(bytearray(max(SMALL_READ, len(already))))
-        self._view[: len(already)] = already
+        self._view = memoryview(bytearray(already))
         self._start = 0
         self._end = len(already)
         self._in_request = not upgraded
@@ -79,20 +79,30 @@ class Cutter:
     def budget(self, budget: Budget) -> None:
         self._meter.budget = budget
 
-    def room(self) -> memoryview:
-        """Return where to read to, at least one byte; valid until the next call of any method."""
+    @property
+    def read_bytes(self) -> int:
+        """How much to read at a time."""
+        return LARGE_READ if self.binary else SMALL_READ
+
+    def room(self, least: int = 1) -> memoryview:
+        """Return where to read to, at least *least* bytes; valid until the next call of any method."""
         if self._start == self._end:
             self._start = self._end = 0
-        more = max(self.missing, 1)
-        least = LARGE_READ if self.binary else SMALL_READ
-        if self._end + more > len(self._view) or len(self._view) < least:
+        more = max(self.missing, least)
+        if self._end + more > len(self._view) or len(self._view) < self.read_bytes:
             kept = bytes(self._view[self._start : self._end])
-            size = max(least, len(kept) + more)
+            size = max(self.read_bytes, len(kept) + more)
             if size > len(self._view):
                 self._view = memoryview(bytearray(size))
             self._view[: len(kept)] = kept
             self._start, self._end = 0, len(kept)
         return self._view[self._end :]
+
+    def rest(self) -> None:
+        """Hold no memory while nothing comes, unless pictures will."""
+        if self._start == self._end and not self.binary:
+            self._view = _NO_BYTES
+            self._start = self._end = 0
 
     def filled(self, size: int) -> None:
         """Take note that *size* bytes were read into `room`."""

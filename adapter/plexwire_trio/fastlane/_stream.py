@@ -173,18 +173,19 @@ class FastStream(trio.abc.Stream):
 
     async def _fill(self) -> tuple[int, bool]:
         """Read once; return how much, and whether others had a turn meanwhile."""
-        room = self._cutter.room()
         if self._socket is None:
-            data = await self._stream.receive_some(min(len(room), LARGE_READ))
-            room[: len(data)] = data
+            self._cutter.rest()
+            data = await self._stream.receive_some(self._cutter.read_bytes)
+            self._cutter.room(len(data))[: len(data)] = data
             self._cutter.filled(len(data))
             return len(data), True
         waited = False
         while True:
             try:
-                size = os.readv(self._socket.fileno(), (room,))
+                size = os.readv(self._socket.fileno(), (self._cutter.room(),))
             except BlockingIOError:
                 self._want(min(self._cutter.missing, LARGE_READ))
+                self._cutter.rest()
                 await trio.lowlevel.wait_readable(self._socket)
                 waited = True
             except OSError as error:
