@@ -65,7 +65,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--plan", help="MODE:JPEG_BYTES:VIEWERS[:DEVICES],… or `full`")
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
-    parser.add_argument("--seconds", type=float, default=0.8, help="per run; default: 0.8")
+    parser.add_argument("--seconds", type=float, default=0.6, help="per run; default: 0.6")
     parser.add_argument("--out", type=Path, default=_HERE / "results", help="default: %(default)s")
     options = parser.parse_args()
     texts = FULL if options.plan == "full" else (options.plan or ",".join(DEFAULT)).split(",")
