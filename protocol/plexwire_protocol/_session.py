@@ -203,7 +203,7 @@ class Session(ABC):
 
         """
         edge = self._table.edge(self._state, self._role, trigger)
-        if edge is None:
+        if edge is None or edge.tolerated:
             raise self._cannot(deed, clause)
         return edge
 
