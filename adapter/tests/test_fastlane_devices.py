@@ -1,6 +1,7 @@
 """Devices and strangers over the fast lane: pictures, floods, and what a picture costs."""
 
 import os
+import socket
 from contextlib import suppress
 
 import pytest
@@ -13,6 +14,7 @@ from lane_conversations import (
     PICTURE,
     REQUEST,
     Opener,
+    Pair,
     conversing,
     memory_pair,
     over_everything,
@@ -79,6 +81,21 @@ async def test_small_message_is_heard_after_a_large_picture() -> None:
         await trio.testing.wait_all_tasks_blocked()
         await talk.client.say(TextMessage("small"))
         assert await talk.ws.get_message() == "small"
+    assert len(pictures) == 1
+
+
+async def test_picture_may_be_larger_than_the_socket_buffer() -> None:
+    async def small_pair() -> Pair:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        async with listener:
+            client = await trio.testing.open_stream_to_socket_listener(listener)
+            return await listener.accept(), client
+
+    async with open_fast_lane() as lane, conversing(lane, small_pair) as talk:
+        pictures = talk.publish()
+        await talk.client.say(BytesMessage(b"x" * 900_000), TextMessage("after"))
+        assert await talk.ws.get_message() == "after"
     assert len(pictures) == 1
 
 
