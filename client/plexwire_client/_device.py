@@ -11,7 +11,7 @@ import trio
 from attrs import define
 
 from plexwire_client._client import Client, Dial, StreamEnding
-from plexwire_client._errors import ConnectionLost, ImageError, Refused
+from plexwire_client._errors import ConnectionLost, ImageError, Refused, require_trio
 from plexwire_client._jpeg import DEFAULT_QUALITY, Jpeg, Picture, as_it_is
 from plexwire_client._newest_per_key import NewestPerKey
 from plexwire_protocol import (
@@ -325,6 +325,7 @@ async def open_device(
     local Unix time in seconds; the gateway's own corrects it.
 
     Raises:
+        NotInTrio: the program does not run Trio; `plexwire_client.blocking` is for it.
         MalformedMessage: *source_id* is none that a device could have.
         ConnectError: there is no WebSocket to be had; its class says why.
         Refused: the gateway turned the key away; it says why.
@@ -332,6 +333,7 @@ async def open_device(
         RemoteProtocolError: the gateway broke the protocol, or did not answer in time.
 
     """
+    require_trio("open_device")
     auth = DeviceAuth(
         api_key=api_key,
         source_id=source_id,
