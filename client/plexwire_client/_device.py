@@ -200,13 +200,13 @@ class DeviceClient(Client[DeviceSession]):
         url: str,
         camera_id: str = DEFAULT_CAMERA,
         *,
-        fps: float = 15,
+        fps: float | None = 15,
         quality: int = DEFAULT_QUALITY,
         frames: int | None = None,
     ) -> None:
-        """Send what ffmpeg reads from *url* (RTSP, HLS, a file, ...) until its end, or so many *frames* of it.
+        """Send what ffmpeg reads from *url* (RTSP, HLS, /dev/video0, a file, ...) until its end, or so many *frames* of it.
 
-        Cancel it to stop it earlier.
+        *fps* is pictures per second; None keeps the camera's own rate.  Cancel it to stop it earlier.
 
         Raises:
             FfmpegError: ffmpeg is not installed, or gave up; the error says what ffmpeg said.

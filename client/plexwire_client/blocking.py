@@ -321,13 +321,14 @@ class BlockingDevice(BlockingClient[DeviceClient]):
         url: str,
         camera_id: str = DEFAULT_CAMERA,
         *,
-        fps: float = 15,
+        fps: float | None = 15,
         quality: int = DEFAULT_QUALITY,
         frames: int | None = None,
         timeout: float | None = None,
     ) -> None:
-        """Send what ffmpeg reads from *url* (RTSP, HLS, a file, ...) until its end, *frames* of it, or *timeout* seconds.
+        """Send what ffmpeg reads from *url* (RTSP, HLS, /dev/video0, ...) until its end, *frames* of it, or *timeout* seconds.
 
+        *fps* is pictures per second; None keeps the camera's own rate.
         Ctrl-C ends it, and so does `close` from another thread, which makes it raise `ConnectionLost`.
 
         Raises:

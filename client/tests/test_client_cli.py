@@ -331,9 +331,10 @@ def test_command_helps_with_examples_that_it_takes_itself(name: str) -> None:
     command = {"watch": watch, "publish": publish}[name]
     text = CliRunner().invoke(command, ("--help",)).output
     examples = text.partition("Examples:")[2].partition("Exit codes:")[0].replace("\\\n", "")
-    lines = [line.split() for line in examples.splitlines() if f"plexwire {name}" in line]
+    given = [line.partition(f"plexwire {name}")[2].split() for line in examples.splitlines()]
+    lines = [arguments for arguments in given if arguments]
     assert len(lines) >= 3
-    for _, _, *arguments in lines:
+    for arguments in lines:
         command.make_context(name, list(arguments))
 
 
