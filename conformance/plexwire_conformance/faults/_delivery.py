@@ -22,20 +22,16 @@ from plexwire_server.extending import DeviceConnection, ViewerConnection
 # ── order and number ─────────────────────────────────────────────────────────────────────────
 
 
-@fault("frames.newest-first", "PW-FRAME-5", also=("PW-FLOW-5",))
+@fault("frames.newest-first", "Sends the newer of two waiting frames first.", "PW-FRAME-5")
 class NewestFirst(Queueing):
-    """Sends the newer of two waiting frames first."""
-
     places = 2
 
     def next_frame(self) -> EncodedFrame | None:
         return self.queue.pop() if self.queue else None
 
 
-@fault("frames.twice", "PW-FRAME-6")
+@fault("frames.twice", "Sends every frame twice, to be on the safe side.", "PW-FRAME-6")
 class SentTwice(Dawdling):
-    """Sends every frame twice, to be on the safe side."""
-
     async def send_frame(self, frame: EncodedFrame) -> None:
         await super().send_frame(frame)
         await super().send_frame(frame)
@@ -53,10 +49,12 @@ class _OncePerMention(Dawdling):
             await super().send_frame(frame)
 
 
-@fault("frames.once-per-mention", "PW-FRAME-6")
+@fault(
+    "frames.once-per-mention",
+    "Sends a frame as often as the address names its camera.",
+    "PW-FRAME-6",
+)
 class OncePerMention(FaultyGateway):
-    """Sends a frame as often as the address names its camera."""
-
     viewer_connection = _OncePerMention
 
     def read_address(self, target: str) -> StreamAddress:
@@ -80,20 +78,22 @@ class _Caught(Mailbox):
                 self.take(last[camera])
 
 
-@fault("frames.last-frame-replayed", "PW-FRAME-7")
+@fault(
+    "frames.last-frame-replayed",
+    "Shows the last frame of a camera to whoever comes later, so that no screen stays dark.",
+    "PW-FRAME-7",
+)
 class LastFrameReplayed(Remembering):
-    """Shows the last frame of a camera to whoever comes later, so that no screen stays dark."""
-
     viewer_connection = _Caught
 
 
 # ── losses and delays ────────────────────────────────────────────────────────────────────────
 
 
-@fault("frames.every-second-dropped", "PW-FRAME-9")
+@fault(
+    "frames.every-second-dropped", "Sends every second frame, to halve the traffic.", "PW-FRAME-9"
+)
 class EverySecondDropped(ViewerConnection):
-    """Sends every second frame, to halve the traffic."""
-
     _odd = False
 
     async def send_frame(self, frame: EncodedFrame) -> None:
@@ -102,10 +102,8 @@ class EverySecondDropped(ViewerConnection):
             await super().send_frame(frame)
 
 
-@fault("frames.one-behind", "PW-FRAME-9")
+@fault("frames.one-behind", "Sends a frame when the next one has come.", "PW-FRAME-9")
 class OneBehind(ViewerConnection):
-    """Sends a frame when the next one has come."""
-
     _held: EncodedFrame | None = None
 
     async def send_frame(self, frame: EncodedFrame) -> None:
@@ -114,10 +112,10 @@ class OneBehind(ViewerConnection):
             await super().send_frame(held)
 
 
-@fault("frames.three-seconds-late", "PW-FRAME-9")
+@fault(
+    "frames.three-seconds-late", "Buffers three seconds of video before it sends any.", "PW-FRAME-9"
+)
 class ThreeSecondsLate(Dawdling):
-    """Buffers three seconds of video before it sends any."""
-
     async def send_frame(self, frame: EncodedFrame) -> None:
         await trio.sleep(3)
         await super().send_frame(frame)
@@ -140,24 +138,28 @@ class _Limited(ViewerConnection):
         return of_camera.index(self)
 
 
-@fault("frames.first-viewer-only", "PW-FRAME-10")
+@fault(
+    "frames.first-viewer-only",
+    "Gives a camera's frames to the viewer who came first.",
+    "PW-FRAME-10",
+)
 class FirstViewerOnly(_Limited):
-    """Gives a camera's frames to the viewer who came first."""
-
     places = 1
 
 
-@fault("frames.two-viewers-at-most", "PW-FRAME-10")
+@fault(
+    "frames.two-viewers-at-most", "Gives a camera's frames to two viewers at most.", "PW-FRAME-10"
+)
 class TwoViewersAtMost(_Limited):
-    """Gives a camera's frames to two viewers at most."""
-
     places = 2
 
 
-@fault("frames.end-with-one-viewer", "PW-FRAME-10")
+@fault(
+    "frames.end-with-one-viewer",
+    "Ends the fan-out of a source with the first viewer that closes.",
+    "PW-FRAME-10",
+)
 class EndWithOneViewer(Mutable):
-    """Ends the fan-out of a source with the first viewer that closes."""
-
     def leave(self) -> None:
         super().leave()
         if self.report.close is not None and self.report.close.code == CloseCode.NORMAL:
@@ -170,9 +172,11 @@ class _EndingVideo(DeviceConnection):
         mute(watchers(self.gateway, self.session.source_id))
 
 
-@fault("frames.end-with-the-device", "PW-FRAME-9")
+@fault(
+    "frames.end-with-the-device",
+    "Keeps the viewers of a device that has left, and never finds it again when it is back.",
+    "PW-FRAME-9",
+)
 class EndWithTheDevice(FaultyGateway):
-    """Keeps the viewers of a device that has left, and never finds it again when it is back."""
-
     viewer_connection = Mutable
     device_connection = _EndingVideo

@@ -21,10 +21,8 @@ class _TakingTurns(Dawdling):
             await super().send_frame(frame)
 
 
-@fault("flow.one-writer", "PW-FLOW-1")
+@fault("flow.one-writer", "Writes to the viewers of a source one after the other.", "PW-FLOW-1")
 class OneWriter(FaultyGateway):
-    """Writes to the viewers of a source one after the other."""
-
     viewer_connection = _TakingTurns
 
     def __init__(self) -> None:
@@ -43,31 +41,13 @@ class OneWriter(FaultyGateway):
 # ── the queue ────────────────────────────────────────────────────────────────────────────────
 
 
-@fault("flow.unbounded-queue", "PW-FLOW-3")
+@fault("flow.unbounded-queue", "Stores up whatever a viewer can't take.", "PW-FLOW-3")
 class UnboundedQueue(Queueing):
-    """Stores up whatever a viewer can't take."""
+    pass
 
 
-@fault("flow.queue-of-ten", "PW-FLOW-5")
-class QueueOfTen(Queueing):
-    """Keeps the last ten frames for a viewer that stalls."""
-
-    places = 10
-
-
-@fault("flow.newest-dropped", "PW-FLOW-5")
-class NewestDropped(Queueing):
-    """Drops what comes while a frame waits."""
-
-    def take(self, frame: EncodedFrame) -> None:
-        if not self.queue:
-            super().take(frame)
-
-
-@fault("flow.told-of-drops", "PW-FLOW-2")
+@fault("flow.told-of-drops", "Tells a viewer how many frames it has missed.", "PW-FLOW-2")
 class ToldOfDrops(Queueing):
-    """Tells a viewer how many frames it has missed."""
-
     places = 1
     _missed = 0
 
@@ -97,21 +77,25 @@ class _Impatient(ViewerConnection):
         self.through = self.through or trio.current_time() > since + 2
 
 
-@fault("flow.slow-viewer-closed", "PW-FLOW-2")
+@fault(
+    "flow.slow-viewer-closed",
+    "Closes a viewer that takes more than two seconds for a frame.",
+    "PW-FLOW-2",
+)
 class SlowViewerClosed(_Impatient):
-    """Closes a viewer that takes more than two seconds for a frame."""
-
     async def send_frame(self, frame: EncodedFrame) -> None:
         await super().send_frame(frame)
         if self.through:
-            self.session.close(CloseReason.TRY_AGAIN_LATER, "too slow", now=trio.current_time())
+            self.session.close(CloseReason.POLICY_VIOLATION, "too slow", now=trio.current_time())
             await self.flush()
 
 
-@fault("flow.slow-viewer-forgotten", "PW-FLOW-4")
+@fault(
+    "flow.slow-viewer-forgotten",
+    "Sends nothing any more to a viewer that took more than two seconds for a frame.",
+    "PW-FLOW-4",
+)
 class SlowViewerForgotten(_Impatient):
-    """Sends nothing any more to a viewer that took more than two seconds for a frame."""
-
     def next_frame(self) -> EncodedFrame | None:
         frame = super().next_frame()
         return None if self.through else frame

@@ -27,18 +27,14 @@ from plexwire_server.extending import DeviceConnection, ViewerConnection
 # ── whether and when ─────────────────────────────────────────────────────────────────────────
 
 
-@fault("init.never", "PW-INIT-1")
+@fault("init.never", "Lets viewers in without a word.", "PW-INIT-1")
 class Never(GatewayViewerSession):
-    """Lets viewers in without a word."""
-
     def take_outbox(self) -> list[Outgoing]:
         return [item for item in super().take_outbox() if not _is_init(item)]
 
 
-@fault("init.twice", "PW-INIT-1")
+@fault("init.twice", "Sends the init twice.", "PW-INIT-1")
 class Twice(GatewayViewerSession):
-    """Sends the init twice."""
-
     def take_outbox(self) -> list[Outgoing]:
         return [item for item in super().take_outbox() for _ in range(2 if _is_init(item) else 1)]
 
@@ -57,18 +53,18 @@ class _Announcing(DeviceConnection):
                 viewer.flush_soon()
 
 
-@fault("init.again", "PW-INIT-1")
+@fault(
+    "init.again",
+    "Sends another init to the viewers of a source whenever a device of it joins.",
+    "PW-INIT-1",
+)
 class Again(FaultyGateway):
-    """Sends another init to the viewers of a source whenever a device of it joins."""
-
     viewer_rules = Talkative
     device_connection = _Announcing
 
 
-@fault("init.late", "PW-INIT-2")
+@fault("init.late", "Takes four seconds to answer a good auth.", "PW-INIT-2")
 class Late(ViewerConnection):
-    """Takes four seconds to answer a good auth."""
-
     async def answer(self, api_key: str) -> None:
         if isinstance(await self.gateway.check_key(api_key), KeyGranted):
             await trio.sleep(4)
@@ -108,10 +104,10 @@ class _SubscribingFirst(ViewerConnection):
         await self.flush()
 
 
-@fault("init.after-frames", "PW-INIT-3")
+@fault(
+    "init.after-frames", "Subscribes a viewer first, and takes its time over the init.", "PW-INIT-3"
+)
 class AfterFrames(FaultyGateway):
-    """Subscribes a viewer first, and takes its time over the init."""
-
     viewer_rules = _HoldingBack
     viewer_connection = _SubscribingFirst
 
@@ -119,54 +115,56 @@ class AfterFrames(FaultyGateway):
 # ── what it says ─────────────────────────────────────────────────────────────────────────────
 
 
-@fault("init.by-source", "PW-INIT-4")
+@fault("init.by-source", "Gives online_sources as an object, cameras by source.", "PW-INIT-4")
 class BySource(RetoldInit):
-    """Gives online_sources as an object, cameras by source."""
-
     def tell(self, members: Members) -> Members:
         listed = members["online_sources"]
         by_source = {source["source_id"]: source["cameras"] for source in listed}
         return {**members, "online_sources": by_source}
 
 
-@fault("init.cameras-as-objects", "PW-INIT-4")
+@fault("init.cameras-as-objects", "Lists cameras as objects with an id.", "PW-INIT-4")
 class CamerasAsObjects(RetoldInit):
-    """Lists cameras as objects with an id."""
-
     def tell(self, members: Members) -> Members:
         for source in members["online_sources"]:
             source["cameras"] = [{"id": camera} for camera in source["cameras"]]
         return members
 
 
-@fault("init.null-when-empty", "PW-INIT-4")
-class NullWhenEmpty(RetoldInit):
-    """Says null where nothing is online."""
+@fault(
+    "init.cameras-with-camera-id",
+    "Lists cameras as objects with a camera_id, which can be understood all the same.",
+    "PW-INIT-4",
+)
+class CamerasWithCameraId(RetoldInit):
+    def tell(self, members: Members) -> Members:
+        for source in members["online_sources"]:
+            source["cameras"] = [{"camera_id": camera} for camera in source["cameras"]]
+        return members
 
+
+@fault("init.null-when-empty", "Says null where nothing is online.", "PW-INIT-4")
+class NullWhenEmpty(RetoldInit):
     def tell(self, members: Members) -> Members:
         return {**members, "online_sources": members["online_sources"] or None}
 
 
-@fault("init.always-empty", "PW-INIT-5")
+@fault("init.always-empty", "Lists nothing, whatever is online.", "PW-INIT-5")
 class AlwaysEmpty(ViewerConnection):
-    """Lists nothing, whatever is online."""
-
     def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
         return ()
 
 
-@fault("init.one-camera-only", "PW-INIT-5")
+@fault(
+    "init.one-camera-only", "Lists one camera of a source, the last in the alphabet.", "PW-INIT-5"
+)
 class OneCameraOnly(ViewerConnection):
-    """Lists one camera of a source, the last in the alphabet."""
-
     def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
         return [evolve(source, cameras=source.cameras[-1:]) for source in super().online(granted)]
 
 
-@fault("init.echo", "PW-INIT-6")
+@fault("init.echo", "Lists what was asked for, online or not.", "PW-INIT-6")
 class Echo(ViewerConnection):
-    """Lists what was asked for, online or not."""
-
     def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
         address = self.session.address
         return [OnlineSource(source_id=address.source_id, cameras=address.cameras)]
@@ -181,8 +179,6 @@ class _Nostalgic(ViewerConnection):
         return [OnlineSource(source_id=source_id, cameras=cameras)] if cameras else []
 
 
-@fault("init.never-forgets", "PW-INIT-7")
+@fault("init.never-forgets", "Lists every camera that ever sent something.", "PW-INIT-7")
 class NeverForgets(Remembering):
-    """Lists every camera that ever sent something."""
-
     viewer_connection = _Nostalgic

@@ -16,10 +16,12 @@ from plexwire_server.extending import DeviceConnection, ViewerConnection
 # ── devices ──────────────────────────────────────────────────────────────────────────────────
 
 
-@fault("rob.malformed-frame-ends-viewers", "PW-ROB-1")
+@fault(
+    "rob.malformed-frame-ends-viewers",
+    "Closes the viewers of a source when its device sends something malformed.",
+    "PW-ROB-1",
+)
 class MalformedFrameEndsViewers(DeviceConnection):
-    """Closes the viewers of a source when its device sends something malformed."""
-
     def handle(self, event: Event) -> None:
         super().handle(event)
         if isinstance(event, MessageRefused):
@@ -33,10 +35,12 @@ class _Decoding(DeviceConnection):
             mute(watchers(self.gateway, self.session.source_id))
 
 
-@fault("rob.bad-picture-ends-video", "PW-ROB-1")
+@fault(
+    "rob.bad-picture-ends-video",
+    "Decodes a source's pictures in one place, which the first bad one brings to a halt.",
+    "PW-ROB-1",
+)
 class BadPictureEndsVideo(FaultyGateway):
-    """Decodes a source's pictures in one place, which the first bad one brings to a halt."""
-
     viewer_connection = Mutable
     device_connection = _Decoding
 
@@ -55,24 +59,30 @@ class _EndingTogether(ViewerConnection):
             throw_out(watchers(self.gateway, self.session.address.source_id))
 
 
-@fault("rob.rude-viewer-ends-others", "PW-ROB-2")
+@fault(
+    "rob.rude-viewer-ends-others",
+    "Closes all viewers of a source when one of them breaks WebSocket.",
+    "PW-ROB-2",
+)
 class RudeViewerEndsOthers(_EndingTogether):
-    """Closes all viewers of a source when one of them breaks WebSocket."""
-
     code = CloseCode.PROTOCOL_ERROR
 
 
-@fault("rob.oversize-message-ends-others", "PW-ROB-2")
+@fault(
+    "rob.oversize-message-ends-others",
+    "Closes all viewers of a source when one of them sends a message over the limit.",
+    "PW-ROB-2",
+)
 class OversizeMessageEndsOthers(_EndingTogether):
-    """Closes all viewers of a source when one of them sends a message over the limit."""
-
     code = CloseCode.TOO_BIG
 
 
-@fault("rob.vanished-viewer-ends-video", "PW-ROB-3")
+@fault(
+    "rob.vanished-viewer-ends-video",
+    "Ends the fan-out of a source with the first viewer whose connection breaks.",
+    "PW-ROB-3",
+)
 class VanishedViewerEndsVideo(Mutable):
-    """Ends the fan-out of a source with the first viewer whose connection breaks."""
-
     def leave(self) -> None:
         super().leave()
         if self.report.close is not None and self.report.close.code == CloseCode.ABNORMAL:
