@@ -1,20 +1,24 @@
 """Programs that use the blocking clients, as processes of their own: Ctrl-C, a forgotten close, and the examples."""
 
+import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 import pytest
 
 from plexwire_client.blocking import open_device, open_viewer
 from plexwire_protocol import CloseCode
-from threaded_gateway import PATIENCE_S, ThreadedGateway, threaded_gateway
+from threaded_gateway import PATIENCE_S, ThreadedGateway, threaded_gateway, until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -191,3 +195,42 @@ def test_example_of_an_asyncio_viewer_watches_until_ctrl_c(gateway: ThreadedGate
                 process.wait(1)
         _, errors = process.communicate(timeout=PATIENCE_S)
         assert errors.splitlines()[-1] == "KeyboardInterrupt"
+
+
+# ── the manual ───────────────────────────────────────────────────────────────────────────────
+
+
+def manual() -> list[dict[str, Any]]:
+    """Run the examples of the section for programs without Trio, and return what they define."""
+    text = (ROOT / "docs" / "clients.md").read_text("utf-8").partition("\n## Without Trio\n")[2]
+    blocks = re.findall(r"^```python\n(.*?)^```$", text.partition("\n## ")[0], re.M | re.S)
+    namespaces: list[dict[str, Any]] = []
+    for block in blocks:
+        namespaces.append({"__name__": "manual"})
+        exec(compile(block, "docs/clients.md", "exec"), namespaces[-1])
+    return namespaces
+
+
+def test_examples_of_the_manual_send_and_watch(
+    gateway: ThreadedGateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocking, in_asyncio = manual()
+    key = gateway.keys.api_key
+    with ThreadPoolExecutor(2) as executor:
+        watching = executor.submit(blocking["watch"], gateway.url, key)
+        in_task = executor.submit(lambda: asyncio.run(in_asyncio["main"](gateway.url, key)))
+        gateway.wait_for_viewers(2)
+        blocking["send"](gateway.url, key)
+        output = ""
+
+        def all_printed() -> bool:
+            nonlocal output
+            output += capsys.readouterr().out
+            return output.count("\n") == 2
+
+        until(all_printed)
+        gateway.stop()
+        watching.result(PATIENCE_S)
+        in_task.result(PATIENCE_S)
+        gateway.start()
+    assert "front (480, 640, 3)\n" in output
