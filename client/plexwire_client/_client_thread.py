@@ -1,5 +1,6 @@
 """One client in a Trio loop of its own, on a thread of its own: the base of `plexwire_client.blocking`."""
 
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, wait
@@ -50,18 +51,22 @@ class ClientThread(Generic[C]):
         self._leaving = trio.Event()
         self._drain = True
         self._thread = threading.Thread(target=self._run, name="plexwire client", daemon=True)
-        self._thread.start()
+        self._abandoned = False
+        self._process_id = os.getpid()
         try:
+            self._thread.start()
             self.client = _result(self._entered)
-        except BaseException:
-            self._post(self._scope.cancel)
-            self._join()
+        except BaseException:  # also Ctrl-C while the thread starts
+            self._abandoned = True
+            if self._thread.ident is not None:
+                self._post(self._scope.cancel)
+                self._join()
             raise
 
     @property
     def is_running(self) -> bool:
         """Whether calls can still be made; False in a process that was forked from the one of the thread."""
-        return self._thread.is_alive() and not self._ended.done()
+        return self._process_id == os.getpid() and not self._ended.done()
 
     def call(self, function: Callable[[], Awaitable[R]]) -> R:
         """Run *function* in the loop and wait for what it returns or raises.
@@ -106,7 +111,7 @@ class ClientThread(Generic[C]):
             raise
 
     def _join(self) -> None:
-        if self._thread.is_alive():
+        if self._process_id == os.getpid():
             _result(self._ended)
             self._thread.join()
 
@@ -137,6 +142,8 @@ class ClientThread(Generic[C]):
         with self._scope:
             async with helper_tasks() as self._call_tasks:
                 self._token.set_result(trio.lowlevel.current_trio_token())
+                if self._abandoned:
+                    return
                 with suppress(_NotDrained):
                     async with self._open_client() as client:
                         self._entered.set_result(client)
