@@ -1,6 +1,7 @@
 """Pictures from other programs: on standard input, in named pipes, from serial devices and from cameras at /dev/video."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import tty
 from functools import partial
 from pathlib import Path
+from shutil import which
 
 import pytest
 import trio
@@ -18,6 +20,7 @@ from plexwire_client._ffmpeg import ffmpeg_command, is_video_device
 from plexwire_client.commands._jpeg_input import play_jpegs
 from plexwire_client.commands._picture_sources import BadInput, JpegInput, find_source
 from plexwire_client.commands.publish import publish
+from plexwire_client.commands.watch import watch
 from plexwire_client.pattern import make_pattern
 from relaying_gateway import KEY, PATIENCE_S, command, environment, relaying_gateway
 
@@ -166,3 +169,88 @@ def test_camera_of_the_system_is_read_at_its_own_rate() -> None:
 
 def test_devices_other_than_cameras_are_read_as_jpegs() -> None:
     assert find_source("/dev/null", (64, 48), None, 85) == JpegInput(Path("/dev/null"))
+
+
+# ── recording into a pipe ────────────────────────────────────────────────────────────────────
+
+
+async def recorded(tmp_path: Path) -> tuple[Path, str]:
+    """Publish the pattern and watch it into a file by way of standard output, until Ctrl-C."""
+    out = tmp_path / "out.mkv"
+    async with relaying_gateway() as gateway, trio.open_nursery() as nursery:
+        with out.open("wb") as file:
+            watching = await nursery.start(
+                partial(
+                    trio.run_process,
+                    command("watch", gateway.url, *SOURCE, "--camera", "front", "--record", "-"),
+                    env=environment(PLEXWIRE_API_KEY=KEY),
+                    stdout=file,
+                    stderr=subprocess.PIPE,
+                )
+            )
+            await gateway.viewer_came.wait()
+            done = await published(gateway.url, "-", "--camera", "front", stdin=BACK_TO_BACK)
+            assert done.returncode == 0
+            while PICTURES[-1] not in out.read_bytes():  # a viewer may skip any but the newest
+                await trio.sleep(0.01)
+            watching.send_signal(signal.SIGINT)
+            errors = b"".join([bytes(data) async for data in watching.stderr])
+            assert await watching.wait() == 0
+    return out, errors.decode()
+
+
+async def test_watch_records_to_standard_output_what_publish_reads_again(tmp_path: Path) -> None:
+    out, shown = await recorded(tmp_path)
+    lines = shown.splitlines()
+    assert lines[0].startswith("Connected to ws://")
+    assert lines[-1] == "Stopped."
+    [count] = re.findall(r"Recorded to standard output: ([0-9]+) pictures, ", shown)
+    async with relaying_gateway() as gateway:
+        done = await published(gateway.url, "-", stdin=out.read_bytes())
+    assert done.returncode == 0
+    pictures = [frame.jpeg for frame in gateway.frames]
+    assert len(pictures) == int(count) > 0
+    assert pictures == [each for each in PICTURES if each in pictures]
+
+
+@pytest.mark.skipif(which("ffprobe") is None, reason="ffprobe, of ffmpeg, is not installed")
+async def test_recording_on_standard_output_is_a_video(tmp_path: Path) -> None:
+    out, shown = await recorded(tmp_path)
+    show = ("-count_frames", "-show_entries", "stream=codec_name,width,height,nb_read_frames")
+    done = await trio.run_process(
+        ["ffprobe", "-loglevel", "error", *show, "-of", "csv=p=0", str(out)],
+        capture_stdout=True,
+        capture_stderr=True,
+    )
+    [count] = re.findall(r"Recorded to standard output: ([0-9]+) pictures, ", shown)
+    assert (done.stdout.decode().strip(), done.stderr) == (f"mjpeg,64,48,{count}", b"")
+
+
+async def test_watch_ends_quietly_when_reader_of_recording_has_gone() -> None:
+    async with relaying_gateway() as gateway, trio.open_nursery() as nursery:
+        watching = await nursery.start(
+            partial(
+                trio.run_process,
+                command("watch", gateway.url, *SOURCE, "--camera", "front", "--record", "-"),
+                env=environment(PLEXWIRE_API_KEY=KEY),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+        )
+        await gateway.viewer_came.wait()
+        await watching.stdout.aclose()
+        done = await published(gateway.url, "-", "--camera", "front", stdin=BACK_TO_BACK)
+        assert done.returncode == 0
+        errors = b"".join([bytes(data) async for data in watching.stderr])
+        assert await watching.wait() == 1
+    assert b"Traceback" not in errors
+
+
+def test_watch_records_one_camera_to_standard_output() -> None:
+    arguments = ("ws://127.0.0.1:1", *SOURCE, "--camera", "a", "--camera", "b", "--record", "-")
+    result = CliRunner().invoke(watch, arguments, env={"PLEXWIRE_API_KEY": KEY})
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "Error: --record - takes one camera: give --camera once, or a file's name.\n"
+    )
