@@ -191,7 +191,8 @@ async def recorded(tmp_path: Path) -> tuple[Path, str]:
             await gateway.viewer_came.wait()
             done = await published(gateway.url, "-", "--camera", "front", stdin=BACK_TO_BACK)
             assert done.returncode == 0
-            while PICTURES[-1] not in out.read_bytes():  # a viewer may skip any but the newest
+            # A viewer may skip any picture but the newest.
+            while PICTURES[-1] not in out.read_bytes():  # noqa: ASYNC110 # a file has no event
                 await trio.sleep(0.01)
             watching.send_signal(signal.SIGINT)
             errors = b"".join([bytes(data) async for data in watching.stderr])
