@@ -154,8 +154,10 @@ def conform(
         PLEXWIRE_FOREIGN_KEY     one of a second organisation
         PLEXWIRE_NO_ACCESS_KEY   one whose plan has no API access
         PLEXWIRE_REVOKED_KEY     a revoked one
+        PLEXWIRE_OTHER_KEY       a second one of the same organisation
+        PLEXWIRE_READ_KEY        one whose scopes allow reading only
 
-    Without the last three a few cases are untestable, and said to be. Where no key may publish, --live names a camera
+    Without the last five a few cases are untestable, and said to be. Where no key may publish, --live names a camera
     that runs there: it is watched, and nothing is published.
 
     \b

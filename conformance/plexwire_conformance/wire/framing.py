@@ -156,9 +156,9 @@ def parse_close(payload: bytes) -> tuple[int | None, str]:
 
 # ── the opening handshake ────────────────────────────────────────────────────────────────────
 
-_KEY: Final = base64.b64encode(b"plexwire conform").decode()
+KEY: Final = base64.b64encode(b"plexwire conform").decode()
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-ACCEPT: Final = base64.b64encode(hashlib.sha1((_KEY + _GUID).encode()).digest()).decode()
+ACCEPT: Final = base64.b64encode(hashlib.sha1((KEY + _GUID).encode()).digest()).decode()
 
 
 def handshake_request(target: str, host: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:
@@ -168,7 +168,7 @@ def handshake_request(target: str, host: str, headers: Iterable[tuple[str, str]]
         f"Host: {host}",
         "Upgrade: websocket",
         "Connection: Upgrade",
-        f"Sec-WebSocket-Key: {_KEY}",
+        f"Sec-WebSocket-Key: {KEY}",
         "Sec-WebSocket-Version: 13",
         *(f"{name}: {value}" for name, value in headers),
     ]

@@ -1,0 +1,85 @@
+"""Cameras that look alike, or collide when their ids are joined, and are different cameras all the same."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from plexwire_conformance.run.case import Need, case
+from plexwire_conformance.run.stage import TRIES, Stage
+from plexwire_conformance.run.trial import Trial
+from plexwire_conformance.wire.peer import HandshakeFailed
+from plexwire_conformance.wire.roles import RawDevice, RawViewer
+from plexwire_spec import EXAMPLE_SOURCE, DistinctCameras, distinct_cameras
+
+#: Sets that every run plays, one of each kind of mistake; a thorough one plays all.
+_USUAL: Final = (
+    "distinct-joined-lists-of-cameras",
+    "distinct-joined-by-a-hyphen",
+    "distinct-capitals",
+    "distinct-normal-forms",
+    "distinct-spaces-around",
+    "distinct-escapes-of-addresses",
+)
+#: Cameras that every gateway accepts in one address.  [PW-LIM-6]
+_OF_AN_ADDRESS: Final = 8
+
+
+@case(
+    "vectors.distinct-cameras",
+    "Cameras whose ids look alike are different cameras: each viewer gets those that it asked for.",
+    "PW-ADDR-2",
+    "PW-ADDR-4",
+    "PW-ISO-1",
+    "PW-ISO-2",
+    "PW-FRAME-8",
+    needs=(Need.PUBLISHER,),
+    takes=3.0,
+    connections=8,
+)
+async def vectors_distinct_cameras(stage: Stage, trial: Trial) -> None:
+    for number, cameras in enumerate(distinct_cameras().values()):
+        if stage.thorough or cameras.id in _USUAL:
+            await _play(stage, trial, cameras, stage.source(f"d{number}"))
+
+
+async def _play(stage: Stage, trial: Trial, cameras: DistinctCameras, source: str) -> None:
+    of_source: dict[str, list[str]] = {}
+    for source_id, camera_id in cameras.cameras:
+        named = source + source_id.removeprefix(EXAMPLE_SOURCE)
+        of_source.setdefault(named, []).append(camera_id)
+    devices = {
+        named: await stage.open_source(named, tuple(of_source[named])) for named in of_source
+    }
+    for named, ids in of_source.items():
+        for pair in _apart(ids):
+            viewers = []
+            for asked in filter(None, pair):
+                try:
+                    viewers.append(await stage.open_viewer(named, asked))
+                except HandshakeFailed:
+                    # Which addresses must be accepted, another case judges.
+                    continue
+            await stage.announce(devices[named], *ids)
+            for other in devices.values():
+                if other is not devices[named]:
+                    await stage.announce(other, *of_source[other.source_id])
+            for viewer in viewers:
+                await _judge(stage, trial, viewer, devices[named])
+                await viewer.peer.close()
+    for device in devices.values():
+        await device.peer.close()
+
+
+def _apart(ids: Sequence[str]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Yield the cameras of two viewers, again and again, until each two of *ids* were apart at least once."""
+    for bit in range(max(len(ids) - 1, 1).bit_length()):
+        halves = [tuple(c for n, c in enumerate(ids) if n >> bit & 1 == half) for half in (0, 1)]
+        yield halves[0][:_OF_AN_ADDRESS], halves[1][:_OF_AN_ADDRESS]
+
+
+async def _judge(stage: Stage, trial: Trial, viewer: RawViewer, device: RawDevice) -> None:
+    """Judge that *viewer* gets its cameras; that it gets no others is the monitor's business."""
+    for camera in viewer.cameras:
+        if await stage.see(viewer, device, camera) is None:
+            expected = {"camera": camera, "cameras": list(viewer.cameras), "tries": TRIES}
+            trial.find("PW-ADDR-2/camera-not-sent", expected, {"ending": viewer.peer.outcome()})
+            return
