@@ -116,7 +116,7 @@ def test_manual_names_options_that_exist() -> None:
     pytest_plugin.pytest_addoption(parser)
     group = parser.getgroup("plexwire")
     known |= {name for option in group.options for name in option.names()}
-    foreign = {"--checks", "--junitxml", "--lf", "--deselect", "--quiet"}
+    foreign = {"--checks", "--junitxml", "--lf", "--deselect", "--quiet", "--write-keys"}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", MANUAL)) | set(
         re.findall(r"(?<![\w-])--[a-z][a-z-]*", JUDGE["run"])
     )
