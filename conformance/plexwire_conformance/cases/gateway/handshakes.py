@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import evolve
 
-from plexwire_conformance.cases.gateway.playing import in_lanes, spread
+from plexwire_conformance.cases.gateway.playing import in_lanes, leave, spread
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
@@ -65,11 +65,11 @@ def _judge_offers(trial: Trial, peer: RawPeer, head: RequestHead, role: str) -> 
     "PW-ADDR-18",
     "PW-CONN-4",
     "PW-CONN-6",
-    connections=1 + _LANES,
+    connections=1 + 2 * _LANES,
     least=2,
 )
 async def handshake_viewers(stage: Stage, trial: Trial) -> None:
-    await (await stage.open_viewer()).peer.close()
+    await leave((await stage.open_viewer()).peer)
 
     async def play(named: tuple[str, RequestHead]) -> None:
         client, head = named
@@ -83,9 +83,9 @@ async def handshake_viewers(stage: Stage, trial: Trial) -> None:
             stage.check_room(viewer.peer)
             observed = {"ending": viewer.peer.outcome()}
             trial.find("PW-ADDR-1/client-not-accepted", {"client": client}, observed)
-        await viewer.peer.close()
+        await leave(viewer.peer)
 
-    await in_lanes(tuple(_heads(stage)), _LANES, play)
+    await in_lanes(tuple(_heads(stage)), max(min(_LANES, stage.connections // 2), 1), play)
 
 
 async def _judge_refusal(
@@ -94,7 +94,7 @@ async def _judge_refusal(
     observed = {"refusal": error.refusal}
     if head.has_origin:
         try:
-            await (await stage.connect_viewer(head=_without_origin(head))).peer.close()
+            await leave((await stage.connect_viewer(head=_without_origin(head))).peer)
         except HandshakeFailed:
             pass
         else:
@@ -111,7 +111,7 @@ async def _judge_refusal(
     connections=2,
 )
 async def handshake_origins(stage: Stage, trial: Trial) -> None:
-    await (await stage.open_viewer()).peer.close()
+    await leave((await stage.open_viewer()).peer)
     for origin in FOREIGN_ORIGINS if stage.thorough else spread(FOREIGN_ORIGINS, _ORIGINS):
         try:
             viewer = await stage.connect_viewer(headers=(("Origin", origin),))
@@ -121,7 +121,7 @@ async def handshake_origins(stage: Stage, trial: Trial) -> None:
             stage.check_room(viewer.peer)
             observed = {"ending": viewer.peer.outcome()}
             trial.find("PW-ADDR-18/not-accepted", {"origin": origin}, observed)
-        await viewer.peer.close()
+        await leave(viewer.peer)
 
 
 @case(
@@ -131,7 +131,7 @@ async def handshake_origins(stage: Stage, trial: Trial) -> None:
     "PW-ADDR-7",
     "PW-CONN-4",
     needs=(Need.PUBLISHER,),
-    connections=1 + _LANES,
+    connections=1 + 2 * _LANES,
     least=2,
 )
 async def handshake_devices(stage: Stage, trial: Trial) -> None:
@@ -151,20 +151,20 @@ async def handshake_devices(stage: Stage, trial: Trial) -> None:
                 trial.find("PW-ADDR-7/handshake-refused", {}, observed)
             return
         _judge_offers(trial, device.peer, head, "device")
-        await device.peer.close()
+        await leave(device.peer)
 
-    await in_lanes(tuple(_heads(stage)), _LANES, play)
+    await in_lanes(tuple(_heads(stage)), max(min(_LANES, stage.connections // 2), 1), play)
 
 
 @case(
     "handshake.broken",
     "What becomes of handshakes that RFC 6455 calls invalid.",
     "PW-CONN-10",
-    connections=1 + _LANES,
+    connections=1 + 2 * _LANES,
     least=2,
 )
 async def handshake_broken(stage: Stage, trial: Trial) -> None:
-    await (await stage.open_viewer()).peer.close()
+    await leave((await stage.open_viewer()).peer)
     heads = broken(_varied())
     upgraded: set[str] = set()
 
@@ -177,9 +177,9 @@ async def handshake_broken(stage: Stage, trial: Trial) -> None:
                 upgraded.add(name)
         else:
             upgraded.add(name)
-            await viewer.peer.close()
+            await leave(viewer.peer)
 
-    await in_lanes(heads, _LANES, play)
+    await in_lanes(heads, max(min(_LANES, stage.connections // 2), 1), play)
     told = "; ".join(name for name, _ in heads if name in upgraded)
     if told:
         trial.chose("PW-CONN-10/broken-handshakes", outcomes={"upgraded": told})

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from plexwire_conformance.cases.gateway.playing import in_lanes, spread
+from plexwire_conformance.cases.gateway.playing import in_lanes, leave, spread
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.stage import TRIES, Inconclusive, Stage
 from plexwire_conformance.run.trial import Trial
@@ -13,7 +13,7 @@ from plexwire_conformance.wire.roles import auth_text
 
 _UNAUTHORIZED: Final = 4001
 _UNKNOWN: Final = "plx_nobody_has_this_key"
-_LANES: Final = 4
+_LANES: Final = 3
 #: Near misses that a run plays which is not thorough.
 _OF_VIEWERS: Final = 32
 _OF_DEVICES: Final = 12
@@ -32,20 +32,20 @@ def _played(stage: Stage, key: str, most: int) -> Sequence[NearKey]:
     "PW-AUTH-7",
     "PW-AUTH-10",
     takes=1.0,
-    connections=1 + _LANES,
+    connections=1 + 2 * _LANES,
     least=2,
 )
 async def keys_near(stage: Stage, trial: Trial) -> None:
-    await (await stage.open_viewer()).peer.close()
+    await leave((await stage.open_viewer()).peer)
 
     async def play(near: NearKey) -> None:
         viewer = await stage.connect_viewer()
         await viewer.authenticate(near.key)
         stimulus = f"an auth with a valid key {near.name}"
         await trial.expect_close(viewer.peer, _UNAUTHORIZED, "PW-AUTH-7", stimulus=stimulus)
-        await viewer.peer.close()
+        await leave(viewer.peer)
 
-    lanes = min(_LANES, max(stage.connections - 1, 1))
+    lanes = min(_LANES, max(stage.connections // 2, 1))
     await in_lanes(_played(stage, stage.target.keys.api_key, _OF_VIEWERS), lanes, play)
 
 
@@ -55,7 +55,7 @@ async def keys_near(stage: Stage, trial: Trial) -> None:
     "PW-DEV-4",
     needs=(Need.PUBLISHER,),
     takes=2.0,
-    connections=1 + _LANES,
+    connections=1 + 2 * _LANES,
     least=2,
 )
 async def keys_near_device(stage: Stage, trial: Trial) -> None:
@@ -67,7 +67,7 @@ async def keys_near_device(stage: Stage, trial: Trial) -> None:
         if await _is_authenticated(stage, source, near.key, stage.tolerances.immediate):
             trial.find("PW-DEV-4/authenticated", {"stimulus": stimulus})
 
-    lanes = min(_LANES, max(stage.connections - 1, 1))
+    lanes = min(_LANES, max(stage.connections // 2, 1))
     await in_lanes(_played(stage, stage.target.publishing, _OF_DEVICES), lanes, play)
 
 
@@ -76,7 +76,7 @@ async def _is_authenticated(stage: Stage, source: str, key: str, within: float) 
     await device.authenticate(key)
     answer = await device.await_answer(within)
     stage.check_room(device.peer)
-    await device.peer.close()
+    await leave(device.peer)
     return answer is not None and answer.type == "authenticated"
 
 
@@ -127,6 +127,7 @@ async def keys_read_only_device(stage: Stage, trial: Trial) -> None:
     reader = await stage.connect_viewer()
     if await stage.authenticate(reader, key) is None:
         trial.untestable("a viewer with the key in PLEXWIRE_READ_KEY is refused; check that key")
+    await leave(reader.peer)
     if await _is_authenticated(stage, stage.source(), key, stage.tolerances.answer):
         trial.find("PW-DEV-12/authenticated")
 
@@ -167,7 +168,7 @@ async def keys_other(stage: Stage, trial: Trial) -> None:
     connections=3,
 )
 async def keys_elsewhere(stage: Stage, trial: Trial) -> None:
-    await (await stage.open_viewer()).peer.close()
+    await leave((await stage.open_viewer()).peer)
     key = stage.target.keys.api_key
     online = stage.online
     target = stage.stream_target(online.source_id, (online.camera_id,), stage.timeout)
@@ -188,7 +189,7 @@ async def keys_elsewhere(stage: Stage, trial: Trial) -> None:
         await viewer.peer.send(auth_text(_UNKNOWN))
         stimulus = f"an auth with an unknown key, and a valid key {place}"
         await trial.expect_close(viewer.peer, _UNAUTHORIZED, "PW-AUTH-7", stimulus=stimulus)
-        await viewer.peer.close()
+        await leave(viewer.peer)
 
 
 @case(
@@ -214,4 +215,4 @@ async def keys_elsewhere_device(stage: Stage, trial: Trial) -> None:
         if answer is not None and answer.type == "authenticated":
             stimulus = f"an unknown key, and a valid key {place}"
             trial.find("PW-DEV-4/authenticated", {"stimulus": stimulus})
-        await device.peer.close()
+        await leave(device.peer)

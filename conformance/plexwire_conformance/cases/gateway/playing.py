@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 
 from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
+from plexwire_conformance.wire.peer import RawPeer
 from plexwire_spec import Level, Place, Play, Reaction, Vector, clauses, plays, vectors
 
 #: Vectors that are not played: many gateways have a page of their own at the root.
@@ -102,6 +103,16 @@ async def in_lanes(
     async with trio.open_nursery() as nursery:
         for _ in range(min(lanes, len(items))):
             nursery.start_soon(lane)
+
+
+async def leave(peer: RawPeer) -> None:
+    """Close *peer*, and wait until that was answered: a case has no more connections open than it says."""
+    await peer.close()
+    await peer.until_ended(_ANSWERED)
+
+
+#: Seconds in which a close is answered; if it is not, the stage sees to it.
+_ANSWERED: Final = 0.5
 
 
 @define(eq=False)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from plexwire_conformance.cases.gateway.playing import leave
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.stage import TRIES, Stage
 from plexwire_conformance.run.trial import Trial
@@ -64,9 +65,9 @@ async def _play(stage: Stage, trial: Trial, cameras: DistinctCameras, source: st
                     await stage.announce(other, *of_source[other.source_id])
             for viewer in viewers:
                 await _judge(stage, trial, viewer, devices[named])
-                await viewer.peer.close()
+                await leave(viewer.peer)
     for device in devices.values():
-        await device.peer.close()
+        await leave(device.peer)
 
 
 def _apart(ids: Sequence[str]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:

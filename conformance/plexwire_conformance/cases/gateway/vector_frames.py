@@ -12,6 +12,7 @@ from plexwire_conformance.cases.gateway.playing import (
     at,
     cited,
     in_lanes,
+    leave,
     selected,
 )
 from plexwire_conformance.recording.recorder import Entry, digest
@@ -158,8 +159,8 @@ def _digest(frame: object) -> object:
     "PW-ISO-1",
     needs=(Need.PUBLISHER,),
     takes=3.0,
-    connections=6,
-    least=2,
+    connections=9,
+    least=3,
 )
 async def vectors_frames(stage: Stage, trial: Trial) -> None:
     played = [one for one in _FRAMES if stage.thorough or one.clause not in _LARGE]
@@ -175,10 +176,10 @@ async def vectors_frames(stage: Stage, trial: Trial) -> None:
                 await bench.reopen()
             if not verdicts.is_settled(one):
                 await _play_frame(verdicts, bench, one)
-        await bench.viewer.peer.close()
-        await bench.device.peer.close()
+        await leave(bench.viewer.peer)
+        await leave(bench.device.peer)
 
-    await in_lanes(range(len(batches)), max(stage.connections // 2, 1), play)
+    await in_lanes(range(len(batches)), max(stage.connections // 3, 1), play)
 
 
 async def _play_frame(verdicts: Verdicts, bench: _Bench, one: Played) -> None:
@@ -219,8 +220,8 @@ def _judge_further(verdicts: Verdicts, one: Played, entry: Entry, sent: Sending)
     *cited(_FRAME_CHOICES),
     needs=(Need.PUBLISHER,),
     takes=3.0,
-    connections=6,
-    least=2,
+    connections=9,
+    least=3,
 )
 async def vectors_frame_choices(stage: Stage, trial: Trial) -> None:
     trial.excuse(*_CONTENTS, "PW-FRAME-1", "PW-FRAME-11")
@@ -243,10 +244,10 @@ async def vectors_frame_choices(stage: Stage, trial: Trial) -> None:
             if bench.has_ended:
                 await bench.reopen()
             await _play_choice(verdicts, bench, one)
-        await bench.viewer.peer.close()
-        await bench.device.peer.close()
+        await leave(bench.viewer.peer)
+        await leave(bench.device.peer)
 
-    await in_lanes(list(cameras), max(stage.connections // 2, 1), play)
+    await in_lanes(list(cameras), max(stage.connections // 3, 1), play)
     verdicts.tell_choices(played)
 
 
@@ -272,15 +273,15 @@ async def _play_choice(verdicts: Verdicts, bench: _Bench, one: Played) -> None:
     "PW-FRAME-11",
     needs=(Need.PUBLISHER,),
     takes=3.0,
-    connections=6,
-    least=2,
+    connections=9,
+    least=3,
 )
 async def vectors_device_messages(stage: Stage, trial: Trial) -> None:
     trial.excuse(*_CONTENTS)
     played = [one for one in _UNREAD if stage.thorough or one.vector.id != _LARGE_TEXT]
     played = list(selected(stage, played, judged=10, open_=60))
     verdicts = Verdicts(trial)
-    lanes = max(stage.connections // 2, 1)
+    lanes = max(stage.connections // 3, 1)
 
     async def play(number: int) -> None:
         bench = await _Bench.open(stage, stage.source(f"m{number}"), ("front",))

@@ -9,6 +9,7 @@ from plexwire_conformance.cases.gateway.playing import (
     at,
     cited,
     in_lanes,
+    leave,
     selected,
 )
 from plexwire_conformance.recording.recorder import pong_with
@@ -20,7 +21,7 @@ from plexwire_conformance.wire.roles import RawDevice
 from plexwire_spec import EXAMPLE_SOURCE, Place, Reaction, sending
 
 #: Lanes in which connections are opened one after the other.
-_LANES: Final = 4
+_LANES: Final = 3
 #: Cameras of an address that are put online and looked for: more may be too many for a gateway.  [PW-LIM-6]
 _LOOKED_FOR: Final = 3
 #: Cameras of one device.
@@ -79,7 +80,7 @@ class _Sources:
         is_full = len(self._online | wanted) > _CAMERAS_OF_A_DEVICE
         if device is None or is_full or is_other or device.peer.ending is not None:
             if device is not None:
-                await device.peer.close()
+                await leave(device.peer)
             self._number += 1
             source = named if is_other else self._stage.source(f"{self._lane}{self._number}")
             device = await self._stage.open_device(source)
@@ -118,7 +119,7 @@ async def vectors_addresses(stage: Stage, trial: Trial) -> None:
 
     await in_lanes((0, 1), 2, play)
     verdicts.tell_choices(played)
-    await device.peer.close()
+    await leave(device.peer)
 
 
 async def _play_accepted_address(
@@ -144,7 +145,7 @@ async def _play_accepted_address(
             did = f"sent none of {TRIES} frames ({viewer.peer.state})"
             verdicts.differs(one, wanted, did, "read differently")
             break
-    await viewer.peer.close()
+    await leave(viewer.peer)
 
 
 @case(
@@ -176,7 +177,7 @@ async def vectors_bad_addresses(stage: Stage, trial: Trial) -> None:
                 verdicts.differs(one, wanted, error.refusal, error.in_short)
         else:
             verdicts.differs(one, wanted, "upgraded the handshake", "accepted")
-            await peer.close()
+            await leave(peer)
 
     await in_lanes(played, 2, play)
     verdicts.tell_choices(played)
@@ -191,15 +192,15 @@ async def vectors_bad_addresses(stage: Stage, trial: Trial) -> None:
     *cited(_VIEWER_FIRST),
     "PW-AUTH-10",
     takes=1.0,
-    connections=1 + _LANES,
+    connections=1 + 2 * _LANES,
     least=2,
 )
 async def vectors_first_messages(stage: Stage, trial: Trial) -> None:
-    await (await stage.open_viewer()).peer.close()
+    await leave((await stage.open_viewer()).peer)
     played = [one for one in _VIEWER_FIRST if stage.thorough or one.vector.id != _LARGE]
     played = list(selected(stage, played, judged=20, open_=3))
     verdicts = Verdicts(trial)
-    lanes = min(_LANES, max(stage.connections - 1, 1))
+    lanes = min(_LANES, max(stage.connections // 2, 1))
     await in_lanes(played, lanes, lambda one: _play_first(stage, trial, verdicts, one))
     verdicts.tell_choices(played)
 
@@ -228,7 +229,7 @@ async def _play_first(stage: Stage, trial: Trial, verdicts: Verdicts, one: Playe
             await trial.expect_close(
                 viewer.peer, _UNAUTHORIZED, one.clause, stimulus=one.stimulus, within=within
             )
-    await viewer.peer.close()
+    await leave(viewer.peer)
 
 
 #: The close code of a viewer without a good auth.
@@ -270,14 +271,14 @@ async def vectors_viewer_messages(stage: Stage, trial: Trial) -> None:
     *cited(_DEVICE_FIRST),
     needs=(Need.PUBLISHER,),
     takes=3.0,
-    connections=1 + _LANES,
+    connections=1 + 2 * _LANES,
     least=2,
 )
 async def vectors_device_auths(stage: Stage, trial: Trial) -> None:
     await stage.open_device(stage.source("twin"))
     played = selected(stage, _DEVICE_FIRST, judged=6, open_=12)
     verdicts = Verdicts(trial)
-    lanes = min(_LANES, max(stage.connections - 1, 1))
+    lanes = min(_LANES, max(stage.connections // 2, 1))
     await in_lanes(played, lanes, lambda one: _play_device_auth(stage, verdicts, one))
     verdicts.tell_choices(played)
 
@@ -304,4 +305,4 @@ async def _play_device_auth(stage: Stage, verdicts: Verdicts, one: Played) -> No
         if (answer is None or answer.type != "error") or ending.kind is ClosingKind.OPEN:
             wanted = "sends an error, then closes the device"
             verdicts.differs(one, wanted, f"sent {told}, then: {ending}", f"{told}, then {ending}")
-    await device.peer.close()
+    await leave(device.peer)
