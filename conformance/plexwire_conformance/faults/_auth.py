@@ -56,12 +56,6 @@ class KeyInAList(_Reader):
         return re.sub(r'\["(plx_[^"]*)"\]', r'"\1"', text)
 
 
-@fault("auth.trailing-comma", "Reads JSON as loosely as a configuration file.", "PW-AUTH-6")
-class TrailingComma(_Reader):
-    def read(self, text: str) -> str:
-        return text.rstrip(", ")
-
-
 @fault("auth.by-pattern", "Looks for the auth by a pattern instead of parsing it.", "PW-AUTH-2")
 class ByPattern(_Reader):
     def read(self, text: str) -> str | None:

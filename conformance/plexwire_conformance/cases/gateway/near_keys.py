@@ -14,16 +14,32 @@ from plexwire_conformance.wire.roles import auth_text
 _UNAUTHORIZED: Final = 4001
 _UNKNOWN: Final = "plx_nobody_has_this_key"
 _LANES: Final = 3
-#: Near misses that a run plays which is not thorough.
-_OF_VIEWERS: Final = 32
-_OF_DEVICES: Final = 12
+#: Near misses that a run plays which is not thorough: these, one of each common mistake, and some of the others.
+_COMMON: Final = (
+    "in upper case",
+    "with every case swapped",
+    "without its last character",
+    "without its prefix",
+    "with a digit after it",
+    "with a zero character and more after it",
+    "with a line and more after it",
+    "extended to 73 characters",
+    "with another character at the middle",
+    "of the prefix alone",
+    "of one percent sign",
+    "in full-width forms",
+)
+_OTHERS: Final = 24
 
 
-def _played(stage: Stage, key: str, most: int) -> Sequence[NearKey]:
+def _played(stage: Stage, key: str, others: int) -> Sequence[NearKey]:
     """Return near misses of *key*; a gateway may trim what was pasted with white space around it."""
     spaces = "".join(SPACES.values())
     near = [one for one in near_keys(key) if one.key.strip(spaces) != key]
-    return near if stage.thorough else spread(near, most)
+    if stage.thorough:
+        return near
+    common = [one for one in near if one.name in _COMMON]
+    return (*common, *spread([one for one in near if one.name not in _COMMON], others))
 
 
 @case(
@@ -46,7 +62,7 @@ async def keys_near(stage: Stage, trial: Trial) -> None:
         await leave(viewer.peer)
 
     lanes = min(_LANES, max(stage.connections // 2, 1))
-    await in_lanes(_played(stage, stage.target.keys.api_key, _OF_VIEWERS), lanes, play)
+    await in_lanes(_played(stage, stage.target.keys.api_key, _OTHERS), lanes, play)
 
 
 @case(
@@ -68,7 +84,7 @@ async def keys_near_device(stage: Stage, trial: Trial) -> None:
             trial.find("PW-DEV-4/authenticated", {"stimulus": stimulus})
 
     lanes = min(_LANES, max(stage.connections // 2, 1))
-    await in_lanes(_played(stage, stage.target.publishing, _OF_DEVICES), lanes, play)
+    await in_lanes(_played(stage, stage.target.publishing, 0), lanes, play)
 
 
 async def _is_authenticated(stage: Stage, source: str, key: str, within: float) -> bool:

@@ -84,8 +84,8 @@ def selected(
 
 def spread(items: Sequence[Any], most: int) -> Sequence[Any]:
     """Return *most* of *items*, evenly spread from the first to the last; all if there are no more."""
-    if len(items) <= most:
-        return items
+    if len(items) <= most or not most:
+        return items[:most]
     last = len(items) - 1
     return [items[place * last // max(most - 1, 1)] for place in range(most)]
 

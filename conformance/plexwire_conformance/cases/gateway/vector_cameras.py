@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from plexwire_conformance.cases.gateway.playing import leave
+from plexwire_conformance.cases.gateway.playing import in_lanes, leave
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.stage import TRIES, Stage
 from plexwire_conformance.run.trial import Trial
@@ -34,12 +34,16 @@ _OF_AN_ADDRESS: Final = 8
     "PW-FRAME-8",
     needs=(Need.PUBLISHER,),
     takes=3.0,
-    connections=8,
+    connections=16,
+    least=8,
 )
 async def vectors_distinct_cameras(stage: Stage, trial: Trial) -> None:
-    for number, cameras in enumerate(distinct_cameras().values()):
-        if stage.thorough or cameras.id in _USUAL:
-            await _play(stage, trial, cameras, stage.source(f"d{number}"))
+    sets = [one for one in distinct_cameras().values() if stage.thorough or one.id in _USUAL]
+
+    async def play(number: int) -> None:
+        await _play(stage, trial, sets[number], stage.source(f"d{number}"))
+
+    await in_lanes(range(len(sets)), stage.connections // 8, play)
 
 
 async def _play(stage: Stage, trial: Trial, cameras: DistinctCameras, source: str) -> None:
@@ -50,22 +54,28 @@ async def _play(stage: Stage, trial: Trial, cameras: DistinctCameras, source: st
     devices = {
         named: await stage.open_source(named, tuple(of_source[named])) for named in of_source
     }
-    for named, ids in of_source.items():
-        for pair in _apart(ids):
-            viewers = []
-            for asked in filter(None, pair):
-                try:
-                    viewers.append(await stage.open_viewer(named, asked))
-                except HandshakeFailed:
-                    # Which addresses must be accepted, another case judges.
-                    continue
-            await stage.announce(devices[named], *ids)
-            for other in devices.values():
-                if other is not devices[named]:
-                    await stage.announce(other, *of_source[other.source_id])
-            for viewer in viewers:
-                await _judge(stage, trial, viewer, devices[named])
-                await leave(viewer.peer)
+
+    async def judge(viewer: tuple[str, tuple[str, ...]]) -> None:
+        named, asked = viewer
+        try:
+            opened = await stage.open_viewer(named, asked)
+        except HandshakeFailed:
+            # Which addresses must be accepted, another case judges.
+            return
+        for device in devices.values():
+            for camera in of_source[device.source_id]:
+                await device.publish(camera)
+        await _judge(stage, trial, opened, devices[named])
+        await leave(opened.peer)
+
+    viewers = [
+        (named, asked)
+        for named, ids in of_source.items()
+        for pair in _apart(ids)
+        for asked in pair
+        if asked
+    ]
+    await in_lanes(viewers, 2, judge)
     for device in devices.values():
         await leave(device.peer)
 

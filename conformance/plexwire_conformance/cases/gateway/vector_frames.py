@@ -24,7 +24,7 @@ from plexwire_conformance.wire.pictures import picture
 from plexwire_conformance.wire.roles import RawDevice, RawViewer
 from plexwire_spec import Place, Reaction, Sending, sending
 
-#: The camera of the ordinary frames that are sent after each vector.
+#: The camera of ordinary frames, if those of the vector's own camera are not relayed.
 _PROBE: Final = "probe"
 #: Cameras of the vectors that one viewer asks for beside that: every gateway accepts so many.  [PW-LIM-6]
 _CAMERAS: Final = 7
@@ -103,14 +103,19 @@ class _Bench:
         """Whether one of the two connections has."""
         return self.device.peer.ending is not None or self.viewer.peer.ending is not None
 
-    async def play(self, data: str | bytes) -> tuple[list[Entry], bool]:
-        """Send *data*, then a probe; return what viewers got but for probes, and whether the probe came."""
+    async def play(self, data: str | bytes, camera: str) -> tuple[list[Entry], bool]:
+        """Send *data*, then an ordinary frame of *camera*, which can't overtake another one of it.
+
+        Return what the viewer got but for ordinary frames, and whether one of those came.
+        """
         await self.device.peer.send(data)
         # What is answered behind a message was read behind it, and its frame, if any, is on its way.
         await self.stage.until_read(self.device)
         if self.has_ended:
             return self._new(), False
-        probe = await self.stage.see(self.viewer, self.device, _PROBE)
+        probe = await self.stage.see(self.viewer, self.device, camera, tries=1)
+        if probe is None and not self.has_ended:
+            probe = await self.stage.see(self.viewer, self.device, _PROBE)
         return self._new(), probe is not None
 
     def _new(self) -> list[Entry]:
@@ -187,7 +192,7 @@ async def _play_frame(verdicts: Verdicts, bench: _Bench, one: Played) -> None:
     came = False
     for _ in range(TRIES):
         sent = _sending(bench, one)
-        got, came = await bench.play(sent.data)
+        got, came = await bench.play(sent.data, camera)
         if got or bench.device.peer.ending is not None:
             break
     if got:
@@ -253,7 +258,7 @@ async def vectors_frame_choices(stage: Stage, trial: Trial) -> None:
 
 async def _play_choice(verdicts: Verdicts, bench: _Bench, one: Played) -> None:
     sent = _sending(bench, one)
-    got, _ = await bench.play(sent.data)
+    got, _ = await bench.play(sent.data, str(_members(one)["camera_id"]))
     if bench.device.peer.ending is not None:
         verdicts.differs(one, "", None, str(bench.device.peer.ending))
     elif not got:
@@ -299,7 +304,7 @@ async def vectors_device_messages(stage: Stage, trial: Trial) -> None:
 
 
 async def _play_message(verdicts: Verdicts, bench: _Bench, one: Played) -> None:
-    got, came = await bench.play(_sending(bench, one).data)
+    got, came = await bench.play(_sending(bench, one).data, "front")
     ending = bench.device.peer.ending
     wanted = "keeps the device and relays nothing"
     if got:
