@@ -56,7 +56,12 @@ class KeyInAList(_Reader):
         return re.sub(r'\["(plx_[^"]*)"\]', r'"\1"', text)
 
 
-@fault("auth.by-pattern", "Looks for the auth by a pattern instead of parsing it.", "PW-AUTH-2")
+@fault(
+    "auth.by-pattern",
+    "Looks for the auth by a pattern instead of parsing it.",
+    "PW-AUTH-2",
+    also=("PW-AUTH-11",),
+)
 class ByPattern(_Reader):
     def read(self, text: str) -> str | None:
         found = re.match(r'\{"type": ?"auth"(, ?"api_key": ?"|\})', text)

@@ -99,8 +99,8 @@ class _Altering(DeviceConnection):
 @fault(
     "frames.camera-normalised",
     "Composes the letters of camera ids, as its file system does.",
-    "PW-FRAME-8",
-    also=("PW-ADDR-2", "PW-ADDR-4", "PW-BIN-1", "PW-TXT-1", "PW-ISO-1"),
+    "PW-ISO-1",
+    also=("PW-ADDR-2", "PW-ADDR-4", "PW-FRAME-8"),
 )
 class CameraNormalised(_Altering):
     def altered(self, frame: VideoFrame) -> VideoFrame:
@@ -110,7 +110,12 @@ class CameraNormalised(_Altering):
 # ── numbers ──────────────────────────────────────────────────────────────────────────────────
 
 
-@fault("frames.old-stamps-dropped", "Drops frames from before 2020.", "PW-FRAME-4")
+@fault(
+    "frames.old-stamps-dropped",
+    "Drops frames from before 2020.",
+    "PW-FRAME-4",
+    also=("PW-FRAME-9",),
+)
 class OldStampsDropped(_Altering):
     def altered(self, frame: VideoFrame) -> VideoFrame | None:
         return frame if frame.timestamp >= 1_577_836_800_000 else None
@@ -120,7 +125,7 @@ class OldStampsDropped(_Altering):
     "frames.wide-dropped",
     "Drops frames that are wider or higher than 65535 pixels.",
     "PW-FRAME-3",
-    also=("PW-BIN-1",),
+    also=("PW-BIN-1", "PW-FRAME-9"),
 )
 class WideDropped(_Altering):
     def altered(self, frame: VideoFrame) -> VideoFrame | None:
@@ -147,7 +152,7 @@ _NUMBERS: Members = {"width": 640, "height": 480, "timestamp": 1_746_969_660_000
 def _frame_of_wrong_types(text: str) -> Members | None:
     try:
         members: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(members, dict) or members.get("type") != "video_frame":
         return None

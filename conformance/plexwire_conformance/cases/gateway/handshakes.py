@@ -82,10 +82,21 @@ async def handshake_viewers(stage: Stage, trial: Trial) -> None:
         if is_readable and await stage.authenticate(viewer) is None:
             stage.check_room(viewer.peer)
             observed = {"ending": viewer.peer.outcome()}
-            trial.find("PW-ADDR-1/client-not-accepted", {"client": client}, observed)
+            if head.has_origin and await _is_accepted(stage, _without_origin(head)):
+                origin = {"origin": f"https://{stage.target.viewers.host_header}"}
+                trial.find("PW-ADDR-18/not-accepted", origin, observed)
+            else:
+                trial.find("PW-ADDR-1/client-not-accepted", {"client": client}, observed)
         await leave(viewer.peer)
 
     await in_lanes(tuple(_heads(stage)), max(min(_LANES, stage.connections // 2), 1), play)
+
+
+async def _is_accepted(stage: Stage, head: RequestHead) -> bool:
+    viewer = await stage.connect_viewer(head=head)
+    accepted = await stage.authenticate(viewer) is not None
+    await leave(viewer.peer)
+    return accepted
 
 
 async def _judge_refusal(

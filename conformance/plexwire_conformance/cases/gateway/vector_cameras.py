@@ -57,6 +57,8 @@ async def _play(stage: Stage, trial: Trial, cameras: DistinctCameras, source: st
 
     async def judge(viewer: tuple[str, tuple[str, ...]]) -> None:
         named, asked = viewer
+        if trial.findings:
+            return
         try:
             opened = await stage.open_viewer(named, asked)
         except HandshakeFailed:
@@ -91,6 +93,12 @@ async def _judge(stage: Stage, trial: Trial, viewer: RawViewer, device: RawDevic
     """Judge that *viewer* gets its cameras; that it gets no others is the monitor's business."""
     for camera in viewer.cameras:
         if await stage.see(viewer, device, camera) is None:
-            expected = {"camera": camera, "cameras": list(viewer.cameras), "tries": TRIES}
-            trial.find("PW-ADDR-2/camera-not-sent", expected, {"ending": viewer.peer.outcome()})
+            alone = await stage.open_viewer(viewer.source_id, (camera,))
+            if "%" in alone.request_target and await stage.see(alone, device, camera) is None:
+                expected = {"camera": camera, "address": alone.request_target, "tries": TRIES}
+                trial.find("PW-ADDR-4/camera-not-sent", expected)
+            else:
+                expected = {"camera": camera, "cameras": list(viewer.cameras), "tries": TRIES}
+                trial.find("PW-ADDR-2/camera-not-sent", expected, {"ending": viewer.peer.outcome()})
+            await leave(alone.peer)
             return
