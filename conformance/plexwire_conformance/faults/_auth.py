@@ -127,7 +127,7 @@ class Greeting(Talkative):
     "auth.frames-before",
     "Sends frames to viewers that have not authenticated yet.",
     "PW-AUTH-10",
-    also=("PW-INIT-3",),
+    also=("PW-INIT-3", "PW-ISO-1"),
 )
 class FramesBefore(Listening):
     def __init__(self) -> None:

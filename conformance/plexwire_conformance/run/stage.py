@@ -118,6 +118,8 @@ class Stage:
     _devices: list[RawDevice] = field(factory=list[RawDevice], init=False)
     _names: set[str] = field(factory=set[str], init=False)
     _branches: int = field(default=0, init=False)
+    #: Whether the last ping was not answered: then no case waits long for the next pong.
+    _lacks_pongs: bool = field(default=False, init=False)
 
     @asynccontextmanager
     async def branch(
@@ -406,7 +408,9 @@ class Stage:
         """Wait until the gateway has read what *who* has sent; whether it said so."""
         # What is answered behind the frames was read behind them.
         await who.peer.ping(b"read?")
-        pong = await who.peer.until(pong_with(b"read?"), self.tolerances.immediate)
+        within = self.tolerances.silence if self._lacks_pongs else self.tolerances.immediate
+        pong = await who.peer.until(pong_with(b"read?"), within)
+        self._lacks_pongs = pong is None and who.peer.ending is None
         return pong is not None
 
     async def open_stream(
