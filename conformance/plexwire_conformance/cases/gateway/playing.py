@@ -105,6 +105,16 @@ async def in_lanes(
             nursery.start_soon(lane)
 
 
+#: Seconds, and round trips, after which no further vector is begun.
+_PATIENCE: Final = 20.0
+_ROUND_TRIPS: Final = 50
+
+
+def latest_begin(stage: Stage) -> float:
+    """Return when no further vector is begun: a gateway that drops many frames keeps the case waiting for each."""
+    return stage.now() + _PATIENCE + _ROUND_TRIPS * stage.tolerances.round_trip
+
+
 async def leave(peer: RawPeer) -> None:
     """Close *peer*, and wait until that was answered: a case has no more connections open than it says."""
     await peer.close()

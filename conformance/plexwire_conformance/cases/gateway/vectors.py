@@ -9,6 +9,7 @@ from plexwire_conformance.cases.gateway.playing import (
     at,
     cited,
     in_lanes,
+    latest_begin,
     leave,
     selected,
 )
@@ -103,24 +104,27 @@ def _cameras(one: Played) -> tuple[str, ...]:
     "PW-ISO-1",
     needs=(Need.PUBLISHER,),
     takes=2.0,
-    connections=8,
-    least=4,
+    connections=11,
+    least=5,
 )
 async def vectors_addresses(stage: Stage, trial: Trial) -> None:
     twin, _ = await stage.open_stream(stage.source("twin"))
-    played = selected(stage, _ACCEPTED_ADDRESSES, judged=12, open_=2)
+    played = selected(stage, _ACCEPTED_ADDRESSES, judged=8, open_=2)
     verdicts = Verdicts(trial)
-    halves = [played[::2], played[1::2]]
+    lanes = max((stage.connections - 2) // 3, 1)
+    until = latest_begin(stage)
     broken: set[str] = set()
 
     async def play(number: int) -> None:
-        sources = _Sources(stage, "ab"[number])
-        for one in halves[number]:
+        sources = _Sources(stage, f"v{number}-")
+        for one in played[number::lanes]:
+            if stage.now() > until:
+                break
             if not verdicts.is_settled(one):
                 device = await sources.of(one)
                 await _play_accepted_address(stage, verdicts, one, device, broken)
 
-    await in_lanes((0, 1), 2, play)
+    await in_lanes(range(lanes), lanes, play)
     verdicts.tell_choices(played)
     await leave(twin.peer)
 
