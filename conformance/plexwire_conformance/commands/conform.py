@@ -108,6 +108,14 @@ from plexwire_conformance.target.target import BadTarget, Target
     show_default=True,
     help="Seconds that one case may take beyond its own waits.",
 )
+@click.option(
+    "--profile",
+    type=click.Choice(("default", "thorough")),
+    default="default",
+    show_default=True,
+    help="How many of the vectors, of the near misses of keys and of the clients' handshakes to send: some of each "
+    "kind, or all.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print only findings.")
 def conform(
     place: str | None,
@@ -126,6 +134,7 @@ def conform(
     update_expected: bool,
     max_connections: int | None,
     budget: float,
+    profile: str,
     quiet: bool,
 ) -> None:
     """Judge the gateway at URL, clause by clause; without a URL, the reference gateway itself.
@@ -192,7 +201,9 @@ def conform(
             click.echo(f"{case.id:32} {' '.join(case.clauses)}\n    {case.title}")
         return
     settings = make_settings(
-        max_connections=description.max_connections or MAX_CONNECTIONS, case_budget=budget
+        max_connections=description.max_connections or MAX_CONNECTIONS,
+        case_budget=budget,
+        thorough=profile == "thorough",
     )
     files: tuple[tuple[Path | None, MakesReport], ...] = (
         (report, NdjsonReport),

@@ -107,12 +107,14 @@ async def in_lanes(
 
 #: Seconds, and round trips, after which no further vector is begun.
 _PATIENCE: Final = 20.0
+_THOROUGH_PATIENCE: Final = 100.0
 _ROUND_TRIPS: Final = 50
 
 
 def latest_begin(stage: Stage) -> float:
     """Return when no further vector is begun: a gateway that drops many frames keeps the case waiting for each."""
-    return stage.now() + _PATIENCE + _ROUND_TRIPS * stage.tolerances.round_trip
+    patience = _THOROUGH_PATIENCE if stage.thorough else _PATIENCE
+    return stage.now() + patience + _ROUND_TRIPS * stage.tolerances.round_trip
 
 
 async def leave(peer: RawPeer) -> None:
