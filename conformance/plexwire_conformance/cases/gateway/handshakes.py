@@ -89,7 +89,7 @@ async def handshake_viewers(stage: Stage, trial: Trial) -> None:
                 trial.find("PW-ADDR-1/client-not-accepted", {"client": client}, observed)
         await leave(viewer.peer)
 
-    await in_lanes(tuple(_heads(stage)), max(min(_LANES, stage.connections // 2), 1), play)
+    await in_lanes(stage, tuple(_heads(stage)), max(min(_LANES, stage.connections // 2), 1), play)
 
 
 async def _is_accepted(stage: Stage, head: RequestHead) -> bool:
@@ -164,7 +164,7 @@ async def handshake_devices(stage: Stage, trial: Trial) -> None:
         _judge_offers(trial, device.peer, head, "device")
         await leave(device.peer)
 
-    await in_lanes(tuple(_heads(stage)), max(min(_LANES, stage.connections // 2), 1), play)
+    await in_lanes(stage, tuple(_heads(stage)), max(min(_LANES, stage.connections // 2), 1), play)
 
 
 @case(
@@ -190,7 +190,7 @@ async def handshake_broken(stage: Stage, trial: Trial) -> None:
             upgraded.add(name)
             await leave(viewer.peer)
 
-    await in_lanes(heads, max(min(_LANES, stage.connections // 2), 1), play)
+    await in_lanes(stage, heads, max(min(_LANES, stage.connections // 2), 1), play)
     told = "; ".join(name for name, _ in heads if name in upgraded)
     if told:
         trial.chose("PW-CONN-10/broken-handshakes", outcomes={"upgraded": told})

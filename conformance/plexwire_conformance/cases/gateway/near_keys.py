@@ -62,7 +62,7 @@ async def keys_near(stage: Stage, trial: Trial) -> None:
         await leave(viewer.peer)
 
     lanes = min(_LANES, max(stage.connections // 2, 1))
-    await in_lanes(_played(stage, stage.target.keys.api_key, _OTHERS), lanes, play)
+    await in_lanes(stage, _played(stage, stage.target.keys.api_key, _OTHERS), lanes, play)
 
 
 @case(
@@ -84,7 +84,7 @@ async def keys_near_device(stage: Stage, trial: Trial) -> None:
             trial.find("PW-DEV-4/authenticated", {"stimulus": stimulus})
 
     lanes = min(_LANES, max(stage.connections // 2, 1))
-    await in_lanes(_played(stage, stage.target.publishing, 0), lanes, play)
+    await in_lanes(stage, _played(stage, stage.target.publishing, 0), lanes, play)
 
 
 async def _is_authenticated(stage: Stage, source: str, key: str, within: float) -> bool:

@@ -90,21 +90,6 @@ def spread(items: Sequence[Any], most: int) -> Sequence[Any]:
     return [items[place * last // max(most - 1, 1)] for place in range(most)]
 
 
-async def in_lanes(
-    items: Sequence[Any], lanes: int, play: Callable[[Any], Awaitable[None]]
-) -> None:
-    """Play *items*, so many at a time, each lane taking the next one."""
-    rest = iter(items)
-
-    async def lane() -> None:
-        for item in rest:
-            await play(item)
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(min(lanes, len(items))):
-            nursery.start_soon(lane)
-
-
 #: Seconds, and round trips, after which no further vector is begun.
 _PATIENCE: Final = 20.0
 _THOROUGH_PATIENCE: Final = 100.0
@@ -115,6 +100,29 @@ def latest_begin(stage: Stage) -> float:
     """Return when no further vector is begun: a gateway that drops many frames keeps the case waiting for each."""
     patience = _THOROUGH_PATIENCE if stage.thorough else _PATIENCE
     return stage.now() + patience + _ROUND_TRIPS * stage.tolerances.round_trip
+
+
+async def in_lanes(
+    stage: Stage,
+    items: Sequence[Any],
+    lanes: int,
+    play: Callable[[Any], Awaitable[None]],
+    *,
+    until: float | None = None,
+) -> None:
+    """Play *items*, so many at a time, each lane taking the next one, until `latest_begin` or *until* (seconds)."""
+    rest = iter(items)
+    end = latest_begin(stage) if until is None else until
+
+    async def lane() -> None:
+        for item in rest:
+            if stage.now() > end:
+                return
+            await play(item)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(min(lanes, len(items))):
+            nursery.start_soon(lane)
 
 
 async def leave(peer: RawPeer) -> None:

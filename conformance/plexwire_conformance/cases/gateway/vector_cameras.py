@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from plexwire_conformance.cases.gateway.playing import in_lanes, leave
+from plexwire_conformance.cases.gateway.playing import in_lanes, latest_begin, leave
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.stage import TRIES, Stage
 from plexwire_conformance.run.trial import Trial
@@ -42,13 +42,17 @@ async def vectors_distinct_cameras(stage: Stage, trial: Trial) -> None:
     await stage.open_stream(stage.source("twin"))
     sets = [one for one in distinct_cameras().values() if stage.thorough or one.id in _USUAL]
 
+    until = latest_begin(stage)
+
     async def play(number: int) -> None:
-        await _play(stage, trial, sets[number], stage.source(f"d{number}"))
+        await _play(stage, trial, sets[number], stage.source(f"d{number}"), until)
 
-    await in_lanes(range(len(sets)), max((stage.connections - 2) // 8, 1), play)
+    await in_lanes(stage, range(len(sets)), max((stage.connections - 2) // 8, 1), play)
 
 
-async def _play(stage: Stage, trial: Trial, cameras: DistinctCameras, source: str) -> None:
+async def _play(
+    stage: Stage, trial: Trial, cameras: DistinctCameras, source: str, until: float
+) -> None:
     of_source: dict[str, list[str]] = {}
     for source_id, camera_id in cameras.cameras:
         if not camera_id.isprintable() and any(one < " " or one == "\x7f" for one in camera_id):
@@ -81,7 +85,7 @@ async def _play(stage: Stage, trial: Trial, cameras: DistinctCameras, source: st
         for asked in pair
         if asked
     ]
-    await in_lanes(viewers, 2, judge)
+    await in_lanes(stage, viewers, 2, judge, until=until)
     for device in devices.values():
         await leave(device.peer)
 

@@ -202,7 +202,7 @@ async def vectors_frames(stage: Stage, trial: Trial) -> None:
         await leave(bench.viewer.peer)
         await leave(bench.device.peer)
 
-    await in_lanes(range(len(batches)), max(stage.connections // 3, 1), play)
+    await in_lanes(stage, range(len(batches)), max(stage.connections // 3, 1), play)
 
 
 async def _play_frame(verdicts: Verdicts, bench: _Bench, one: Played) -> None:
@@ -282,7 +282,7 @@ async def vectors_frame_choices(stage: Stage, trial: Trial) -> None:
         await leave(bench.viewer.peer)
         await leave(bench.device.peer)
 
-    await in_lanes(list(cameras), max(stage.connections // 3, 1), play)
+    await in_lanes(stage, list(cameras), max(stage.connections // 3, 1), play)
     verdicts.tell_choices(played)
 
 
@@ -332,7 +332,7 @@ async def vectors_device_messages(stage: Stage, trial: Trial) -> None:
                 reopened += 1
             await _play_message(verdicts, bench, one)
 
-    await in_lanes(range(lanes), lanes, play)
+    await in_lanes(stage, range(lanes), lanes, play)
     verdicts.tell_choices(played)
 
 

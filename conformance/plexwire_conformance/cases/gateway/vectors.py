@@ -124,7 +124,7 @@ async def vectors_addresses(stage: Stage, trial: Trial) -> None:
                 device = await sources.of(one)
                 await _play_accepted_address(stage, verdicts, one, device, broken)
 
-    await in_lanes(range(lanes), lanes, play)
+    await in_lanes(stage, range(lanes), lanes, play)
     verdicts.tell_choices(played)
     await leave(twin.peer)
 
@@ -221,7 +221,7 @@ async def vectors_bad_addresses(stage: Stage, trial: Trial) -> None:
             verdicts.differs(one, wanted, "upgraded the handshake", "accepted")
             await leave(peer)
 
-    await in_lanes(played, 2, play)
+    await in_lanes(stage, played, 2, play)
     verdicts.tell_choices(played)
 
 
@@ -243,7 +243,7 @@ async def vectors_first_messages(stage: Stage, trial: Trial) -> None:
     played = list(selected(stage, played, judged=20, open_=3))
     verdicts = Verdicts(trial)
     lanes = min(_LANES, max(stage.connections // 2, 1))
-    await in_lanes(played, lanes, lambda one: _play_first(stage, trial, verdicts, one))
+    await in_lanes(stage, played, lanes, lambda one: _play_first(stage, trial, verdicts, one))
     verdicts.tell_choices(played)
 
 
@@ -321,7 +321,7 @@ async def vectors_device_auths(stage: Stage, trial: Trial) -> None:
     played = selected(stage, _DEVICE_FIRST, judged=6, open_=12)
     verdicts = Verdicts(trial)
     lanes = min(_LANES, max(stage.connections // 2, 1))
-    await in_lanes(played, lanes, lambda one: _play_device_auth(stage, verdicts, one))
+    await in_lanes(stage, played, lanes, lambda one: _play_device_auth(stage, verdicts, one))
     verdicts.tell_choices(played)
 
 
