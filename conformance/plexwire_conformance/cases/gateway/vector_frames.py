@@ -22,8 +22,8 @@ from plexwire_conformance.run.stage import FRAMES_PASS, TRIES, Inconclusive, Sta
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.wire.peer import HandshakeFailed
 from plexwire_conformance.wire.pictures import picture
-from plexwire_conformance.wire.roles import RawDevice, RawViewer
-from plexwire_spec import Place, Reaction, Sending, sending
+from plexwire_conformance.wire.roles import RawDevice, RawViewer, SentFrame
+from plexwire_spec import EXAMPLE_SOURCE, Kind, Place, Reaction, Sending, sending
 
 #: The camera of ordinary frames, if those of the vector's own camera are not relayed.
 _PROBE: Final = "probe"
@@ -228,7 +228,31 @@ async def _play_frame(verdicts: Verdicts, bench: _Bench, one: Played) -> None:
         wanted = f"relays it to the viewer of the camera “{camera}”"
         ended = bench.device.peer.ending is not None
         did = bench.device.peer.outcome() if ended else f"relayed none of {TRIES} such frames"
-        verdicts.differs(one, wanted, did, "dropped")
+        if ended:
+            await bench.reopen()
+        if await _to_blame(bench, one, camera) == one.clause:
+            verdicts.differs(one, wanted, did, "dropped")
+
+
+async def _to_blame(bench: _Bench, one: Played, camera: str) -> str:
+    """Return the clause to which it is due that *one* was dropped: not even plain frames of its form may pass.
+
+    It is empty if the gateway may drop frames of that form.
+    """
+
+    async def passes(sent: SentFrame) -> bool:
+        return await bench.viewer.sees(sent, bench.stage.tolerances.frame) is not None
+
+    device = bench.device
+    if one.vector.kind is Kind.BINARY:
+        named = await passes(await device.publish(camera, source_field=EXAMPLE_SOURCE))
+        return one.clause if named else "PW-BIN-2"
+    if not await passes(await device.publish_text(camera, names_source=False)):
+        return "PW-TXT-1"
+    if '"source_id"' not in one.vector.input:
+        return one.clause
+    named = await passes(await device.publish_text(camera, named=EXAMPLE_SOURCE))
+    return one.clause if named else ""
 
 
 #: A text frame may be refused that names another source.  [PW-FRAME-8]
