@@ -342,6 +342,9 @@ async def _play_device_auth(stage: Stage, verdicts: Verdicts, one: Played) -> No
     else:
         within = stage.tolerances.immediate if one.is_open else stage.tolerances.answer
         answer = await device.await_answer(within)
+        if answer is not None and answer.type == "authenticated" and not one.is_open:
+            await leave(device.peer)
+            return  # A bad key that is accepted is the business of the cases about keys.
         ending = await device.peer.until_ended(stage.tolerances.immediate)
         told = "no message" if answer is None else f"a message of the type {answer.type}"
         if (answer is None or answer.type != "error") or ending.kind is ClosingKind.OPEN:
