@@ -110,6 +110,14 @@ from plexwire_conformance.target.target import BadTarget, Target
     show_default=True,
     help="Seconds that one case may take beyond its own waits.",
 )
+@click.option(
+    "--profile",
+    type=click.Choice(("default", "thorough")),
+    default="default",
+    show_default=True,
+    help="How many of the vectors, of the near misses of keys and of the clients' handshakes to send: some of each "
+    "kind, or all.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print only findings.")
 def conform(
     place: str | None,
@@ -128,6 +136,7 @@ def conform(
     update_expected: bool,
     max_connections: int | None,
     budget: float,
+    profile: str,
     quiet: bool,
 ) -> None:
     """Judge the gateway at URL, clause by clause; without a URL, the reference gateway itself.
@@ -156,8 +165,10 @@ def conform(
         PLEXWIRE_FOREIGN_KEY     a key of a second organisation
         PLEXWIRE_NO_ACCESS_KEY   a key whose plan has no API access
         PLEXWIRE_REVOKED_KEY     a revoked key
+        PLEXWIRE_OTHER_KEY       a second key of the same organisation
+        PLEXWIRE_READ_KEY        a key whose scopes allow reading only
 
-    Without the last three a few cases are untestable. If no key may publish, --live names a camera that runs there:
+    Without the last five a few cases are untestable. If no key may publish, --live names a camera that runs there:
     it is watched, and nothing is published.
 
     \b
@@ -192,7 +203,9 @@ def conform(
             click.echo(f"{case.id:32} {' '.join(case.clauses)}\n    {case.title}")
         return
     settings = make_settings(
-        max_connections=description.max_connections or MAX_CONNECTIONS, case_budget=budget
+        max_connections=description.max_connections or MAX_CONNECTIONS,
+        case_budget=budget,
+        thorough=profile == "thorough",
     )
     files: tuple[tuple[Path | None, MakesReport], ...] = (
         (report, NdjsonReport),

@@ -182,13 +182,20 @@ def make_target(place: str | None, description: TargetDescription) -> Target | N
     return resolve(place, description).target(os.environ)
 
 
-def make_settings(*, max_connections: int = MAX_CONNECTIONS, case_budget: float = 30.0) -> Settings:
+#: Seconds that a case of a thorough run may take beyond its own waits, at least.
+_THOROUGH_BUDGET: Final = 120.0
+
+
+def make_settings(
+    *, max_connections: int = MAX_CONNECTIONS, case_budget: float = 30.0, thorough: bool = False
+) -> Settings:
     """Return the settings of a run that begins now."""
     return Settings(
         nonce=secrets.token_hex(3),
         unix_ms=time.time_ns() // 1_000_000,
         max_connections=max_connections,
-        case_budget=case_budget,
+        case_budget=max(case_budget, _THOROUGH_BUDGET) if thorough else case_budget,
+        thorough=thorough,
     )
 
 
