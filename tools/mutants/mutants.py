@@ -83,9 +83,9 @@ def _every(setting: Setting, entries: Sequence[Survivor], lines: dict[str, set[i
 
 def _is_of_class(mutant: Mutant, lines: set[int]) -> bool:
     """Whether the mutant is in the body of a class, which runs when its module is imported."""
-    return mutant.function.rpartition(".")[2][:1].isupper() or mutant.statement.startswith(
-        ("def ", "class ")
-    )
+    return mutant.function.rpartition(".")[2].lstrip("_")[
+        :1
+    ].isupper() or mutant.statement.startswith(("def ", "class "))
 
 
 def _setting(*, sockets: bool, whole: bool) -> Setting:
