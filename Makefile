@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 LOWEST := $(VENV)/lowest
 
-.PHONY: help demo test check types lowest lowest-quick pythons wheel-test hooks bench spec sdk clean
+.PHONY: help demo test check types lowest lowest-quick pythons wheel-test hooks bench spec sdk mutants mutants-quick clean
 
 help:
 	@echo "make demo   a gateway, a real device, a viewer and the judge, in under two minutes"
@@ -19,6 +19,7 @@ help:
 	@echo "make spec   write the generated parts of the specification anew"
 	@echo "make bench  from the device's stamp to the painted canvas, in half a minute; needs chromium"
 	@echo "make sdk    try six releases of the device SDK and write their table anew, in about four minutes"
+	@echo "make mutants  judge every mutant of the reference gateway, in about 20 minutes; make mutants-quick judges 30"
 	@echo "make clean  remove what the others made"
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -37,6 +38,7 @@ check: $(INSTALLED) types
 	$(BIN)/codespell
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/plexwire spec --coverage >/dev/null
+	$(BIN)/python tools/mutants/blind_spots.py --check
 
 # basedpyright is pyright with its node in the wheel; it asks the first python on the path where packages are.
 types: $(INSTALLED)
@@ -86,6 +88,16 @@ bench: $(INSTALLED)
 
 sdk: $(INSTALLED)
 	$(BIN)/python tools/sdk/matrix.py
+
+# In memory first; then over sockets what memory does not reach, mostly waiting, so more of them at once.
+mutants: $(INSTALLED)
+	rm -f $(VENV)/mutants.ndjson
+	$(BIN)/python tools/mutants/mutants.py judge --rows $(VENV)/mutants.ndjson --summary
+	$(BIN)/python tools/mutants/mutants.py judge --rows $(VENV)/mutants.ndjson --summary --sockets --jobs 6
+	$(BIN)/python tools/mutants/blind_spots.py
+
+mutants-quick: $(INSTALLED)
+	$(BIN)/python tools/mutants/mutants.py judge --sample 30 --first
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -52,10 +52,6 @@ class _Every:
     run: tuple[Mutant, ...]
     not_run: tuple[Mutant, ...]
 
-    @property
-    def all(self) -> tuple[Mutant, ...]:
-        return (*self.run, *self.not_run)
-
 
 def _skipped(module: str, entries: Iterable[Survivor]) -> bool:
     """Whether an entry says that no peer can see anything of *module*."""
@@ -130,7 +126,7 @@ def judge_command(
     setting = _setting(sockets=sockets, whole=not first)
     began = time.monotonic()
     every = _reached(setting, entries)
-    earlier = [] if rows is None else read_rows(rows, every.all)
+    earlier = [] if rows is None else read_rows(rows, _all_mutants())
     done = {row.mutant.id for row in earlier if not again or row.outcome is not Outcome.SURVIVED}
     chosen = [m for m in every.run if fnmatchcase(m.module, pattern) and m.id not in done]
     if again:
