@@ -52,7 +52,7 @@ test: check
 	$(BIN)/coverage run -m pytest protocol/tests
 	$(BIN)/coverage report --fail-under=100
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder \
-		conformance/tests client/tests server/tests adapter/tests spec/tests
+		conformance/tests client/tests server/tests adapter/tests spec/tests tools/mutants/tests
 
 # A script that Hypothesis draws is new in each run, and so is the trouble with an old Hypothesis.
 lowest-quick: $(LOWEST)/.installed

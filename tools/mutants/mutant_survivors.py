@@ -42,40 +42,45 @@ _WIDE: Final = (Reason.NOT_ON_WIRE, Reason.UNTESTABLE, Reason.TODO, Reason.NO_CL
 
 @frozen(kw_only=True)
 class Survivor:
-    """One entry; without `function`, `operators` or `statement` it is about all of them.
+    """One entry: mutants of one function that survive for one reason.
 
-    `which` are the mutants of this key that survive, counted from 1 in the order of the source; none given means all.
+    Each of `mutants` is a key as `key_of` makes it; without any the entry is about the whole function, and without
+    `function` about the whole module.  `clauses` are those that a case which found them would judge.
     """
 
     module: str
     reason: Reason
     why: str
     function: str | None = None
-    operators: tuple[str, ...] = ()
-    statement: str | None = None
-    which: tuple[int, ...] = ()
-    clauses: tuple[str, ...] = field(default=())
+    mutants: tuple[str, ...] = ()
+    clauses: tuple[str, ...] = ()
+    _keys: frozenset[str] = field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_keys", frozenset(self.mutants))
 
     @property
     def is_wide(self) -> bool:
         """Whether it is about a whole function or module."""
-        return self.statement is None
+        return not self.mutants
 
     @property
     def name(self) -> str:
         """What a message calls it."""
-        parts = (self.module, self.function, ",".join(self.operators), self.statement)
-        return " | ".join(part for part in parts if part)
+        return self.module if self.function is None else f"{self.module} | {self.function}"
 
     def covers(self, mutant: Mutant) -> bool:
         """Whether the entry is about *mutant*."""
         return (
             fnmatchcase(mutant.module, self.module)
             and (self.function is None or fnmatchcase(mutant.function, self.function))
-            and (not self.operators or mutant.operator in self.operators)
-            and (self.statement is None or mutant.statement == self.statement)
-            and (not self.which or mutant.which in self.which)
+            and (not self._keys or key_of(mutant) in self._keys)
         )
+
+
+def key_of(mutant: Mutant) -> str:
+    """Return what names *mutant* in its function: its operator, which one of those it is, and its statement."""
+    return f"{mutant.operator}#{mutant.which} | {mutant.statement}"
 
 
 def read_survivors(path: Path) -> list[Survivor]:
@@ -96,7 +101,7 @@ def read_survivors(path: Path) -> list[Survivor]:
         if not entry.why:
             raise ValueError(f"{path.name}: {entry.name}: give the reason in one sentence (why)")
         if entry.is_wide and entry.reason not in _WIDE:
-            raise ValueError(f"{path.name}: {entry.name}: {entry.reason} needs a statement")
+            raise ValueError(f"{path.name}: {entry.name}: {entry.reason} needs its mutants listed")
         entries.append(entry)
     return entries
 
@@ -110,34 +115,33 @@ class Problem:
 
 
 def stale(entries: Iterable[Survivor], mutants: Sequence[Mutant]) -> Iterator[Problem]:
-    """Give the entries that no mutant of today's source has."""
+    """Give the entries, or what is listed in them, that no mutant of today's source has."""
     for entry in entries:
-        covered = [mutant for mutant in mutants if entry.covers(mutant)]
-        if not covered or (entry.which and len({m.which for m in covered}) < len(entry.which)):
+        covered = {key_of(mutant) for mutant in mutants if entry.covers(mutant)}
+        if not covered and entry.is_wide:
             yield Problem("stale", entry.name)
+        for key in entry.mutants:
+            if key not in covered:
+                yield Problem("stale", f"{entry.name} | {key}")
 
 
 def unlisted(entries: Sequence[Survivor], survived: Iterable[Mutant]) -> Iterator[Problem]:
     """Give the survivors that have no entry."""
     for mutant in survived:
-        if not any(entry.covers(mutant) for entry in entries):
-            parts = (mutant.module, mutant.function, mutant.operator, mutant.statement)
-            yield Problem(
-                "unlisted", f"{' | '.join(parts)} (which = [{mutant.which}]; {mutant.id})"
-            )
+        if reason_of(entries, mutant) is None:
+            where = f"{mutant.module} | {mutant.function}"
+            yield Problem("unlisted", f"{where} | {key_of(mutant)} ({mutant.id})")
 
 
-def killed(entries: Iterable[Survivor], found: Sequence[Mutant]) -> Iterator[Problem]:
-    """Give the entries that list a mutant that was found; a wide entry may cover some."""
-    for entry in entries:
-        if entry.is_wide:
-            continue
-        for mutant in found:
-            if entry.covers(mutant):
-                yield Problem("killed", f"{entry.name} (which = [{mutant.which}])")
+def killed(entries: Sequence[Survivor], found: Sequence[Mutant]) -> Iterator[Problem]:
+    """Give what is listed one by one although it is found; a whole function may have some that are found."""
+    for mutant in found:
+        entry = reason_of(entries, mutant)
+        if entry is not None and not entry.is_wide:
+            yield Problem("killed", f"{entry.name} | {key_of(mutant)}")
 
 
 def reason_of(entries: Iterable[Survivor], mutant: Mutant) -> Survivor | None:
-    """Return the entry of *mutant*; one with a statement before one without."""
+    """Return the entry of *mutant*: one that lists it before one for its whole function or module."""
     covering = [entry for entry in entries if entry.covers(mutant)]
     return min(covering, key=lambda entry: entry.is_wide, default=None)

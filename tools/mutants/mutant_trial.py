@@ -37,7 +37,7 @@ from plexwire_conformance.target.reference_gateway import keys_of, memory_gatewa
 from plexwire_conformance.target.target import Endpoint, Target
 
 #: Seconds of computing and of the wall, and bytes, after which a mutant counts as one that hangs.
-_CPU_S: Final = 30
+_CPU_S: Final = 15
 _WALL_S: Final = 240.0
 _MEMORY: Final = 4 << 30
 

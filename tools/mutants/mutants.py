@@ -28,6 +28,7 @@ from mutant_survivors import (
     Problem,
     Reason,
     Survivor,
+    key_of,
     killed,
     read_survivors,
     reason_of,
@@ -56,7 +57,7 @@ class _Every:
 def _skipped(module: str, entries: Iterable[Survivor]) -> bool:
     """Whether an entry says that no peer can see anything of *module*."""
     return any(
-        entry.function is None and not entry.operators and entry.reason is Reason.NOT_ON_WIRE
+        entry.function is None and entry.reason is Reason.NOT_ON_WIRE
         for entry in entries
         if entry.is_wide and fnmatchcase(module, entry.module)
     )
@@ -228,8 +229,7 @@ def survivors_command(rows: Path, pattern: str) -> None:
         if reason_of(entries, mutant) is None:
             click.echo(f"# {mutant.id}\n[[survivor]]\nmodule = {json.dumps(mutant.module)}")
             click.echo(f"function = {json.dumps(mutant.function)}")
-            click.echo(f"operators = [{json.dumps(mutant.operator)}]")
-            click.echo(f"statement = {json.dumps(mutant.statement)}\nwhich = [{mutant.which}]\n")
+            click.echo(f"mutants = [{json.dumps(key_of(mutant))}]\n")
 
 
 if __name__ == "__main__":
