@@ -80,6 +80,12 @@ def sources() -> dict[str, Source]:
     return found
 
 
+def has_functions(source: Source) -> bool:
+    """Whether anything in the module can run after its import."""
+    functions = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+    return any(isinstance(node, functions) for node in ast.walk(ast.parse(source.text)))
+
+
 def names_of(modules: Iterable[Source]) -> Names:
     """Return which names of *modules* may be confused with each other."""
     members: dict[str, set[str]] = {}

@@ -5,6 +5,7 @@ The judge is imported first, over the packages as they are, and keeps them: it n
 
 import ast
 import importlib
+import inspect
 import json
 import logging
 import os
@@ -25,7 +26,7 @@ import trio.testing
 from attrs import define, evolve, field, frozen
 
 from mutant_operators import Names
-from mutant_sites import PACKAGES, Mutant, Source, changed
+from mutant_sites import PACKAGES, Mutant, Source, changed, has_functions
 from plexwire_conformance.commands.selftest import CASES
 from plexwire_conformance.run.case import Case
 from plexwire_conformance.run.control import CouldNotJudge
@@ -257,13 +258,17 @@ def _fork(work: Callable[[], Any]) -> tuple[int, int]:
 
 
 def lines_run(setting: Setting) -> dict[str, set[int]]:
-    """Return which lines in functions run while the gateway as it is is judged, by module."""
+    """Return which lines in functions run while the gateway as it is is judged, by module.
+
+    A module of constants, which has no function, is there if it was imported.
+    """
     paths = {str(source.path): source.module for source in setting.sources.values()}
     seen: dict[str, set[int]] = {}
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
         module = paths.get(frame.f_code.co_filename)
-        if module is None or frame.f_code.co_name == "<module>":
+        # Modules and classes run when they are imported, which says nothing.
+        if module is None or not frame.f_code.co_flags & inspect.CO_OPTIMIZED:
             return None
         lines = seen.setdefault(module, set())
         lines.add(frame.f_lineno)
@@ -280,6 +285,9 @@ def lines_run(setting: Setting) -> dict[str, set[int]]:
         sys.settrace(None)
         if "stopped" in said or "stillborn" in said:
             raise RuntimeError(str(said))
+        for source in setting.sources.values():
+            if source.module in sys.modules and not has_functions(source):
+                seen.setdefault(source.module, set())
         return {module: sorted(lines) for module, lines in seen.items()}
 
     pid, end = _fork(work)
