@@ -70,17 +70,17 @@ ABOUT = About(
 
 
 def test_command_to_play_again_names_the_whole_target() -> None:
-    assert ABOUT.place == "ws://gateway.test"
+    assert ABOUT.place == "--url ws://gateway.test"
     watching = evolve(ABOUT, live="robot-01/left front").place
-    assert watching == "ws://gateway.test --live 'robot-01/left front'"
+    assert watching == "--url ws://gateway.test --live 'robot-01/left front'"
     other = evolve(ABOUT, device_url="ws://devices.test:81", source_id="team 7").place
-    assert other == "ws://gateway.test --device-url ws://devices.test:81 --source-id 'team 7'"
+    assert other == "--url ws://gateway.test --device-url ws://devices.test:81 --source-id 'team 7'"
     finding = Finding(check="PW-AUTH-3/not-closed")
     command = replay_command(finding, "auth.never", other)
-    assert command == f"plexwire replay auth.never --url {other}"
+    assert command == f"plexwire replay auth.never {other}"
     # No case answers for what the monitor saw.
     observed = replay_command(Finding(check="PW-INIT-4/no-list"), "observed.PW-INIT-4", other)
-    assert observed == f"plexwire replay PW-INIT-4 --url {other}"
+    assert observed == f"plexwire replay PW-INIT-4 {other}"
 
 
 # ── the sentence on top ──────────────────────────────────────────────────────────────────────
@@ -111,7 +111,7 @@ STRICT = Finding(
                 result("init.late", Verdict.FAIL, "", LATE),
             ),
             "Begin with PW-INIT-2/init-late: The gateway sent init 4 s after the auth. "
-            "The gateway sends init within 1.5 s of the auth.",
+            "Expected: The gateway sends init within 1.5 s of the auth.",
         ),
         (
             (
@@ -123,7 +123,7 @@ STRICT = Finding(
             ),
             "Not followed: PW-AUTH-11/unknown-member-refused: "
             "The gateway reset the TCP connection of the viewer. "
-            "The gateway accepts a valid auth that has members it does not know. "
+            "Expected: The gateway accepts a valid auth that has members it does not know. "
             "1 case ended without a verdict: no network. "
             "3 cases lack an input: provide a key, and 1 other reason.",
         ),

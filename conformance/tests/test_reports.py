@@ -197,14 +197,12 @@ def in_terminal(text: str) -> Counter[str]:
 
 
 def in_markdown(text: str) -> Counter[str]:
-    rows = re.findall(r"^\| \S+ ([a-z]+) \| (\d+) \|$", text, re.MULTILINE)
-    return Counter({verdict: int(count) for verdict, count in rows})
+    rows = re.findall(r"^\| \S+ ([a-z]+) \| (\d*) \| \d* \|$", text, re.MULTILINE)
+    return Counter({verdict: int(count or 0) for verdict, count in rows})
 
 
 def in_html(text: str) -> Counter[str]:
-    tiles = re.findall(
-        r'<li class="[a-z ]+">(?:<a [^>]+>)?<b>(\d+)</b> ([a-z]+)(?:</a>)?</li>', text
-    )
+    tiles = re.findall(r'<li class="[a-z ]+">(?:<a [^>]+>)?<b>(\d+)</b> ([a-z]+)\b', text)
     return Counter({verdict: int(count) for count, verdict in tiles})
 
 

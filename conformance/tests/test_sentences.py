@@ -112,13 +112,13 @@ def test_choice_has_its_outcomes_by_what_was_tried() -> None:
 def test_sentence_adds_the_margin_how_often_it_showed_and_after_which_steps() -> None:
     finding = Finding(
         check="PW-FRAME-6/repeated",
-        observed={"frame": 2, "camera": "front"},
+        observed={"count": 2, "camera": "front"},
         margin_ms=12.4,
         shown=(1, 4),
         steps=("viewer 0 watches", "device 0 sends"),
     )
     assert actual_with_margin(finding) == (
-        "The viewer got frame 2 of “front” twice. (off by 12 ms) "
+        "The viewer got 2 of the frames of “front” twice. (off by 12 ms) "
         "It was seen in 1 of 4 plays of the same script: look for a race. "
         "Steps: 1. viewer 0 watches; 2. device 0 sends."
     )

@@ -213,7 +213,7 @@ class Session(ABC):
     def _sendable(self, kind: type[Message], clause: str) -> Edge:
         # The sentence for the error is built only if there is an error: this is done for every frame of every viewer.
         edge = self._table.edge(self._state, self._role, kind)
-        if edge is None:
+        if edge is None or edge.tolerated:
             raise self._cannot(f"send {kind.type}", clause)
         return edge
 

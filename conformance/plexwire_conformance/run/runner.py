@@ -139,6 +139,8 @@ class Runner:
                 unix_ms=self.settings.unix_ms,
             )
         )
+        if not _may_change(control.result):
+            listen(control)
         finished = [control]
         try:
             if control.result.verdict in _HOPELESS and not served(control.transcripts):
