@@ -270,6 +270,9 @@ def lines_run(setting: Setting) -> dict[str, set[int]]:
         # Modules and classes run when they are imported, which says nothing.
         if module is None or not frame.f_code.co_flags & inspect.CO_OPTIMIZED:
             return None
+        # The judge runs some of this code as well, but in the modules that it has kept.
+        if frame.f_globals is not vars(sys.modules[module]):
+            return None
         lines = seen.setdefault(module, set())
         lines.add(frame.f_lineno)
 
