@@ -89,7 +89,7 @@ bench: $(INSTALLED)
 sdk: $(INSTALLED)
 	$(BIN)/python tools/sdk/matrix.py
 
-# In memory first; then over sockets what memory does not reach, mostly waiting, so more of them at once.
+# In memory first; then over sockets what memory does not reach or show, mostly waiting, so more of them at once.
 mutants: $(INSTALLED)
 	rm -f $(VENV)/mutants.ndjson
 	$(BIN)/python tools/mutants/mutants.py judge --rows $(VENV)/mutants.ndjson --summary

@@ -106,7 +106,7 @@ def main() -> None:
 @click.option("--minutes", type=float, default=120.0, help="Begin none after that.")
 @click.option("--only", "pattern", default="*", help="Only modules that match.")
 @click.option("--rows", type=click.Path(path_type=Path), help="Add a JSON row per mutant; go on.")
-@click.option("--sockets", is_flag=True, help="Over sockets: what memory does not reach.")
+@click.option("--sockets", is_flag=True, help="Over sockets: what memory can't show.")
 @click.option("--first", is_flag=True, help="End each run with its first breach.")
 @click.option("--again", is_flag=True, help="Judge survivors of the rows again, and no others.")
 @click.option("--summary", is_flag=True, help="Write summary.json anew, from all rows.")
@@ -128,7 +128,9 @@ def judge_command(
     began = time.monotonic()
     every = _reached(setting, entries)
     earlier = [] if rows is None else read_rows(rows, _all_mutants())
-    done = {row.mutant.id for row in earlier if not again or row.outcome is not Outcome.SURVIVED}
+    # Over sockets, a mutant that survived in memory gets its second trial.
+    retried = again or sockets
+    done = {row.mutant.id for row in earlier if not retried or row.outcome is not Outcome.SURVIVED}
     chosen = [m for m in every.run if fnmatchcase(m.module, pattern) and m.id not in done]
     if again:
         ours = {row.mutant.id for row in earlier}
@@ -151,13 +153,19 @@ def judge_command(
 
 
 def _reached(setting: Setting, entries: Sequence[Survivor]) -> _Every:
-    """Return the mutants that the suite reaches; over sockets only those that it does not reach in memory."""
+    """Return the mutants that the suite reaches; over sockets only those that memory can't show."""
     every = _every(setting, entries, lines_run(evolve(setting, sockets=False)))
     if not setting.sockets:
         return every
     over_sockets = _every(setting, entries, lines_run(setting))
     known = {mutant.id for mutant in every.run}
-    return evolve(over_sockets, run=tuple(m for m in over_sockets.run if m.id not in known))
+    chosen = (m for m in over_sockets.run if m.id not in known or _ends_a_stream(m))
+    return evolve(over_sockets, run=tuple(chosen))
+
+
+def _ends_a_stream(mutant: Mutant) -> bool:
+    """Whether the mutant may turn an orderly end into a reset, which streams in memory don't have."""
+    return any(word in f"{mutant.module} {mutant.statement}" for word in ("linger", "aclose"))
 
 
 def _judged(
