@@ -92,9 +92,10 @@ sdk: $(INSTALLED)
 # In memory first; then over sockets what memory does not reach or show, mostly waiting, so more of them at once.
 mutants: $(INSTALLED)
 	rm -f $(VENV)/mutants.ndjson
-	$(BIN)/python tools/mutants/mutants.py judge --rows $(VENV)/mutants.ndjson --summary
-	$(BIN)/python tools/mutants/mutants.py judge --rows $(VENV)/mutants.ndjson --summary --sockets --jobs 6
-	$(BIN)/python tools/mutants/blind_spots.py
+	rows=$(VENV)/mutants.ndjson; judge="$(BIN)/python tools/mutants/mutants.py judge --rows $$rows"; \
+	$$judge; memory=$$?; $$judge --sockets --jobs 6; sockets=$$?; \
+	$(BIN)/python tools/mutants/mutants.py summary $$rows && $(BIN)/python tools/mutants/blind_spots.py && \
+	exit $$((memory | sockets))
 
 mutants-quick: $(INSTALLED)
 	$(BIN)/python tools/mutants/mutants.py judge --sample 30 --first

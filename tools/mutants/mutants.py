@@ -109,7 +109,6 @@ def main() -> None:
 @click.option("--sockets", is_flag=True, help="Over sockets: what memory can't show.")
 @click.option("--first", is_flag=True, help="End each run with its first breach.")
 @click.option("--again", is_flag=True, help="Judge survivors of the rows again, and no others.")
-@click.option("--summary", is_flag=True, help="Write summary.json anew, from all rows.")
 def judge_command(
     sample: int | None,
     seed: int,
@@ -120,7 +119,6 @@ def judge_command(
     sockets: bool,
     first: bool,
     again: bool,
-    summary: bool,
 ) -> None:
     """Judge mutants and compare the survivors with the list."""
     entries = read_survivors(SURVIVORS)
@@ -140,10 +138,6 @@ def judge_command(
     fresh = list(_judged(chosen, setting, jobs, began + minutes * 60, rows))
     seconds = time.monotonic() - began
     _note(f"{len(fresh)} of {len(chosen)} mutants in {seconds:.0f} s; {len(every.not_run)} not run")
-    table = {row.mutant.id: row for row in (*earlier, *fresh)}
-    if summary:
-        made = summarise(list(table.values()), entries, every.not_run)
-        SUMMARY.write_text(json.dumps(made, indent=1) + "\n", "utf-8")
     made = summarise(fresh, entries, ())
     click.echo(as_text(made["by_module"]))
     problems = list(_problems(fresh, entries))
@@ -222,6 +216,19 @@ def show_command(mutant_id: str) -> None:
     before = ast.unparse(ast.parse(source.text)).split("\n")
     after = ast.unparse(changed(source, mutant, setting.names)).split("\n")
     click.echo("\n".join(difflib.unified_diff(before, after, lineterm="", n=2)))
+
+
+@main.command("summary")
+@click.argument("rows", type=click.Path(path_type=Path, exists=True))
+def summary_command(rows: Path) -> None:
+    """Write summary.json anew from ROWS, and print its tables."""
+    entries = read_survivors(SURVIVORS)
+    every = _reached(_setting(sockets=False, whole=True), entries)
+    judged = read_rows(rows, _all_mutants())
+    done = {row.mutant.id for row in judged}
+    made = summarise(judged, entries, [m for m in every.not_run if m.id not in done])
+    SUMMARY.write_text(json.dumps(made, indent=1) + "\n", "utf-8")
+    click.echo(as_text(made["by_module"]) + "\n\n" + as_text(made["by_operator"]))
 
 
 @main.command("survivors")
