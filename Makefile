@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 LOWEST := $(VENV)/lowest
 
-.PHONY: help demo test check types lowest lowest-quick pythons wheel-test hooks bench spec sdk mutants mutants-quick clean
+.PHONY: help demo test check types lowest lowest-quick pythons wheel-test hooks bench bench-attacks bench-codec bench-page spec sdk mutants mutants-quick clean
 
 help:
 	@echo "make demo   a gateway, a real device, a viewer and the judge, in under two minutes"
@@ -17,7 +17,10 @@ help:
 	@echo "make wheel-test   build the wheel, install it in clean environments, and judge the reference gateway with it"
 	@echo "make hooks        install the git hooks of .pre-commit-config.yaml"
 	@echo "make spec   write the generated parts of the specification anew"
-	@echo "make bench  from the device's stamp to the painted canvas, in half a minute; needs chromium"
+	@echo "make bench  our gateway, its peers and the kernel's floor, in under four minutes; Linux, two CPUs"
+	@echo "make bench-attacks  how late pictures are while a stranger floods the gateway, in half a minute"
+	@echo "make bench-codec  what the codec costs beside its base64, in half a minute"
+	@echo "make bench-page   from the device's stamp to the painted canvas, in half a minute; needs chromium"
 	@echo "make sdk    try six releases of the device SDK and write their table anew, in about four minutes"
 	@echo "make mutants  judge every mutant of the reference gateway, in about 20 minutes; make mutants-quick judges 30"
 	@echo "make clean  remove what the others made"
@@ -52,7 +55,7 @@ test: check
 	$(BIN)/coverage run -m pytest protocol/tests
 	$(BIN)/coverage report --fail-under=100
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder \
-		conformance/tests client/tests server/tests adapter/tests spec/tests tools/mutants/tests
+		conformance/tests client/tests server/tests adapter/tests spec/tests benchmarks/tests tools/mutants/tests
 
 # A script that Hypothesis draws is new in each run, and so is the trouble with an old Hypothesis.
 lowest-quick: $(LOWEST)/.installed
@@ -83,7 +86,22 @@ hooks: $(INSTALLED)
 spec: $(INSTALLED)
 	$(BIN)/python spec/tools/generate.py
 
-bench: $(INSTALLED)
+BENCH := $(VENV)/.bench
+$(BENCH): $(INSTALLED) benchmarks/package.json
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	-npm install --prefix benchmarks --no-package-lock --silent
+	@touch $@
+
+bench: $(BENCH)
+	PYTHONPATH=benchmarks $(BIN)/python -m plexwire_bench
+
+bench-attacks: $(BENCH)
+	PYTHONPATH=benchmarks $(BIN)/python -m plexwire_bench.attacks
+
+bench-codec: $(BENCH)
+	$(BIN)/python benchmarks/codec.py --fast --quiet
+
+bench-page: $(INSTALLED)
 	$(BIN)/python benchmarks/page_latency.py
 
 sdk: $(INSTALLED)

@@ -1,0 +1,1 @@
+"""Gateways to compare with: the same protocol, as little of it as a benchmark needs, on other libraries."""
