@@ -97,7 +97,10 @@ def _of_mutants(summary: dict[str, Any] | None, entries: Sequence[Survivor]) -> 
 
 def _counts(title: str, table: dict[str, dict[str, int]]) -> str:
     usual = ["killed", "reported", "stillborn"]
-    columns = usual + sorted({c for counts in table.values() for c in counts} - set(usual))
+    columns = usual + sorted(
+        {c for counts in table.values() for c in counts} - set(usual),
+        key=lambda c: (c == "not run", c),
+    )
     rows = [
         (name, *(str(counts.get(column, "")) for column in columns))
         for name, counts in table.items()

@@ -118,7 +118,10 @@ def _table(
 def as_text(table: dict[str, dict[str, int]]) -> str:
     """Return *table* in columns."""
     usual = [str(outcome) for outcome in _OUTCOMES]
-    columns = usual + sorted({c for counts in table.values() for c in counts} - set(usual))
+    columns = usual + sorted(
+        {c for counts in table.values() for c in counts} - set(usual),
+        key=lambda c: (c == "not run", c),
+    )
     width = max((len(name) for name in table), default=0)
     lines = [" ".join([" " * width, *(f"{c:>11}" for c in columns)])]
     for name, counts in table.items():
