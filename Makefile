@@ -16,7 +16,7 @@ help:
 	@echo "make pythons      the core's and the adapter's tests on each Python from 3.11 on that this machine has"
 	@echo "make wheel-test   build the wheel, install it in clean environments, and judge the reference gateway with it"
 	@echo "make hooks        install the git hooks of .pre-commit-config.yaml"
-	@echo "make spec   write the generated parts of the specification anew"
+	@echo "make spec   write the generated parts of the specification and of the viewer module anew"
 	@echo "make bench  our gateway, its peers and the kernel's floor, in under four minutes; Linux, two CPUs"
 	@echo "make bench-attacks  how late pictures are while a stranger floods the gateway, in half a minute"
 	@echo "make bench-codec  what the codec costs beside its base64, in half a minute"
@@ -83,6 +83,7 @@ hooks: $(INSTALLED)
 
 spec: $(INSTALLED)
 	$(BIN)/python spec/tools/generate.py
+	$(BIN)/python tools/viewer_module.py
 
 BENCH := $(VENV)/.bench
 $(BENCH): $(INSTALLED) benchmarks/package.json
