@@ -47,9 +47,15 @@ types: $(INSTALLED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" basedpyright --level error
 	PATH="$(CURDIR)/$(BIN):$$PATH" basedpyright --verifytypes plexwire_protocol --ignoreexternal
 
+# React, a bundler and TypeScript, which the tests of the viewer module run; without npm those tests are skipped.
+PAGES := $(VENV)/.pages
+$(PAGES): server/tests/pages/package.json
+	-npm install --prefix server/tests/pages --no-package-lock --silent
+	@touch $@
+
 # The core alone is measured, by its own tests alone.  The other rooms mostly wait, so two files of theirs run at once;
 # those of the suite, which take longest, begin.
-test: check
+test: check $(PAGES)
 	$(BIN)/coverage run -m pytest protocol/tests
 	$(BIN)/coverage report --fail-under=100
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder \
