@@ -3,14 +3,16 @@
 import re
 import subprocess
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
 from chromium import not_here
-from page_harness import PAGES, SOURCE, Place, Visitor
+from page_harness import PAGES, SOURCE, Place, Visitor, draw
 
 pytest_plugins = ("chromium", "page_harness")
 
@@ -81,13 +83,100 @@ def test_page_of_the_manual_says_why_a_key_is_refused(
     write_page(tmp_path, place)
     with site(tmp_path) as url:
         person = visit()
+        sockets: list[str] = []
+        person.page.on("websocket", lambda socket: sockets.append(socket.url))
         person.page.clock.install()
         person.page.on("dialog", lambda dialog: dialog.accept("plx_wrong"))
         person.page.goto(f"{url}/")
         person.wait("() => document.querySelector('p').textContent.includes('not accept the key')")
-        # Another attempt would send the key again.
-        person.page.clock.run_for(120_000)
-        assert person.page.evaluate("() => sent") == 1
+        for _ in range(3):
+            person.page.clock.run_for(40_000)
+        assert len(sockets) == 1
+
+
+def test_handler_that_is_slow_or_fails_gets_the_newest_picture_next(
+    place: Place, visit: Visitor
+) -> None:
+    person = visit("failed on purpose")
+    person.page.goto(place.page)
+    jpeg = b64encode(draw("front")).decode()
+    handled, widths, skipped = person.page.evaluate(
+        """async (frame) => {
+          const { newestWins } = await import("/page/viewer.js");
+          const handled = [], bitmaps = [], skipped = [];
+          let begun, settle;
+          const next = () => new Promise((resolve) => (begun = resolve));
+          const { take } = newestWins({
+            onFrame(bitmap, { timestamp }) {
+              handled.push(timestamp);
+              bitmaps.push(bitmap);
+              begun();
+              return new Promise((resolve, reject) => (settle = { resolve, reject }));
+            },
+            onSkip: ({ timestamp }) => skipped.push(timestamp),
+          });
+          let wait = next();
+          take({ frame, timestamp: 0 });
+          await wait;
+          for (const timestamp of [1, 2, 3]) take({ frame, timestamp });
+          wait = next();
+          settle.reject(new Error("failed on purpose"));
+          await wait;
+          take({ frame, timestamp: 4 });
+          wait = next();
+          settle.resolve();
+          await wait;
+          return [handled, bitmaps.map(({ width }) => width), skipped];
+        }""",
+        jpeg,
+    )
+    assert handled == [0, 3, 4]
+    # A bitmap that is closed has no size.
+    assert widths == [0, 0, 320]
+    assert skipped == [1, 2]
+
+
+def test_stream_that_is_closed_calls_nothing_any_more(place: Place, visit: Visitor) -> None:
+    person = visit()
+    person.page.goto(place.page)
+    calls = person.page.evaluate(
+        """async (options) => {
+          const { watch } = await import("/page/viewer.js");
+          const calls = [];
+          let stream;
+          await new Promise((done) => {
+            const callback = (name) => () => {
+              calls.push(name);
+              if (name === "onFrame") { stream.close(); stream.close(); setTimeout(done, 1000); }
+            };
+            const names = ["onInit", "onFrame", "onEnd", "onConnecting", "onSkip", "onBroken"];
+            stream = watch({ ...options, ...Object.fromEntries(names.map((name) => [name, callback(name)])) });
+          });
+          stream.retry();
+          stream.lost();
+          return [calls, stream.isWaiting, stream.silent_s === Infinity];
+        }""",
+        {"url": place.url, "source": SOURCE, "cameras": ["front"], "key": place.key},
+    )
+    assert calls == [["onConnecting", "onInit", "onFrame"], False, True]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"source": ""}, {"key": ""}, {"url": "ftp://gateway.example"}, {"url": "file:///x"}]
+)
+def test_options_that_cannot_be_right_are_refused(
+    wrong: dict[str, str], place: Place, visit: Visitor
+) -> None:
+    person = visit()
+    person.page.goto(place.page)
+    name = person.page.evaluate(
+        """async (options) => {
+          const { watch } = await import("/page/viewer.js");
+          try { watch(options).close(); } catch (error) { return error.name; }
+        }""",
+        {"url": place.url, "source": SOURCE, "key": place.key, **wrong},
+    )
+    assert name == "RangeError"
 
 
 def test_react_effect_of_the_manual_follows_its_properties(
