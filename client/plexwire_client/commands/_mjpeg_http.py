@@ -44,12 +44,14 @@ def response(
     return write_response(status, fields.items(), body, head_only=head_only)
 
 
-def stream_head(boundary: str) -> bytes:
+def stream_head(boundary: str, **headers: str) -> bytes:
     """Return the head of an endless response.
 
     *boundary* must be a new one that no device can guess: in a picture it would begin a part of the device's own.
     """
-    return response(HTTPStatus.OK, f"multipart/x-mixed-replace; boundary={boundary}", None)
+    return response(
+        HTTPStatus.OK, f"multipart/x-mixed-replace; boundary={boundary}", None, **headers
+    )
 
 
 def stream_begin(boundary: str) -> bytes:
