@@ -225,7 +225,8 @@ async def test_programs_in_manual_run_as_they_stand(tmp_path: Path) -> None:
     video = tmp_path / "video.mjpeg"  # stands in for the camera
     video.write_bytes(make_pattern(1, 64, 48) * 5)
     text = manual.read_text("utf-8").replace("rtsp://192.0.2.7/live", str(video))
-    device, viewer = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    in_trio = text.partition("\n## A device in Python\n")[2]
+    device, viewer = re.findall(r"^```python\n(.*?)^```", in_trio, re.MULTILINE | re.DOTALL)
     printed: dict[str, tuple[object, ...]] = {}
     async with relaying_gateway() as gateway, trio.open_nursery() as nursery:
 
@@ -346,9 +347,13 @@ def test_command_helps_with_examples_that_it_takes_itself(name: str) -> None:
     command = {"watch": watch, "publish": publish}[name]
     text = CliRunner().invoke(command, ("--help",)).output
     examples = text.partition("Examples:")[2].partition("Exit codes:")[0].replace("\\\n", "")
-    lines = [line.split() for line in examples.splitlines() if f"plexwire {name}" in line]
+    given = [
+        line.partition(f"plexwire {name}")[2].partition("|")[0].split()
+        for line in examples.splitlines()
+    ]
+    lines = [arguments for arguments in given if arguments]
     assert len(lines) >= 3
-    for _, _, *arguments in lines:
+    for arguments in lines:
         command.make_context(name, list(arguments))
 
 

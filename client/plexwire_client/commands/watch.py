@@ -17,7 +17,7 @@ from plexwire_client.commands._options import (
     source_id_option,
 )
 from plexwire_client.commands._running import run_command
-from plexwire_client.commands._watching import WatchOptions, watch_stream
+from plexwire_client.commands._watching import TO_STDOUT, WatchOptions, watch_stream
 from plexwire_protocol.limits import DEFAULT_CAMERA
 from plexwire_trio import API_KEY
 
@@ -68,7 +68,8 @@ def _origin(ctx: click.Context, param: click.Parameter, value: str | None) -> st
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Video to record, such as out.mkv, through ffmpeg and without encoding again; several cameras get a file each,"
-    " out-CAMERA.mkv.  The file is complete however the command ends.",
+    " out-CAMERA.mkv.  The file is complete however the command ends.  `-` writes Matroska to standard output, without"
+    " ffmpeg, and the table to standard error.",
 )
 @click.option("--overwrite", is_flag=True, help="Let --record replace files that exist.")
 @click.option(
@@ -123,6 +124,7 @@ def watch(
           --camera front --camera rear --save pictures --reconnect
       plexwire watch ws://127.0.0.1:8700 --source-id robot-01 --frames 1 --timeout 10
       plexwire watch ws://127.0.0.1:8700 --source-id robot-01 --camera front --record front.mkv
+      plexwire watch ws://127.0.0.1:8700 --source-id robot-01 --camera front --record - | ffplay -
       plexwire watch ws://127.0.0.1:8700 --source-id robot-01 --camera front --camera rear \\
           --reconnect --mjpeg :8081
 
@@ -155,4 +157,4 @@ def watch(
         frames=frames,
         opener=make_opener(url, proxy=proxy, ca_file=ca_file),
     )
-    run_command(partial(watch_stream, options))
+    run_command(partial(watch_stream, options), show_on_stderr=record == TO_STDOUT)
