@@ -49,9 +49,8 @@ def stream_head(boundary: str, **headers: str) -> bytes:
 
     *boundary* must be a new one that no device can guess: in a picture it would begin a part of the device's own.
     """
-    return response(
-        HTTPStatus.OK, f"multipart/x-mixed-replace; boundary={boundary}", None, **headers
-    )
+    content_type = f"multipart/x-mixed-replace; boundary={boundary}"
+    return response(HTTPStatus.OK, content_type, None, head_only=False, **headers)
 
 
 def stream_begin(boundary: str) -> bytes:
