@@ -16,7 +16,7 @@ help:
 	@echo "make pythons      the core's and the adapter's tests on each Python from 3.11 on that this machine has"
 	@echo "make wheel-test   build the wheel, install it in clean environments, and judge the reference gateway with it"
 	@echo "make hooks        install the git hooks of .pre-commit-config.yaml"
-	@echo "make spec   write the generated parts of the specification anew"
+	@echo "make spec   write the generated parts of the specification and of the viewer module anew"
 	@echo "make bench  our gateway, its peers and the kernel's floor, in under four minutes; Linux, two CPUs"
 	@echo "make bench-attacks  how late pictures are while a stranger floods the gateway, in half a minute"
 	@echo "make bench-codec  what the codec costs beside its base64, in half a minute"
@@ -49,9 +49,15 @@ types: $(INSTALLED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" basedpyright --level error
 	PATH="$(CURDIR)/$(BIN):$$PATH" basedpyright --verifytypes plexwire_protocol --ignoreexternal
 
+# React, a bundler and TypeScript, which the tests of the viewer module run; without npm those tests are skipped.
+PAGES := $(VENV)/.pages
+$(PAGES): server/tests/pages/package.json
+	-npm install --prefix server/tests/pages --no-package-lock --silent
+	@touch $@
+
 # The core alone is measured, by its own tests alone.  The other rooms mostly wait, so two files of theirs run at once;
 # those of the suite, which take longest, begin.
-test: check
+test: check $(PAGES)
 	$(BIN)/coverage run -m pytest protocol/tests
 	$(BIN)/coverage report --fail-under=100
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder \
@@ -85,6 +91,7 @@ hooks: $(INSTALLED)
 
 spec: $(INSTALLED)
 	$(BIN)/python spec/tools/generate.py
+	$(BIN)/python tools/viewer_module.py
 
 BENCH := $(VENV)/.bench
 $(BENCH): $(INSTALLED) benchmarks/package.json

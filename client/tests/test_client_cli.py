@@ -321,6 +321,21 @@ def test_command_watch_refuses_ids_before_it_opens_files_and_ports(tmp_path: Pat
     assert "camera_id: is not Unicode" in line
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--mjpeg-origin", "*"), "--mjpeg-origin needs --mjpeg"),
+        (("--mjpeg", ":0", "--mjpeg-origin", "dashboard.example"), "An origin is such as"),
+        (("--mjpeg", ":0", "--mjpeg-origin", "https://a/b"), "An origin is such as"),
+        (("--mjpeg", ":0", "--mjpeg-origin", "https://a\r\nX: y"), "An origin is such as"),
+    ],
+)
+def test_command_watch_refuses_what_is_not_an_origin(options: tuple[str, ...], said: str) -> None:
+    result = CliRunner().invoke(watch, (_URL, *_ID, *options), env={"PLEXWIRE_API_KEY": KEY})
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
 def test_command_says_where_keys_come_from_where_there_is_none() -> None:
     result = CliRunner().invoke(publish, (_URL, *_ID), env=dict.fromkeys(os.environ))
     assert result.exit_code == 2

@@ -53,7 +53,8 @@ _COLUMNS: Final = (
 class WatchOptions:
     """What the command was given; `frames` ends it after so many.
 
-    `save` is a folder for the pictures, `mjpeg` where to serve them, `record` the file to record them in, or `-`.
+    `save` is a folder for the pictures, `mjpeg` where to serve them, `mjpeg_origin` whose pages may read those, `record`
+    the file to record them in, or `-`.
     """
 
     url: str
@@ -64,6 +65,7 @@ class WatchOptions:
     reconnect: bool = False
     save: Path | None = None
     mjpeg: ListenAddress | None = None
+    mjpeg_origin: str | None = None
     record: Path | None = None
     overwrite: bool = False
     frames: int | None = None
@@ -128,7 +130,12 @@ async def _open_sinks(
         )
         sinks.append(await stack.enter_async_context(recording))
     if options.mjpeg is not None:
-        serving = serve_mjpeg(options.mjpeg, source_id=options.source_id, cameras=options.cameras)
+        serving = serve_mjpeg(
+            options.mjpeg,
+            source_id=options.source_id,
+            cameras=options.cameras,
+            allow_origin=options.mjpeg_origin,
+        )
         server = await stack.enter_async_context(serving)
         sinks.append(server)
         to.say(f"Pictures for browsers and players: {server.url}")

@@ -1,5 +1,6 @@
 """The command `plexwire watch`."""
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +29,14 @@ def _place(ctx: click.Context, param: click.Parameter, value: str | None) -> Lis
         return ListenAddress.parse(value)
     except ValueError as error:
         raise click.BadParameter(f"{error}.") from None
+
+
+def _origin(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is None or re.fullmatch(r"\*|https?://[a-z0-9.:\[\]-]+", value):
+        return value
+    raise click.BadParameter(
+        "An origin is such as https://dashboard.example, without a path; or *."
+    )
 
 
 @click.command()
@@ -71,6 +80,12 @@ def _place(ctx: click.Context, param: click.Parameter, value: str | None) -> Lis
     " picture at /CAMERA.jpg.  Without HOST only this machine can connect; with HOST anybody can who reaches it.",
 )
 @click.option(
+    "--mjpeg-origin",
+    callback=_origin,
+    metavar="ORIGIN",
+    help="Origin whose pages may read the pictures of --mjpeg, such as https://dashboard.example, or * for all.",
+)
+@click.option(
     "--frames",
     type=click.IntRange(min=1),
     metavar="N",
@@ -89,6 +104,7 @@ def watch(
     record: Path | None,
     overwrite: bool,
     mjpeg: ListenAddress | None,
+    mjpeg_origin: str | None,
     frames: int | None,
     reconnect: bool,
     keys_file: Path | None,
@@ -124,6 +140,8 @@ def watch(
       1  the gateway refused, or the stream ended badly or before --frames
       2  no connection, or an input or an output can't be used
     """
+    if mjpeg_origin is not None and mjpeg is None:
+        raise click.UsageError("--mjpeg-origin needs --mjpeg.")
     options = WatchOptions(
         url=url,
         api_key=choose_key((API_KEY,), keys_file),
@@ -133,6 +151,7 @@ def watch(
         reconnect=reconnect,
         save=save,
         mjpeg=mjpeg,
+        mjpeg_origin=mjpeg_origin,
         record=record,
         overwrite=overwrite,
         frames=frames,
