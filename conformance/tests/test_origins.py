@@ -153,5 +153,6 @@ def test_devices_of_two_sources_use_the_same_stamps_and_their_frames_are_told_ap
                 body = entry(Way.RECEIVED, 9.0, altered).body
                 assert body is not None
                 origin, unaltered = origins.of(body)
-                assert origin is not None and origin.source_id == source
+                assert origin is not None
+                assert origin.source_id == source
                 assert unaltered == (altered == said)
