@@ -1,6 +1,7 @@
 """What changed between stored runs, check by check."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -136,16 +137,28 @@ def _words(result: CaseResult | None) -> str:
 
 
 def _dialect(before: StoredRun, after: StoredRun) -> Iterator[Change]:
-    then = {finding.check: finding for finding in before.summary.dialect}
-    for finding in after.summary.dialect:
-        was = then.get(finding.check)
-        if was is not None and choice(was) != choice(finding):
+    then, now = _chosen(before), _chosen(after)
+    for check, findings in now.items():
+        was = then.get(check, [])
+        # Several cases may tell of one check, each about something else.
+        if was and _values(was) != _values(findings):
             yield Change(
-                what=finding.check,
-                verdict=finding.verdict,
-                before=observed_sentence(was),
-                after=observed_sentence(finding),
+                what=check,
+                verdict=findings[0].verdict,
+                before=" ".join(dict.fromkeys(map(observed_sentence, was))),
+                after=" ".join(dict.fromkeys(map(observed_sentence, findings))),
             )
+
+
+def _chosen(run: StoredRun) -> dict[str, list[Finding]]:
+    by_check: dict[str, list[Finding]] = {}
+    for finding in run.summary.dialect:
+        by_check.setdefault(finding.check, []).append(finding)
+    return by_check
+
+
+def _values(findings: Iterable[Finding]) -> set[str]:
+    return {json.dumps(choice(finding), sort_keys=True) for finding in findings}
 
 
 # ── the command ──────────────────────────────────────────────────────────────────────────────
