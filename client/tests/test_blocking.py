@@ -263,13 +263,16 @@ def test_asyncio_program_watches_through_to_thread(gateway: ThreadedGateway) -> 
 
 
 def test_asyncio_program_ends_when_cancelled_while_it_waits(gateway: ThreadedGateway) -> None:
-    async def watch() -> None:
+    async def watch(is_open: asyncio.Event) -> None:
+        # Cancelled before this, to_thread would lose the viewer that it has opened.
         with await asyncio.to_thread(a_viewer, gateway) as viewer:
+            is_open.set()
             await asyncio.to_thread(viewer.next_frame)
 
     async def main() -> None:
-        watching = asyncio.create_task(watch())
-        await asyncio.to_thread(gateway.wait_for_viewers, 1)
+        is_open = asyncio.Event()
+        watching = asyncio.create_task(watch(is_open))
+        await is_open.wait()
         watching.cancel()
         with pytest.raises(asyncio.CancelledError):
             await watching
