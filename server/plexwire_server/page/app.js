@@ -64,7 +64,7 @@ function connect(address, key, place) {
         tellLive();
       }
     },
-    onFrame: (bitmap, message) => tiles.get(message.camera_id)?.draw(bitmap, message),
+    onFrame: (bitmap, message) => tiles.get(message.camera_id)?.take(bitmap, message),
     onSkip: ({ camera_id: camera }) => tiles.get(camera)?.skipped(),
     onBroken: ({ camera_id: camera }) => tiles.get(camera)?.broken(),
     onUnreadable: () => (unreadable += 1),

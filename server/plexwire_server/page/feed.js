@@ -1,12 +1,13 @@
-/** One camera's canvas: the newest picture is drawn immediately, and reported once the screen has shown it. */
+/** One camera's canvas: a picture is painted in the next frame of the screen, unless a newer one has come by then. */
 
 export class Feed {
   #canvas;
   #context;
   #painter;
   #listener;
+  #ready = null;
   #shown = null;
-  #unreported = null;
+  #closed = false;
 
   /** `listener` has `painted(message)` and `skipped()`. */
   constructor(canvas, painter, listener) {
@@ -22,25 +23,35 @@ export class Feed {
     return this.#shown;
   }
 
-  draw(bitmap, message) {
-    // The picture knows its size; the message may say 0 x 0.  Setting a size clears the canvas, so only when it is new.
-    if (this.#canvas.width !== bitmap.width) this.#canvas.width = bitmap.width;
-    if (this.#canvas.height !== bitmap.height) this.#canvas.height = bitmap.height;
-    this.#context.drawImage(bitmap, 0, 0);
-    this.#shown = message;
-    // Drawn over before the screen could show it.
-    if (this.#unreported !== null) this.#listener.skipped();
-    this.#unreported = message;
+  /** Take a decoded picture, and close it when it is painted or skipped. */
+  take(bitmap, message) {
+    if (this.#ready !== null) {
+      this.#ready.bitmap.close();
+      this.#listener.skipped();
+    }
+    this.#ready = { message, bitmap };
     this.#painter.ask(this);
   }
 
   close() {
-    this.#unreported = null;
+    this.#closed = true;
+    this.#ready?.bitmap.close();
+    this.#ready = null;
+  }
+
+  paint() {
+    if (this.#ready === null) return;
+    const { message, bitmap } = this.#ready;
+    this.#ready = null;
+    // The picture knows its size; the message may say 0 x 0.  Setting a size clears the canvas, so only when it is new.
+    if (this.#canvas.width !== bitmap.width) this.#canvas.width = bitmap.width;
+    if (this.#canvas.height !== bitmap.height) this.#canvas.height = bitmap.height;
+    this.#context.drawImage(bitmap, 0, 0);
+    bitmap.close();
+    this.#shown = message;
   }
 
   afterPaint() {
-    const painted = this.#unreported;
-    this.#unreported = null;
-    if (painted !== null) this.#listener.painted(painted);
+    if (!this.#closed && this.#shown !== null) this.#listener.painted(this.#shown);
   }
 }

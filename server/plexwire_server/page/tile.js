@@ -47,9 +47,12 @@ export class Tile {
     return this.#paused;
   }
 
-  draw(bitmap, message) {
+  /** Take a decoded picture; return whether it is kept, and closed here later. */
+  take(bitmap, message) {
     // One that was being decoded when the person paused.
-    if (!this.#paused) this.#feed.draw(bitmap, message);
+    if (this.#paused) return false;
+    this.#feed.take(bitmap, message);
+    return true;
   }
 
   skipped() {

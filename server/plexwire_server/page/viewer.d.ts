@@ -30,10 +30,11 @@ export interface WatchOptions {
   key: string;
   /**
    * A picture.  While it is being decoded and until this returns, or the promise it returns is settled, only the newest picture
-   * of the same camera waits; older ones are skipped.  The module then closes `bitmap`: draw it or copy it, don't keep it.
+   * of the same camera waits; older ones are skipped.  The module then closes `bitmap`, unless this
+   * returned true: then you close it.
    * `bitmap.width` and `bitmap.height` are the picture's size; the message may say 0 × 0.
    */
-  onFrame?(bitmap: ImageBitmap, message: VideoFrame): void | Promise<void>;
+  onFrame?(bitmap: ImageBitmap, message: VideoFrame): unknown;
   /** The gateway accepted the key, or says again what is online.  `sources` is empty if its message can't be read. */
   onInit?(sources: OnlineSource[]): void;
   /**

@@ -60,8 +60,13 @@ export function streamUrl({ url, source, cameras = [], timeout }) {
   return stream.href;
 }
 
-export const jpegOf = ({ frame }) =>
-  Uint8Array.fromBase64?.(frame) ?? Uint8Array.from(atob(frame), (byte) => byte.charCodeAt(0));
+export function jpegOf({ frame }) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(frame);
+  const binary = atob(frame);
+  const bytes = new Uint8Array(binary.length);
+  for (let at = 0; at < binary.length; at++) bytes[at] = binary.charCodeAt(at);
+  return bytes;
+}
 
 export const mayRetry = (code) => !FINAL.includes(code);
 
@@ -111,15 +116,16 @@ export function newestWins(options) {
       if (!options.onFrame || options.wanted?.(message) === false) continue;
       busy = true;
       let bitmap;
+      let kept = false;
       try {
         bitmap = await decode(message).catch((error) => {
           options.onBroken?.(message, error);
         });
-        if (bitmap) await options.onFrame?.(bitmap, message);
+        if (bitmap) kept = (await options.onFrame?.(bitmap, message)) === true;
       } catch (error) {
         reportError(error);
       }
-      bitmap?.close();
+      if (!kept) bitmap?.close();
       busy = false;
     }
   };
