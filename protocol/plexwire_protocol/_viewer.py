@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
-from plexwire_protocol._errors import AnswerMissing
-from plexwire_protocol._events import Event, MessageIgnored, MessageReceived, PeerViolated
-from plexwire_protocol._messages import Auth, GatewayReconnecting, Message, Role
+from plexwire_protocol._events import Event, MessageIgnored, MessageReceived
+from plexwire_protocol._messages import AnyMessage, Auth, GatewayReconnecting, Role
 from plexwire_protocol._session import Session
 from plexwire_protocol._states import VIEWER_CONVERSATION, ConversationTable, Edge, State, Timer
 
@@ -29,18 +28,17 @@ class ViewerSession(Session):
         """
         self._follow(self._say(message, "PW-AUTH-1"), now)
 
-    def _received(self, message: Message, edge: Edge, *, now: float) -> list[Event]:
+    def _received(self, message: AnyMessage, edge: Edge, *, now: float) -> list[Event]:
         self._follow(edge, now)
         return [MessageReceived(message)]
 
-    def _received_unexpected(self, message: Message, *, now: float) -> list[Event]:
+    def _received_unexpected(self, message: AnyMessage, *, now: float) -> list[Event]:
         if isinstance(message, GatewayReconnecting):
             return [MessageIgnored(message)]  # [PW-RECON-2]
         return self._unexpected(message, _BROKEN[self._state], now=now)
 
     def _due(self, timer: Timer) -> list[Event]:
-        problem = f"no init within {timer.seconds:g} s of the auth"
-        return [PeerViolated(AnswerMissing(problem, timer.clause))]
+        return [self._missing("init", timer)]
 
 
 #: The clause of the gateway that a known message breaks when it may not come in a state.

@@ -4,11 +4,11 @@ import gc
 import json
 import weakref
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from attrs import define, evolve, field
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -21,7 +21,19 @@ from hypothesis.stateful import (
     rule,
 )
 
-from plexwire_protocol import EncodedFrame, OnlineSource, Publisher, Relay, Subscriber, VideoFrame
+from plexwire_protocol import (
+    EncodedFrame,
+    LocalProtocolError,
+    MalformedMessage,
+    OnlineSource,
+    Publisher,
+    Relay,
+    Subscriber,
+    VideoFrame,
+    decode_device_frame,
+    encode,
+    encode_device_frame,
+)
 from plexwire_protocol.limits import MAX_CAMERAS
 
 FRAME = VideoFrame(
@@ -80,7 +92,7 @@ class RelayMachine(RuleBasedStateMachine):
         self.serial = 0
         self.present_devices: list[Device] = []
         self.present_viewers: list[Viewer] = []
-        self.texts: dict[int, str] = {}
+        self.texts: dict[int, str | bytes] = {}
 
     @initialize(target=devices)
     def first_device_joins(self) -> Device:
@@ -150,10 +162,11 @@ class RelayMachine(RuleBasedStateMachine):
                 assert encoded is None
                 return
             assert encoded is not None
-            assert encoded.frame is viewer.waiting.pop(0)
+            frame = viewer.waiting.pop(0)
+            assert (encoded.camera_id, serial(encoded)) == (frame.camera_id, frame.timestamp)
             viewer.taken.append(encoded)
-            self.check_turns(viewer, encoded.frame.camera_id)
-            self.check_text(encoded)
+            self.check_turns(viewer, encoded.camera_id)
+            self.check_text(encoded, frame)
 
     def check_turns(self, viewer: Viewer, served: str) -> None:
         """No camera with a waiting frame is passed over more often than there are others."""
@@ -161,14 +174,10 @@ class RelayMachine(RuleBasedStateMachine):
         viewer.passed_over.update(frame.camera_id for frame in viewer.waiting)
         assert all(count < len(viewer.cameras) for count in viewer.passed_over.values())
 
-    def check_text(self, encoded: EncodedFrame) -> None:
+    def check_text(self, encoded: EncodedFrame, frame: VideoFrame) -> None:
         """All viewers of a frame share one text, built once, and it is the text of that frame."""
-        text = self.texts.setdefault(encoded.frame.timestamp, encoded.text)
-        assert text is encoded.text
-        read = json.loads(text)
-        frame = encoded.frame
-        assert (read["source_id"], read["camera_id"]) == (frame.source_id, frame.camera_id)
-        assert read["timestamp"] == frame.timestamp
+        assert self.texts.setdefault(frame.timestamp, encoded.text) is encoded.text
+        assert encoded.text == encode(frame)
 
     @invariant()
     def viewers_got_what_they_asked_for_in_order_and_once(self) -> None:
@@ -176,14 +185,13 @@ class RelayMachine(RuleBasedStateMachine):
         for viewer in self.present_viewers:
             for camera_id in CAMERAS:
                 serials = [
-                    encoded.frame.timestamp
-                    for encoded in viewer.taken
-                    if encoded.frame.camera_id == camera_id
+                    serial(encoded) for encoded in viewer.taken if encoded.camera_id == camera_id
                 ]
                 assert serials == sorted(set(serials))
                 assert not serials or camera_id in viewer.cameras
                 assert not serials or serials[0] > viewer.since
-            assert {e.frame.source_id for e in viewer.taken} <= {viewer.source_id}
+            named = {json.loads(encoded.text)["source_id"] for encoded in viewer.taken}
+            assert named <= {viewer.source_id}
 
     @invariant()
     def memory_is_bounded_and_nothing_is_lost_uncounted(self) -> None:
@@ -213,7 +221,12 @@ class RelayMachine(RuleBasedStateMachine):
             self.relay.unsubscribe(viewer.subscriber)
         for device in self.present_devices:
             self.relay.leave(device.publisher)
-        assert all(not kept for kept in vars(self.relay).values())
+        assert self.relay.waiting_bytes == 0
+        assert all(not kept for kept in vars(self.relay).values() if isinstance(kept, dict))
+
+
+def serial(encoded: EncodedFrame) -> int:
+    return int(json.loads(encoded.text)["timestamp"])
 
 
 def watches(viewer: Viewer, device: Device, camera_id: str) -> bool:
@@ -245,7 +258,7 @@ def frame(camera_id: str, number: int) -> VideoFrame:
 def read_all(relay: Relay, subscriber: Subscriber) -> list[tuple[str, int]]:
     read = []
     while (encoded := relay.next_for(subscriber)) is not None:
-        read.append((encoded.frame.camera_id, encoded.frame.timestamp))
+        read.append((encoded.camera_id, serial(encoded)))
     return read
 
 
@@ -294,7 +307,7 @@ def test_slow_camera_gets_its_turn_beside_a_fast_one() -> None:
     for number in range(1, 4):
         encoded = relay.next_for(viewer)
         assert encoded is not None
-        served.append(encoded.frame.camera_id)
+        served.append(encoded.camera_id)
         relay.publish(device, frame("fast", number))
 
     assert served == ["fast", "slow", "fast"]
@@ -325,14 +338,14 @@ def test_stalled_viewer_costs_the_others_nothing() -> None:
 
 
 def test_frame_is_not_encoded_while_nobody_watches() -> None:
-    """Else this would be a TypeError: a set is not JSON."""
+    """Else this would be an error: a set is not JSON."""
     relay = Relay()
     device = relay.join("acme", "drone-01")
     odd = evolve(FRAME, extra={"temps": {1, 2}})  # type: ignore[dict-item]
 
     assert relay.publish(device, odd) == ()
     viewer = relay.subscribe("acme", "drone-01", ["front"])
-    with pytest.raises(TypeError):
+    with pytest.raises(LocalProtocolError, match="set is not JSON serializable"):
         relay.publish(device, odd)
     assert (viewer.waiting, viewer.dropped) == (0, 0)
 
@@ -342,9 +355,11 @@ def test_frame_that_is_encoded_already_is_handed_out_as_it_is() -> None:
     relay = Relay()
     device = relay.join("acme", "drone-01")
     viewer = relay.subscribe("acme", "drone-01", ["front"])
-    ready = EncodedFrame(frame("front", 1), '{ "type" : "video_frame" }')
+    ready = EncodedFrame("front", '{ "type" : "video_frame" }')
     assert relay.publish(device, ready) == (viewer,)
-    assert relay.next_for(viewer) is ready
+    handed = relay.next_for(viewer)
+    assert handed is not None
+    assert (handed.camera_id, handed.text) == (ready.camera_id, ready.text)
     assert device.cameras == {"front"}
 
 
@@ -401,8 +416,8 @@ def test_device_has_at_most_64_cameras() -> None:
     assert names[-1] not in source.cameras
 
 
-def test_relay_keeps_no_frame_that_was_read_or_replaced() -> None:
-    """PW-FRAME-7, PW-FLOW-3: no history."""
+def test_relay_keeps_nothing_of_a_frame_but_its_text() -> None:
+    """PW-FRAME-7, PW-FLOW-3: neither the picture nor parsed members wait, and there is no history."""
     relay = Relay()
     device = relay.join("acme", "drone-01")
     viewer = relay.subscribe("acme", "drone-01", ["front"])
@@ -410,11 +425,179 @@ def test_relay_keeps_no_frame_that_was_read_or_replaced() -> None:
     alive = [weakref.ref(item) for item in frames]
     for item in frames:
         relay.publish(device, item)
+    text = encode(frames[-1])
     del item
     frames.clear()
     gc.collect()
-    assert [ref() is not None for ref in alive] == [False, False, True]
 
-    relay.next_for(viewer)
-    gc.collect()
-    assert alive[2]() is None
+    assert [ref() for ref in alive] == [None, None, None]
+    assert relay.waiting_bytes == viewer.waiting_bytes == len(text)
+
+
+# ── binary frames ────────────────────────────────────────────────────────────────────────────
+
+
+def test_binary_frame_gets_the_text_of_its_source_the_first_time_and_later() -> None:
+    """PW-BIN-2: the id that it carries does not matter."""
+    relay = Relay()
+    device = relay.join("acme", "drone-01")
+    viewer = relay.subscribe("acme", "drone-01", ["front", "r\u00fcck"])
+    for number in range(6):
+        own = evolve(FRAME, camera_id=("front", "r\u00fcck")[number % 2], timestamp=number)
+        data = encode_device_frame(evolve(own, source_id="another"))
+
+        assert relay.publish_binary(device, data) == len(FRAME.jpeg)
+
+        (handed, none) = relay.next_for(viewer), relay.next_for(viewer)
+        assert (handed and handed.text, none) == (encode(own), None)
+
+
+@pytest.mark.parametrize("known", [False, True])
+@given(data=st.data())
+def test_binary_frame_is_refused_as_the_codec_refuses_it(known: bool, data: st.DataObject) -> None:
+    """PW-BIN-4: whether its camera is known or not."""
+    relay = Relay()
+    device = relay.join("acme", "drone-01")
+    if known:
+        relay.publish_binary(device, encode_device_frame(FRAME))
+    whole = encode_device_frame(FRAME)
+    cut = data.draw(st.integers(0, len(whole)))
+    sent = whole[:cut] + data.draw(st.binary(max_size=3))
+
+    assert outcome(lambda: relay.publish_binary(device, sent)) == outcome(
+        lambda: len(decode_device_frame(sent).jpeg)
+    )
+
+
+def outcome(read: Callable[[], int]) -> int | str:
+    try:
+        return read()
+    except MalformedMessage as error:
+        return str(error)
+
+
+def test_binary_frame_that_nobody_watches_is_not_encoded() -> None:
+    texts: list[bytes] = []
+
+    def finish(*parts: bytes) -> bytes:
+        texts.append(b"".join(parts))
+        return texts[-1]
+
+    relay = Relay(finish=finish)
+    device = relay.join("acme", "drone-01")
+    for _ in range(2):
+        relay.publish_binary(device, encode_device_frame(FRAME))
+
+    assert texts == []
+    assert device.cameras == {"front"}
+
+
+def test_device_that_varies_the_beginning_of_its_frames_is_not_remembered_without_end() -> None:
+    relay = Relay()
+    device = relay.join("acme", "drone-01")
+    for number in range(1000):
+        relay.publish_binary(
+            device, encode_device_frame(evolve(FRAME, source_id=f"source-{number}"))
+        )
+
+    assert device.cameras == {"front"}
+    assert len(device._heads) == 2 * MAX_CAMERAS
+
+
+# ── waiting bytes ────────────────────────────────────────────────────────────────────────────
+
+SIZE = len(encode(frame("a", 0)))
+
+
+def test_oldest_frame_goes_first_where_a_key_has_too_many_bytes_waiting() -> None:
+    relay = Relay(waiting_bytes_per_key=2 * SIZE)
+    device = relay.join("acme", "drone-01", key="ours")
+    other = relay.join("acme", "drone-02", key="theirs")
+    viewers = [relay.subscribe("acme", "drone-01", "abcde") for _ in range(2)]
+    bystander = relay.subscribe("acme", "drone-02", "x")
+    relay.publish(other, frame("x", 0))
+    for number, camera_id in enumerate("abaca"):
+        relay.publish(device, frame(camera_id, number))
+
+    for viewer in viewers:
+        assert read_all(relay, viewer) == [("a", 4), ("c", 3)]
+        assert viewer.dropped == 3
+    assert read_all(relay, bystander) == [("x", 0)]
+    assert relay.waiting_bytes == 0
+
+
+def test_oldest_frame_goes_first_where_too_many_bytes_wait_in_all() -> None:
+    relay = Relay(waiting_bytes=2 * SIZE)
+    devices = [relay.join("acme", f"drone-0{number}", key=str(number)) for number in range(4)]
+    viewers = [relay.subscribe("acme", device.source_id, ["a"]) for device in devices]
+    for number, device in enumerate(devices):
+        relay.publish(device, frame("a", number))
+
+    assert [read_all(relay, viewer) for viewer in viewers] == [[], [], [("a", 2)], [("a", 3)]]
+
+
+def test_frame_that_is_larger_than_all_that_may_wait_is_dropped() -> None:
+    relay = Relay(waiting_bytes_per_key=SIZE - 1)
+    device = relay.join("acme", "drone-01")
+    viewer = relay.subscribe("acme", "drone-01", ["a"])
+    relay.publish(device, frame("a", 0))
+
+    assert (viewer.waiting, viewer.dropped, relay.waiting_bytes) == (0, 1, 0)
+
+
+@given(
+    cameras_sent=st.lists(st.sampled_from("abcd"), max_size=30),
+    readers=st.lists(st.integers(0, 2), max_size=30),
+    room=st.integers(1, 5),
+)
+def test_bytes_that_wait_never_exceed_the_limit_and_no_frame_is_lost_uncounted(
+    cameras_sent: list[str], readers: list[int], room: int
+) -> None:
+    relay = Relay(waiting_bytes_per_key=room * SIZE)
+    device = relay.join("acme", "drone-01")
+    viewers = [relay.subscribe("acme", "drone-01", "abcd") for _ in range(3)]
+    read = [0, 0, 0]
+    for number, camera_id in enumerate(cameras_sent):
+        relay.publish(device, frame(camera_id, number % 10))
+        if number < len(readers):
+            read[readers[number]] += relay.next_for(viewers[readers[number]]) is not None
+        texts = {id(p) for viewer in viewers for p in viewer._waiting.values()}
+        assert relay.waiting_bytes == len(texts) * SIZE <= room * SIZE
+    for viewer, count in zip(viewers, read, strict=True):
+        assert count + viewer.waiting + viewer.dropped == len(cameras_sent)
+    for viewer in viewers:
+        relay.unsubscribe(viewer)
+    assert relay.waiting_bytes == 0
+
+
+def test_key_does_not_escape_its_limit_by_connecting_again() -> None:
+    relay = Relay(waiting_bytes_per_key=2 * SIZE)
+    viewers = []
+    for number in range(4):
+        device = relay.join("acme", f"drone-0{number}", key="ours")
+        viewers.append(relay.subscribe("acme", device.source_id, ["a"]))
+        relay.publish(device, frame("a", number))
+        relay.leave(device)
+
+    assert [viewer.waiting for viewer in viewers] == [0, 0, 1, 1]
+
+
+# ── misuse ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_relay_refuses_what_was_done_already() -> None:
+    relay = Relay()
+    device = relay.join("acme", "drone-01")
+    viewer = relay.subscribe("acme", "drone-01", ["front"])
+    relay.publish(device, frame("front", 1))
+    relay.leave(device)
+    relay.unsubscribe(viewer)
+
+    with pytest.raises(LocalProtocolError, match="has left"):
+        relay.leave(device)
+    with pytest.raises(LocalProtocolError, match="has left"):
+        relay.publish(device, frame("front", 2))
+    with pytest.raises(LocalProtocolError, match="has left"):
+        relay.publish_binary(device, encode_device_frame(FRAME))
+    with pytest.raises(LocalProtocolError, match="twice"):
+        relay.unsubscribe(viewer)

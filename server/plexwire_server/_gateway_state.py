@@ -70,9 +70,8 @@ class GatewayState:
     @final
     def publish(self, publisher: Publisher, frame: VideoFrame | EncodedFrame) -> None:
         """Hand *frame* to the relay and wake its viewers.  [PW-FRAME-10]"""
-        camera_id = (frame.frame if isinstance(frame, EncodedFrame) else frame).camera_id
         for subscriber in self.relay.publish(publisher, frame):
-            self.viewers[subscriber].expect(camera_id)
+            self.viewers[subscriber].expect(frame.camera_id)
 
     # ── open streams ─────────────────────────────────────────────────────────────────────────
 

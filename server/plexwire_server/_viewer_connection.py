@@ -110,7 +110,7 @@ class ViewerConnection(PeerConnection[GatewayViewerSession]):
 
     async def send_frame(self, frame: EncodedFrame) -> None:
         """Write one frame; waits while the viewer does not read."""
-        came = self._came.pop(frame.frame.camera_id, None)
+        came = self._came.pop(frame.camera_id, None)
         self.session.send(frame, now=trio.current_time())
         await self.flush()
         metrics = self.gateway.metrics

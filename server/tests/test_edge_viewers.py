@@ -373,7 +373,7 @@ async def test_crash_of_a_feed_closes_its_viewers_with_1011_and_nobody_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def slip(self: EdgeGateway, publisher: Publisher, frame: EncodedFrame) -> None:
-        if frame.frame.camera_id == "rear":
+        if frame.camera_id == "rear":
             raise RuntimeError("a slip")
         real(self, publisher, frame)
 

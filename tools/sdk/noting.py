@@ -87,9 +87,9 @@ class _NotingSession(GatewayDeviceSession):
         super().__init__(now=now)
         self._notes = notes
 
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         self._notes.note_message(data)
-        events = super().receive(data, now=now)
+        events = super()._receive(data, now=now)
         for event in events:
             if isinstance(event, MessageRefused):
                 self._notes.refused[event.error.refusal.value] += 1

@@ -9,18 +9,18 @@ from trio_websocket import WebSocketConnection
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._parts import Listening, Talkative
 from plexwire_protocol import (
+    AnyMessage,
     CloseCode,
-    EncodedFrame,
     Event,
     GatewayViewerSession,
     MalformedMessage,
-    Message,
     MessageIgnored,
     MessageRefused,
     Refusal,
     State,
     StreamAddress,
     VideoFrame,
+    encode,
 )
 from plexwire_server import ConnectionReport, KeyDecision
 from plexwire_server.extending import ViewerConnection
@@ -35,13 +35,13 @@ class _Reader(GatewayViewerSession):
         """Return what it takes *text* for; None refuses it."""
         raise NotImplementedError
 
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         """Take what `read` makes of the first message."""
         if self.state is not State.AWAITING_AUTH or isinstance(data, bytes):
-            return super().receive(data, now=now)
+            return super()._receive(data, now=now)
         if (text := self.read(data)) is None:
             return self.close(CloseCode.UNAUTHORIZED, now=now)
-        return super().receive(text, now=now)
+        return super()._receive(text, now=now)
 
 
 @fault("auth.case-insensitive-type", "PW-AUTH-5")
@@ -89,7 +89,7 @@ class ExtraMembersRefused(_Reader):
 class AnythingBefore(GatewayViewerSession):
     """Passes over messages that come before the auth."""
 
-    def _received_unknown(self, message: Message, *, now: float) -> list[Event]:
+    def _received_unknown(self, message: AnyMessage, *, now: float) -> list[Event]:
         return [MessageIgnored(message)]
 
 
@@ -156,5 +156,5 @@ class FramesBefore(Listening):
             if session.state is not State.AWAITING_AUTH:
                 del self._waiting[session]
             elif session.address.source_id == frame.source_id:
-                session.say(EncodedFrame.of(frame).text)
+                session.say(encode(frame))
                 viewer.flush_soon()

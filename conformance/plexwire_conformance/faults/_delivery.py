@@ -130,7 +130,7 @@ class _Limited(ViewerConnection):
 
     def next_frame(self) -> EncodedFrame | None:
         while (frame := super().next_frame()) is not None:
-            if self._place(frame.frame.camera_id) < self.places:
+            if self._place(frame.camera_id) < self.places:
                 return frame
         return None
 

@@ -79,7 +79,7 @@ class ToldOfDrops(Queueing):
         missed, self._missed = self._missed, 0
         if missed:
             text = f'{{"type":"frames_dropped","count":{missed}}}'
-            await super().send_frame(EncodedFrame(frame.frame, text))
+            await super().send_frame(EncodedFrame(frame.camera_id, text))
         await super().send_frame(frame)
 
 

@@ -25,9 +25,9 @@ class _Picky(GatewayDeviceSession):
         """Whether it looks at the message."""
         raise NotImplementedError
 
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         if self.state is not State.STREAMING or self.wants(data):
-            return super().receive(data, now=now)
+            return super()._receive(data, now=now)
         return []
 
 
@@ -76,8 +76,8 @@ class ThermalStripped(DeviceConnection):
 
 
 class _Credulous(GatewayDeviceSession):
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
-        return [self._as_named(event, data) for event in super().receive(data, now=now)]
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        return [self._as_named(event, data) for event in super()._receive(data, now=now)]
 
     def _as_named(self, event: Event, data: str | bytes) -> Event:
         if isinstance(event, MessageReceived) and isinstance(data, bytes):
@@ -107,8 +107,10 @@ class SourceFieldBelieved(FaultyGateway):
 class OtherSourceDropped(GatewayDeviceSession):
     """Drops a frame that names another source than the device's."""
 
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
-        return [event for event in super().receive(data, now=now) if not self._strange(event, data)]
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        return [
+            event for event in super()._receive(data, now=now) if not self._strange(event, data)
+        ]
 
     def _strange(self, event: Event, data: str | bytes) -> bool:
         if isinstance(data, str) or not isinstance(event, MessageReceived):
@@ -144,11 +146,11 @@ class LimitMillion(_Limited):
 
 
 class _Unlimited(GatewayDeviceSession):
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         if isinstance(data, bytes) and len(data) > MAX_MESSAGE_BYTES:
             frame = evolve(decode_device_frame(data), source_id=self.source_id)
             return [MessageReceived(frame)]
-        return super().receive(data, now=now)
+        return super()._receive(data, now=now)
 
 
 @fault("media.no-limit", "PW-LIM-3")

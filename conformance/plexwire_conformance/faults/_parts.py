@@ -158,7 +158,7 @@ class Mailbox(Queueing):
 
 
 def _camera(frame: EncodedFrame) -> tuple[str, str]:
-    return frame.frame.source_id, frame.frame.camera_id
+    return str(json.loads(frame.text)["source_id"]), frame.camera_id
 
 
 class Heard(DeviceConnection):

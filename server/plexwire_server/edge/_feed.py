@@ -298,7 +298,7 @@ class Feed:
         elif self._publisher is not None:
             metrics.frames_in += 1
             metrics.bytes_in += len(frame.jpeg)
-            self._gateway.publish(self._publisher, EncodedFrame(frame, text))
+            self._gateway.publish(self._publisher, EncodedFrame(frame.camera_id, text))
 
     def _pass_on(self, message: GatewayReconnecting) -> None:
         for viewer in self.viewers:

@@ -35,9 +35,9 @@ class _VerbatimSession(ViewerSession):
 
     text = ""
 
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         self.text = data if isinstance(data, str) else ""
-        return super().receive(data, now=now)
+        return super()._receive(data, now=now)
 
 
 class UpstreamConnection:
