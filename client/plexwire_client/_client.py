@@ -16,11 +16,14 @@ from plexwire_protocol import (
     Close,
     CloseCode,
     Event,
+    GatewayDeviated,
     Message,
     MessageReceived,
+    MessageRefused,
     PeerViolated,
     PlexwireError,
     Session,
+    State,
 )
 from plexwire_trio import Connection, helper_tasks
 
@@ -107,8 +110,11 @@ class Client(ABC, Generic[S]):
         """Return a new session with its auth in the outbox."""
 
     @abstractmethod
-    def _received(self, message: Message) -> bool:
-        """Take a message of the gateway, and return whether it says that we are let in."""
+    def _received(self, message: Message) -> None:
+        """Take a message of the gateway."""
+
+    def _deviated(self, deviation: GatewayDeviated) -> None:
+        """Take note that the gateway broke a clause, and that the conversation goes on."""
 
     @abstractmethod
     def _changed(self) -> None:
@@ -209,13 +215,27 @@ class Client(ABC, Generic[S]):
     def _handle(self, event: Event) -> None:
         match event:
             case MessageReceived(message):
-                # A gateway may send another `init` on a connection that goes on.
-                if self._received(message) and self._welcomed_at is None:
-                    self.reconnects += self._entered.is_set()
-                    self._welcomed_at = trio.current_time()
-                    self._away = None
-                    self._entered.set()
+                self._received(message)
+                self._note_welcome()
+            case GatewayDeviated():
+                self._deviated(event)
+            case MessageRefused(error):
+                self._deviated(GatewayDeviated(error.clause, error.where, error.problem))
+                self._note_welcome()
             case PeerViolated(error):
                 self._broken = error
             case _:
                 pass
+
+    def _note_welcome(self) -> None:
+        """Take note if the gateway has let us in, by whatever it sent last."""
+        connection = self._connection
+        if (
+            self._welcomed_at is None
+            and connection is not None
+            and connection.session.state is State.STREAMING
+        ):
+            self.reconnects += self._entered.is_set()
+            self._welcomed_at = trio.current_time()
+            self._away = None
+            self._entered.set()

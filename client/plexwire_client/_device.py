@@ -247,18 +247,16 @@ class DeviceClient(Client[DeviceSession]):
         self._asked_at_ms = self._local_ms()
         return session
 
-    def _received(self, message: Message) -> bool:
+    def _received(self, message: Message) -> None:
         match message:
             case Authenticated():
                 # The gateway looked at its clock somewhere between the question and the answer.
                 middle_ms = (self._asked_at_ms + self._local_ms()) // 2
                 self.clock_offset_ms = message.server_time_ms - middle_ms
-                return True
             case ErrorReport():
                 self._report = message
             case _:
                 pass
-        return False
 
     async def _stream(self, connection: Connection[DeviceSession]) -> None:
         session = connection.session

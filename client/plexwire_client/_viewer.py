@@ -12,6 +12,7 @@ from plexwire_client._client import Client, Dial, Reconnecting
 from plexwire_client._newest_per_key import NewestPerKey
 from plexwire_protocol import (
     Auth,
+    GatewayDeviated,
     GatewayReconnecting,
     Init,
     Message,
@@ -22,9 +23,9 @@ from plexwire_protocol import (
 from plexwire_protocol.limits import DEFAULT_CAMERA
 from plexwire_trio import GatewayUrl, StreamOpener, open_websocket
 
-#: What `ViewerClient.events` tells of: `Init` after each reconnecting, `GatewayReconnecting` while the gateway's upstream is
-#: away, `Reconnecting` while the gateway itself is.
-ViewerEvent: TypeAlias = VideoFrame | Init | GatewayReconnecting | Reconnecting
+#: What `ViewerClient.events` reports: each `Init` after the first, `GatewayReconnecting` while the gateway's upstream is away,
+#: `Reconnecting` while the gateway itself is, `GatewayDeviated` once for each kind of deviation.
+ViewerEvent: TypeAlias = VideoFrame | Init | GatewayReconnecting | Reconnecting | GatewayDeviated
 
 
 class _Events:
@@ -48,7 +49,8 @@ class ViewerClient(Client[ViewerSession]):
 
     A slow application gets the newest frame of each camera and never an old one: what it had no time for is counted in
     `skipped`, and by camera in `skips`.  `frames` counts what arrived, `foreign` what was not asked for and is passed
-    over; all of them over all connections.  `frame_to_image`, `frame_to_array` and `frame_to_temps` decode a frame.
+    over; all of them over all connections.  `deviations` holds what the gateway sends against a clause and the viewer
+    reads all the same, the first of each kind.  `frame_to_image`, `frame_to_array` and `frame_to_temps` decode a frame.
     """
 
     def __init__(
@@ -60,15 +62,21 @@ class ViewerClient(Client[ViewerSession]):
         self.foreign = 0
         self.skips: dict[str, int] = {}
         self._auth = Auth(api_key=api_key)
+        self._deviations: dict[GatewayDeviated, GatewayDeviated] = {}
         self._init: Init | None = None
         self._pending: NewestPerKey[tuple[type[object], str], ViewerEvent] = NewestPerKey()
 
     @property
     def init(self) -> Init:
-        """What was online when the gateway last let us in."""
-        if self._init is None:
+        """What was online when the gateway last said so; nothing if it let us in without an init that can be read."""
+        if not self._entered.is_set():
             raise RuntimeError("there is an init only inside of `async with open_viewer(...)`")
-        return self._init
+        return self._init or Init(online_sources=())
+
+    @property
+    def deviations(self) -> tuple[GatewayDeviated, ...]:
+        """What the gateway sent against a clause, the first of each kind."""
+        return tuple(self._deviations.values())
 
     @property
     def skipped(self) -> int:
@@ -111,11 +119,11 @@ class ViewerClient(Client[ViewerSession]):
     # ── what the connection brings ───────────────────────────────────────────────────────────
 
     def _begin(self, now: float) -> ViewerSession:
-        session = ViewerSession(now=now)
+        session = ViewerSession(source_id=self.address.source_id, now=now)
         session.send(self._auth, now=now)
         return session
 
-    def _received(self, message: Message) -> bool:
+    def _received(self, message: Message) -> None:
         match message:
             case VideoFrame():
                 self._keep(message)
@@ -125,10 +133,13 @@ class ViewerClient(Client[ViewerSession]):
                 if self._init is not None:
                     self._pending.put((Init, ""), message)
                 self._init = message
-                return True
             case _:
                 pass
-        return False
+
+    def _deviated(self, deviation: GatewayDeviated) -> None:
+        if deviation.kind not in self._deviations:
+            self._deviations[deviation.kind] = deviation
+            self._pending.put((GatewayDeviated, str(deviation.kind)), deviation)
 
     def _keep(self, frame: VideoFrame) -> None:
         camera = frame.camera_id

@@ -22,11 +22,11 @@ from plexwire_protocol import (
     AddressRefused,
     AnswerMissing,
     CloseCode,
+    GatewayDeviated,
     GatewayReconnecting,
     GatewayViewerSession,
     Init,
     OnlineSource,
-    UnexpectedMessage,
     VideoFrame,
     encode,
 )
@@ -211,19 +211,55 @@ async def test_viewer_raises_connection_lost_where_gateway_has_internal_error(
             await anext(viewer)
 
 
-async def test_viewer_raises_unexpected_message_where_gateway_sends_second_init(
+async def test_viewer_goes_on_when_gateway_deviates(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
+    """A frame before the init, one without source, two more inits: each kind is reported once."""
+    second = Init(online_sources=[OnlineSource(source_id="robot-01", cameras=["front"])])
+    anonymous = encode(frame(2)).replace('"source_id":"robot-01",', "")
+
     async def script(connection: Connection[GatewayViewerSession]) -> None:
-        await let_in(connection)
-        await connection._ws.send_message(encode(Init(online_sources=())))
+        for text in (encode(frame(1)), encode(Init(online_sources=())), encode(second)):
+            await connection._ws.send_message(text)
+            await trio.sleep(1)
+        for text in (encode(second), anonymous, anonymous):
+            await connection._ws.send_message(text)
+            await trio.sleep(1)
 
     gateway = ViewerGateway(nursery, script)
     async with open_viewer(
         URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
     ) as viewer:
-        with pytest.raises(UnexpectedMessage):
-            await anext(viewer)
+        assert viewer.init == Init(online_sources=())
+        seen: list[object] = []
+        async for event in viewer.events():
+            seen.append(event)
+            if seen.count(frame(2)) == 2:
+                break
+        assert viewer.init == second
+    early = GatewayDeviated("PW-INIT-3", "message", "is a frame before the init")
+    again = GatewayDeviated("PW-INIT-1", "message", "is an init after the first")
+    nameless = GatewayDeviated("PW-FRAME-1", "source_id", "is missing")
+    assert seen == [early, frame(1), again, second, second, nameless, frame(2), frame(2)]
+    assert viewer.deviations == (early, again, nameless)
+    assert (viewer.reconnects, viewer.foreign) == (0, 0)
+
+
+async def test_viewer_goes_on_when_the_init_cannot_be_read(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def script(connection: Connection[GatewayViewerSession]) -> None:
+        await connection._ws.send_message("init")
+        await trio.sleep(60)
+        await connection._ws.send_message(encode(frame(1)))
+
+    gateway = ViewerGateway(nursery, script)
+    async with open_viewer(
+        URL, api_key=KEY, source_id="robot-01", cameras=["front"], opener=gateway.open_stream
+    ) as viewer:
+        assert viewer.init == Init(online_sources=())
+        assert viewer.deviations == (GatewayDeviated("PW-VIEW-3", "message", "is not JSON"),)
+        assert await anext(viewer) == frame(1)
 
 
 async def test_viewer_stays_and_tells_where_gateway_lost_its_upstream(

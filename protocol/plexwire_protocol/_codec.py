@@ -192,9 +192,22 @@ def decode(
         raise MalformedMessage(
             f"is over {max_bytes} bytes", "PW-LIM-3", "message", Refusal.TOO_LARGE
         )
+    if isinstance(data, bytes) and sender is Role.DEVICE:
+        return decode_device_frame(data, source_id=source_id)
+    name, members = open_message(data, sender)
+    if sender is Role.DEVICE and name == VideoFrame.type:
+        return _read_frame_of_device(_Members(members), source_id)
+    return read_members(name, members, sender)
+
+
+def open_message(data: str | bytes, sender: Role) -> tuple[str, dict[str, JsonValue]]:
+    """Return the `type` of the text message in *data*, and its other members as they came.
+
+    Raises:
+        MalformedMessage: it is not text, not a JSON object, or has no type.
+
+    """
     if isinstance(data, bytes):
-        if sender is Role.DEVICE:
-            return decode_device_frame(data, source_id=source_id)
         raise MalformedMessage(
             "must be text; only frames of devices are binary",
             "PW-AUTH-12",
@@ -207,8 +220,16 @@ def decode(
         raise MalformedMessage(
             "must be there and a string", _FIRST_CLAUSE[sender], "type", Refusal.NO_TYPE
         )
-    if sender is Role.DEVICE and name == VideoFrame.type:
-        return _read_frame_of_device(_Members(members), source_id)
+    return name, members
+
+
+def read_members(name: str, members: dict[str, JsonValue], sender: Role) -> AnyMessage:
+    """Return the message of type *name* with *members*, which are used up.
+
+    Raises:
+        MalformedMessage: a member is missing or wrong.
+
+    """
     read = _READERS.get((sender, name))
     return Unknown(name=name, members=members) if read is None else read(_Members(members))
 

@@ -1,12 +1,15 @@
 """What a session reports to its embedder, one frozen class per fact."""
 
-from typing import TypeAlias
+import re
+from typing import Final, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from plexwire_protocol._closing import Close
 from plexwire_protocol._errors import MalformedMessage, RemoteProtocolError
 from plexwire_protocol._messages import AnyMessage, Auth, DeviceAuth, Role
+
+_NUMBER: Final = re.compile(r"\[\d+\]")
 
 
 @frozen
@@ -43,6 +46,24 @@ class MessageRefused:
 
 
 @frozen
+class GatewayDeviated:
+    """The gateway broke `clause`, and the viewer goes on; it comes before the event of the same message.  [PW-VIEW-5]
+
+    `path` is the member in question, such as `online_sources[0].cameras[1]`, or `message` for the message as a whole.
+    `problem` is a phrase for people that holds no value of the message.
+    """
+
+    clause: str
+    path: str
+    problem: str
+
+    @property
+    def kind(self) -> "GatewayDeviated":
+        """The same without the numbers in `path`, equal for all deviations of one kind; there are few kinds."""
+        return evolve(self, path=_NUMBER.sub("[]", self.path))
+
+
+@frozen
 class PeerViolated:
     """The peer broke the protocol; the close that answers this is already in the outbox."""
 
@@ -62,6 +83,7 @@ Event: TypeAlias = (
     | MessageReceived
     | MessageIgnored
     | MessageRefused
+    | GatewayDeviated
     | PeerViolated
     | ConversationClosed
 )

@@ -242,7 +242,7 @@ class Session(ABC):
 
         """
         edge = self._table.edge(self._state, self._role, trigger)
-        if edge is None:
+        if edge is None or edge.tolerated:
             raise self._cannot(deed, clause)
         return edge
 
@@ -252,7 +252,7 @@ class Session(ABC):
     def _sendable(self, kind: type[Message], clause: str) -> Edge:
         # The sentence for the error is built only if there is an error: this is done for every frame of every viewer.
         edge = self._table.edge(self._state, self._role, kind)
-        if edge is None:
+        if edge is None or edge.tolerated:
             raise self._cannot(f"send {getattr(kind, 'type', kind.__name__)}", clause)
         if len(self._outbox) >= MAX_OUTBOX:
             problem = f"{MAX_OUTBOX} items wait: call take_outbox() after every call"

@@ -22,6 +22,9 @@ Every open state can also go to `CLOSED`, which has no row and therefore no way 
 - `Close`: `sender` starts the WebSocket close, or vanishes, which its peer reads as code 1006;
 - a `Deadline`: time has passed for `sender`, which is the only end that notices.
 
+An edge that is `tolerated` describes a fault: `sender` never produces its trigger, but if the peer receives it, the
+peer follows the edge and reports the fault.  The ends may then be in different states.
+
 What has no edge is illegal.  To send it is a `LocalProtocolError`, and nothing changes.  To receive it moves nothing;
 the session decides whether to ignore it or to close (by its own `Close` edge).
 
@@ -91,13 +94,17 @@ Trigger: TypeAlias = "type[Message | Close] | Deadline"
 
 @frozen
 class Edge:
-    """In `source`, `sender` may produce `trigger`; then both ends are in `target`.  [`clause`]"""
+    """In `source`, `sender` may produce `trigger`; then both ends are in `target`.  [`clause`]
+
+    If it is `tolerated`, only the receiver follows it: the sender must not produce `trigger` here.
+    """
 
     source: State
     sender: Role
     trigger: Trigger
     target: State
     clause: str
+    tolerated: bool = False
 
 
 @frozen
@@ -124,11 +131,13 @@ VIEWER_EDGES: Final = (
     Edge(_AWAITING,  _V, Close,               _CLOSED,    "PW-CONN-3"),
     Edge(_AWAITING,  _G, Close,               _CLOSED,    "PW-AUTH-5"),
     Edge(_CHECKING,  _G, Init,                _STREAMING, "PW-INIT-1"),
+    Edge(_CHECKING,  _G, VideoFrame,          _STREAMING, "PW-VIEW-5", tolerated=True),
     Edge(_CHECKING,  _V, Deadline.ANSWER,     _CLOSED,    "PW-VIEW-4"),
     Edge(_CHECKING,  _V, Close,               _CLOSED,    "PW-CONN-3"),
     Edge(_CHECKING,  _G, Close,               _CLOSED,    "PW-AUTH-7"),
     Edge(_STREAMING, _G, VideoFrame,          _STREAMING, "PW-FRAME-9"),
     Edge(_STREAMING, _G, GatewayReconnecting, _STREAMING, "PW-RECON-2"),
+    Edge(_STREAMING, _G, Init,                _STREAMING, "PW-VIEW-5", tolerated=True),
     Edge(_STREAMING, _G, Deadline.TIMEOUT,    _CLOSED,    "PW-TIME-1"),
     Edge(_STREAMING, _V, Close,               _CLOSED,    "PW-CONN-3"),
     Edge(_STREAMING, _G, Close,               _CLOSED,    "PW-CLOSE-2"),
@@ -244,7 +253,7 @@ def render_mermaid(conversation: ConversationTable) -> str:
     lines = ["stateDiagram-v2", f"    [*] --> {_AWAITING.name}"]
     lines += [
         f"    {edge.source.name} --> {edge.target.name}"
-        f": {edge.sender.value} {_word(edge.trigger)} [{edge.clause}]"
+        f": {edge.sender.value} {_word(edge.trigger)}{', tolerated' * edge.tolerated} [{edge.clause}]"
         for edge in conversation.edges
     ]
     lines.append(f"    {_CLOSED.name} --> [*]")

@@ -141,7 +141,8 @@ class JoinedEnds(RuleBasedStateMachine):
 
     def say(self, end: End, kind: type[Message], call: Callable[[], None]) -> None:
         """Let *end* say *kind* by *call* if the table allows it; else see that nothing changes."""
-        if self.conversation.edge(end.session.state, end.role, kind):
+        edge = self.conversation.edge(end.session.state, end.role, kind)
+        if edge and not edge.tolerated:
             self.do(end, call)
             return
         before = facts(end.session)

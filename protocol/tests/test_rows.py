@@ -24,6 +24,7 @@ from plexwire_protocol import (
     DeviceSession,
     ErrorReport,
     Event,
+    GatewayDeviated,
     GatewayDeviceSession,
     GatewayReconnecting,
     GatewayViewerSession,
@@ -39,6 +40,7 @@ from plexwire_protocol import (
     StreamAddress,
     VideoFrame,
     ViewerSession,
+    encode,
 )
 from plexwire_protocol.tables import (
     DEVICE_CONVERSATION,
@@ -120,6 +122,29 @@ def viewer_watches_frames(tables: Tables) -> None:
         assert pass_on(gateway, viewer, 1.0) == [MessageReceived(message)]
     assert viewer.state is gateway.state is State.STREAMING
     assert (viewer.next_deadline(), gateway.next_deadline()) == (inf, TIMEOUT_S)
+
+
+def gateway_deviates(tables: Tables) -> None:
+    """The gateway sends a frame before its init, and a second init."""
+    viewer, _ = viewer_pair(tables, State.CHECKING_KEY)
+    for message, clauses in (
+        (FRAME, ["PW-INIT-3"]),
+        (INIT, []),
+        (INIT, ["PW-INIT-1"]),
+        (FRAME, []),
+    ):
+        *deviations, received = viewer.receive(encode(message), now=1.0)
+        assert [d.clause for d in deviations if isinstance(d, GatewayDeviated)] == clauses
+        assert received == MessageReceived(message)
+        assert (viewer.state, viewer.next_deadline()) == (State.STREAMING, inf)
+
+
+def gateway_stays_in_order(tables: Tables) -> None:
+    """A gateway may not send what a viewer tolerates."""
+    _, gateway = viewer_pair(tables, State.CHECKING_KEY)
+    assert_cannot(lambda: gateway.send(FRAME, now=1.0))
+    _, gateway = viewer_pair(tables, State.STREAMING)
+    assert_cannot(lambda: gateway.grant((), now=1.0))
 
 
 def viewer_leaves(tables: Tables, state: State) -> None:
@@ -250,6 +275,14 @@ def gateway_does_not_authenticate(tables: Tables) -> None:
 # ── what the scenarios share ─────────────────────────────────────────────────────────────────
 
 
+def assert_cannot(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except LocalProtocolError:
+        return
+    raise AssertionError("a call was allowed")
+
+
 def assert_over(*sessions: Session) -> None:
     for session in sessions:
         assert (session.state, session.next_deadline()) == (State.CLOSED, inf)
@@ -295,6 +328,8 @@ OPEN = (State.AWAITING_AUTH, State.CHECKING_KEY, State.STREAMING)
 SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "viewer": (
         viewer_watches_frames,
+        gateway_deviates,
+        gateway_stays_in_order,
         *(partial(viewer_leaves, state=state) for state in OPEN),
         *(partial(gateway_leaves_viewer, state=state) for state in OPEN),
         viewer_sends_no_auth,
@@ -386,8 +421,9 @@ def test_row_that_one_end_lacks_changes_its_behaviour(name: str, row: Row) -> No
     for is_gateway in (False, True):
         tables = Tables(whole, cut) if is_gateway else Tables(cut, whole)
         if isinstance(row, Edge) and not isinstance(row.trigger, Deadline):
-            # A gateway ignores heartbeats, with or without a row.
-            assert bool(failures(tables)) is not (is_gateway and row.trigger is Heartbeat)
+            # A gateway ignores heartbeats, with or without a row, and follows no row that is tolerated.
+            unused = is_gateway and (row.trigger is Heartbeat or row.tolerated)
+            assert bool(failures(tables)) is not unused
         else:
             # Only the end that keeps the time notices a deadline.
             owner = row.owner if isinstance(row, Timer) else row.sender
@@ -400,6 +436,7 @@ def test_row_that_is_altered_changes_behaviour(name: str, row: Row) -> None:
     match row:
         case Edge():
             twins += [evolve(row, target=state) for state in State if state is not row.target]
+            twins += [evolve(row, tolerated=False)] if row.tolerated else []
         case Timer():
             # The seconds of a timeout are those of the address.
             twins += [evolve(row, seconds=row.seconds + 1)] if row.seconds else []

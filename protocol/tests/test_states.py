@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 import plexwire_protocol
-from plexwire_protocol import Auth, Close, Message, Role, State
+from plexwire_protocol import Auth, Close, Init, Message, Role, State
 from plexwire_protocol.strategies import VOCABULARY
 from plexwire_protocol.tables import (
     DEVICE_CONVERSATION,
@@ -135,6 +135,7 @@ def test_diagram_shows_each_edge_once_in_the_order_of_the_table(
         assert line.startswith(f"    {edge.source.name} --> {edge.target.name}: ")
         assert line.endswith(f" [{edge.clause}]")
         assert edge.sender.value in line
+        assert (", tolerated [" in line) is edge.tolerated
 
 
 def test_diagram_names_messages_deadlines_and_closes_by_their_words() -> None:
@@ -142,6 +143,7 @@ def test_diagram_names_messages_deadlines_and_closes_by_their_words() -> None:
         Edge(State.AWAITING_AUTH, Role.VIEWER, Auth, State.CHECKING_KEY, "PW-AUTH-1"),
         Edge(State.AWAITING_AUTH, Role.GATEWAY, Deadline.AUTH, State.CLOSED, "PW-AUTH-3"),
         Edge(State.CHECKING_KEY, Role.VIEWER, Close, State.CLOSED, "PW-CONN-3"),
+        Edge(State.CHECKING_KEY, Role.GATEWAY, Init, State.CLOSED, "PW-VIEW-5", tolerated=True),
     )
 
     assert render_mermaid(ConversationTable("small", edges, ())) == (
@@ -150,6 +152,7 @@ def test_diagram_names_messages_deadlines_and_closes_by_their_words() -> None:
         "    AWAITING_AUTH --> CHECKING_KEY: viewer auth [PW-AUTH-1]\n"
         "    AWAITING_AUTH --> CLOSED: gateway auth deadline [PW-AUTH-3]\n"
         "    CHECKING_KEY --> CLOSED: viewer close [PW-CONN-3]\n"
+        "    CHECKING_KEY --> CLOSED: gateway init, tolerated [PW-VIEW-5]\n"
         "    CLOSED --> [*]\n"
     )
 

@@ -16,7 +16,6 @@ from plexwire_protocol import (
     GatewayReconnecting,
     Init,
     LocalProtocolError,
-    Message,
     MessageIgnored,
     MessageReceived,
     MessageRefused,
@@ -25,7 +24,6 @@ from plexwire_protocol import (
     Refusal,
     Role,
     State,
-    UnexpectedMessage,
     Unknown,
     VideoFrame,
     ViewerSession,
@@ -131,30 +129,6 @@ def test_viewer_that_streams_waits_for_ever() -> None:
 
 
 # ── what should not come ─────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("state", "message", "clause"),
-    [
-        (State.AWAITING_AUTH, INIT, "PW-AUTH-10"),
-        (State.AWAITING_AUTH, FRAME, "PW-AUTH-10"),
-        (State.CHECKING_KEY, FRAME, "PW-INIT-3"),
-        (State.STREAMING, INIT, "PW-INIT-1"),
-    ],
-)
-def test_viewer_closes_when_the_gateway_breaks_the_order(
-    state: State, message: Message, clause: str
-) -> None:
-    session = viewer(state)
-
-    violated, closed = session.receive(encode(message), now=0.0)
-
-    assert isinstance(violated, PeerViolated)
-    assert isinstance(violated.error, UnexpectedMessage)
-    assert str(violated.error) == f"{message.type} while {state.value} [{clause}]"
-    close = Close(CloseCode.PROTOCOL_ERROR, clause)
-    assert closed == ConversationClosed(close, Role.VIEWER)
-    assert session.take_outbox() == [close]
 
 
 @pytest.mark.parametrize("state", [State.AWAITING_AUTH, State.CHECKING_KEY])

@@ -25,6 +25,7 @@ from plexwire_client.commands._status_display import (
 )
 from plexwire_client.commands._video_recorder import open_video_recorder
 from plexwire_protocol import (
+    GatewayDeviated,
     GatewayReconnecting,
     Init,
     StreamAddress,
@@ -150,6 +151,12 @@ def online(init: Init, source_id: str) -> str:
     return f"Online cameras of {source_id}: {', '.join(cameras)}."
 
 
+def deviation_sentence(deviation: GatewayDeviated) -> str:
+    """Return one sentence about *deviation*."""
+    what = "A message" if deviation.path == "message" else deviation.path
+    return f"The gateway deviates from {deviation.clause}: {what} {deviation.problem}."
+
+
 class _Watching:
     """One run of the command: a meter a camera."""
 
@@ -186,8 +193,11 @@ class _Watching:
                 for sink in self._sinks:
                     await sink.take(event)
             case Init():
+                back = "Connected again." if self._upstream is None else "The upstream is back."
                 self._upstream = None
-                self._to.say(f"Connected again. {online(event, self._options.source_id)}")
+                self._to.say(f"{back} {online(event, self._options.source_id)}")
+            case GatewayDeviated():
+                self._to.say(deviation_sentence(event))
             case GatewayReconnecting():
                 self._upstream = event
                 self._to.say(

@@ -228,7 +228,7 @@ class OpenViewer(_Opener):
         auth = Auth(api_key=self._target.keys.api_key if api_key is None else api_key)
 
         def begin(now: float) -> ViewerSession:
-            session = ViewerSession(now=now)
+            session = ViewerSession(source_id=source_id, now=now)
             session.send(auth, now=now)
             return session
 

@@ -14,6 +14,7 @@ from plexwire_protocol import (
     CloseCode,
     EncodedFrame,
     Event,
+    GatewayDeviated,
     GatewayReconnecting,
     Init,
     MessageReceived,
@@ -209,7 +210,12 @@ class Feed:
 
     def _new_connection(self) -> UpstreamConnection:
         return UpstreamConnection(
-            self._upstream, self._gateway.limits, self._address, self._auth, self._handle
+            self._upstream,
+            self._gateway.limits,
+            self._address,
+            self._auth,
+            self._welcome,
+            self._handle,
         )
 
     async def _connect(self) -> Close:
@@ -253,8 +259,12 @@ class Feed:
 
     def _handle(self, event: Event, text: str) -> None:
         match event:
-            case MessageReceived(message=Init() as init):
-                self._welcome(init)
+            case GatewayDeviated():
+                self._status.note_deviation(event)
+            case MessageReceived(message=Init()):
+                # The upstream has got its own upstream back.  The viewers have had their init.  [PW-INIT-1]
+                for viewer in self.viewers:
+                    viewer.withdraw_reconnecting()
             case MessageReceived(message=VideoFrame() as frame):
                 self._publish(frame, text)
             case MessageReceived(message=GatewayReconnecting() as message):
@@ -298,7 +308,8 @@ class Feed:
         elif self._publisher is not None:
             metrics.frames_in += 1
             metrics.bytes_in += len(frame.jpeg)
-            self._gateway.publish(self._publisher, EncodedFrame(frame.camera_id, text))
+            encoded = EncodedFrame(frame.camera_id, text) if text else EncodedFrame.of(frame)
+            self._gateway.publish(self._publisher, encoded)
 
     def _pass_on(self, message: GatewayReconnecting) -> None:
         for viewer in self.viewers:

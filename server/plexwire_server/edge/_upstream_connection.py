@@ -11,8 +11,11 @@ from plexwire_protocol import (
     Close,
     CloseCode,
     Event,
+    GatewayDeviated,
     Init,
     MessageReceived,
+    MessageRefused,
+    State,
     StreamAddress,
     ViewerSession,
 )
@@ -31,20 +34,23 @@ _PONG_TIMEOUT_S: Final = 10.0
 
 
 class _VerbatimSession(ViewerSession):
-    """Keeps the text of the message at hand, for it to be relayed as it came."""
+    """Keeps the text of the message at hand, for it to be relayed as it came; empty if it deviates from the protocol."""
 
     text = ""
 
     def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
-        self.text = data if isinstance(data, str) else ""
-        return super()._receive(data, now=now)
+        events = super()._receive(data, now=now)
+        deviates = any(isinstance(event, GatewayDeviated) for event in events)
+        self.text = data if isinstance(data, str) and not deviates else ""
+        return events
 
 
 class UpstreamConnection:
     """A connection to *upstream*, for the cameras of *address*; `run` is its whole life.
 
-    *handle* is called with each event and the text that it came in; it must not wait.  `welcomed` is whether the
-    upstream sent its `init`, `problem` what kept it from coming, for operators.
+    *welcome* is called once, with the `init` of the upstream, or an empty one if the upstream lets us in without one
+    that can be read.  *handle* is called with every other event and the text that it came in.  Neither must wait.
+    `welcomed` is whether the upstream let us in, `problem` what kept it from that, for operators.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class UpstreamConnection:
         limits: Limits,
         address: StreamAddress,
         auth: Auth,
+        welcome: Callable[[Init], None],
         handle: Callable[[Event, str], None],
     ) -> None:
         self.welcomed = False
@@ -61,6 +68,7 @@ class UpstreamConnection:
         self._limits = limits
         self._address = address
         self._auth = auth
+        self._welcome = welcome
         self._handle = handle
         self._answer_deadline = trio.CancelScope()
         self._connection: Connection[_VerbatimSession] | None = None
@@ -81,7 +89,9 @@ class UpstreamConnection:
                     timeout_s=within,
                     opener=self._upstream.opener,
                 ) as ws:
-                    session = _VerbatimSession(now=trio.current_time())
+                    session = _VerbatimSession(
+                        source_id=self._address.source_id, now=trio.current_time()
+                    )
                     session.send(self._auth, now=trio.current_time())
                     self._connection = Connection(
                         session,
@@ -109,8 +119,21 @@ class UpstreamConnection:
             self._connection.flush_soon()
 
     def _received(self, event: Event) -> None:
-        if isinstance(event, MessageReceived) and isinstance(event.message, Init):
+        if self._connection is None:
+            return
+        session = self._connection.session
+        if not self.welcomed and session.state is State.STREAMING and _is_whole(event):
             self.welcomed = True
             self._answer_deadline.deadline = inf
-        if self._connection is not None:
-            self._handle(event, self._connection.session.text)
+            match event:
+                case MessageReceived(message=Init() as init):
+                    self._welcome(init)
+                    return
+                case _:
+                    self._welcome(Init(online_sources=()))
+        self._handle(event, session.text)
+
+
+def _is_whole(event: Event) -> bool:
+    """Whether *event* is the last of a message, and not a remark about it."""
+    return isinstance(event, MessageReceived | MessageRefused)

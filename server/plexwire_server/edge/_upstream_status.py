@@ -7,7 +7,7 @@ from typing import Final
 
 from prometheus_client.metrics_core import Metric
 
-from plexwire_protocol import Close, CloseCode
+from plexwire_protocol import Close, CloseCode, GatewayDeviated
 from plexwire_server._log import LogEvent, LogValue
 from plexwire_server._metric_families import counter, counter_by, gauge
 from plexwire_server._metrics import code_label
@@ -26,6 +26,7 @@ class UpstreamStatus:
         self.upstream = upstream
         self.reachable: bool | None = None
         self._on_event = on_event
+        self._deviations: set[GatewayDeviated] = set()
         self.attempts = 0
         self.given_up = 0
         self.connections: Counter[str] = Counter()
@@ -50,6 +51,13 @@ class UpstreamStatus:
     def note_loss(self, lost: Close) -> None:
         """Count a feed that lost the upstream."""
         self.losses[code_label(lost.code)] += 1
+
+    def note_deviation(self, deviation: GatewayDeviated) -> None:
+        """Log that the upstream broke a clause, once for each kind."""
+        if deviation.kind not in self._deviations:
+            self._deviations.add(deviation.kind)
+            members = {"path": deviation.path, "problem": deviation.problem}
+            self.log_event("upstream_deviates", clause=deviation.clause, **members)
 
     def note_attempt(self) -> None:
         """Count an attempt to get a feed back."""
