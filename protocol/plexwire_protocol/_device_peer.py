@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from plexwire_protocol._codec import Buffer, as_bytes
 from plexwire_protocol._errors import MalformedMessage
 from plexwire_protocol._events import Event, MessageReceived, MessageRefused
 from plexwire_protocol._gateway import GatewayDeviceSession
@@ -67,12 +66,9 @@ class DevicePeer(Peer[GatewayDeviceSession]):
                 pass
         return super()._handle(event, now)
 
-    def _receive(self, data: str | Buffer, now: float) -> list[Event]:
+    def _receive(self, data: str | bytes, now: float) -> list[Event]:
         publisher = self._publisher
-        if publisher is None or isinstance(data, str):
-            return super()._receive(data, now)
-        data = as_bytes(data)
-        if len(data) > MAX_MESSAGE_BYTES:
+        if publisher is None or isinstance(data, str) or len(data) > MAX_MESSAGE_BYTES:
             return super()._receive(data, now)
         try:
             # Without the session: a frame moves nothing in the tables, and this is done for each of them.

@@ -11,7 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, final
 
 from plexwire_protocol._closing import Abort, Close, CloseCode
-from plexwire_protocol._codec import Buffer
+from plexwire_protocol._codec import Buffer, as_bytes
 from plexwire_protocol._errors import LocalProtocolError, Refusal
 from plexwire_protocol._events import (
     AuthReceived,
@@ -119,6 +119,8 @@ class Peer(ABC, Generic[S]):
 
         """
         hub = self.hub
+        if not isinstance(data, str):
+            data = as_bytes(data)
         with hub.lock:
             events = self._receive(data, now)
             woken = hub.take_woken()
@@ -225,20 +227,14 @@ class Peer(ABC, Generic[S]):
         Its own messages come first, then the newest frame of the camera that waited longest.  A `Close` overtakes
         frames: send it, wait for the peer's answer, and ask again.  None: nothing; wait for `wake`.
         """
-        with self.hub.lock:
-            self._rests = False
-            if self._aborted:
-                return Abort()
-            if not self._own and self.session.state is State.STREAMING:
-                frame = self._next_frame(now)
-                if frame is not None:
-                    return frame
-            if self._own:
-                return self._own.popleft()
-            if self.session.state is State.CLOSED:
-                self._end()
-            self._rests = True
-            return None
+        hub = self.hub
+        with hub.lock:
+            item = self._next_outgoing(now)
+            self._rests = item is None
+            woken = hub.take_woken()
+        for peer in woken:
+            peer.wake()
+        return item
 
     # ── what a subclass may do differently ───────────────────────────────────────────────────
 
@@ -268,7 +264,10 @@ class Peer(ABC, Generic[S]):
         """Return the next frame to send, or None; what else is to be said goes to `say`."""
         return None
 
-    def _receive(self, data: str | Buffer, now: float) -> list[Event]:
+    def _note_written(self, now: float) -> None:
+        """Take note that what `_next_frame` returned has been written."""
+
+    def _receive(self, data: str | bytes, now: float) -> list[Event]:
         """Take one message."""
         return self._follow_up(self.session.receive(data, now=now), now)
 
@@ -282,6 +281,20 @@ class Peer(ABC, Generic[S]):
         self._locked(add)
 
     # ── how it does it ───────────────────────────────────────────────────────────────────────
+
+    def _next_outgoing(self, now: float) -> str | bytes | Close | Abort | None:
+        if self._aborted:
+            return Abort()
+        self._note_written(now)
+        if not self._own and self.session.state is State.STREAMING:
+            frame = self._next_frame(now)
+            if frame is not None:
+                return frame
+        if self._own:
+            return self._own.popleft()
+        if self.session.state is State.CLOSED:
+            self._end()
+        return None
 
     def _locked(self, do: Callable[[], T]) -> T:
         hub = self.hub

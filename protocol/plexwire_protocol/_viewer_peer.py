@@ -25,6 +25,7 @@ class ViewerPeer(Peer[GatewayViewerSession]):
     def __init__(self, hub: "Hub", session: GatewayViewerSession, wake: Callable[[], None]) -> None:
         self._subscriber: Subscriber | None = None
         self._handed: EncodedFrame | None = None
+        self._in_hand: EncodedFrame | None = None
         self._notice: GatewayReconnecting | None = None
         super().__init__(hub, session, wake)
 
@@ -104,7 +105,14 @@ class ViewerPeer(Peer[GatewayViewerSession]):
                 self._notice = None
                 self._own.extend(self.session.take_outbox())
             return None
-        self._handed = None
+        self._handed, self._in_hand = None, frame
+        return frame.text
+
+    def _note_written(self, now: float) -> None:
+        frame = self._in_hand
+        if frame is None:
+            return
+        self._in_hand = None
         hub, size = self.hub, len(frame.text)
         self.frames += 1
         self.frame_bytes += size
@@ -113,4 +121,3 @@ class ViewerPeer(Peer[GatewayViewerSession]):
         traffic.bytes_out += size
         if hub.observe_delay is not None:
             hub.observe_delay(now - frame.came)
-        return frame.text
