@@ -336,15 +336,82 @@ async def test_any_other_close_of_the_upstream_begins_the_attempts(
         assert await viewer.ws.get_message() == ODD
 
 
-async def test_upstream_that_breaks_the_protocol_is_left_and_tried_again(
+async def test_viewers_of_an_edge_notice_no_deviation_of_the_upstream(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_scripted() as (_, wire, viewer, ws):
-        await ws.send_message(INIT)  # a second one
+    """A frame without source, a second init, and after a loss a frame before the init: what viewers get is strict."""
+    anonymous = ODD.replace(' "source_id": "robot-01",', "")
+    async with open_scripted() as (edge, wire, viewer, ws):
+        for _ in range(2):
+            await ws.send_message(anonymous)
+            frame = await viewer.hear()
+            assert frame == {**json.loads(ODD), "nested": {"b": None, "a": [0.1, "\U0001f600"]}}
+            await ws.send_message(INIT)
+        await ws.send_message(ODD)
+        assert await viewer.ws.get_message() == ODD
+        await ws.aclose(1011)
         assert await viewer.hear() == word(1)
         again = await wire.came.receive()
-        await again.send_message(ODD)  # and now none
-        assert await viewer.hear() == word(2)
+        await again.send_message(ODD)
+        assert (await viewer.hear())["timestamp"] == 7
+        await again.send_message(INIT)
+        await again.send_message(ODD)
+        assert await viewer.ws.get_message() == ODD
+        assert [(told["clause"], told["path"]) for told in edge.told("upstream_deviates")] == [
+            ("PW-FRAME-1", "source_id"),
+            ("PW-INIT-1", "message"),
+            ("PW-INIT-3", "message"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ('{"type":"init","online_sources":null}', []),
+        (
+            '{"type":"init","online_sources":[{"source_id":"robot-01","platform":null,'
+            '"cameras":[{"camera_id":"front","video_type":"rgb"}]},{"source_id":"b","cameras":null}]}',
+            [
+                {"source_id": "robot-01", "cameras": ["front"]},
+                {"source_id": "b", "cameras": []},
+            ],
+        ),
+        ('{"type":"init","online_sources":[', []),
+        (ODD, []),
+    ],
+)
+async def test_viewer_of_an_edge_gets_a_proper_init_whatever_the_upstream_sends(
+    said: str, read: list[Any], autojump_clock: trio.testing.MockClock
+) -> None:
+    async with open_bench() as bench:
+        wire = ScriptedWire(bench)
+        async with open_edge_of(wire) as edge:
+            viewer = await edge.knock_as_viewer("plx_any")
+            ws = await wire.came.receive()
+            await ws.send_message(said)
+            assert await viewer.hear() == {"type": "init", "online_sources": read}
+            await ws.send_message(ODD)
+            assert (await viewer.hear())["timestamp"] == 7
+
+
+async def test_notice_that_waits_is_dropped_when_the_upstream_has_its_own_back(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_scripted(pair=trio.testing.lockstep_stream_pair) as (_, _, viewer, ws):
+        # The viewer does not read: after these, what follows waits.
+        for stamp in range(5):
+            await ws.send_message(ODD.replace("7.0", str(stamp)))
+            await trio.testing.wait_all_tasks_blocked()
+        for said in (json.dumps(word(1)), INIT):
+            await ws.send_message(said)
+            await trio.testing.wait_all_tasks_blocked()
+        heard = [await viewer.hear()]
+        while heard[-1].get("timestamp") != 4:
+            heard.append(await viewer.hear())
+        await trio.testing.wait_all_tasks_blocked()
+        await ws.send_message(ODD)
+        heard.append(await viewer.hear())
+        assert {message["type"] for message in heard} == {"video_frame"}
 
 
 async def test_timeout_of_the_upstream_costs_no_pause_unless_it_comes_at_once(

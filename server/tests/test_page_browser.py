@@ -275,6 +275,48 @@ def test_message_that_nobody_knows_or_can_read_costs_nothing(
     assert person.text("#status").startswith("Watching")
 
 
+def test_page_shows_what_a_gateway_that_deviates_has_online(
+    odd_place: Place, visit: Visitor
+) -> None:
+    person = visit()
+    noted: list[str] = []
+    person.page.on("console", lambda message: noted.append(message.text))
+    person.page.add_init_script(
+        "globalThis.stamps = [];"
+        'document.addEventListener("plexwire:painted", ({ detail }) => stamps.push(detail.timestamp));'
+    )
+    person.connect(odd_place.link("front", source="published"), odd_place.key)
+    person.wait("() => painted.front?.timestamp > 4")
+    # A picture of another source is not shown.
+    assert {*person.page.evaluate("() => stamps")} <= {1_700_000_000_123, 2, 3}
+    assert person.shows("front", canvas_of("front"))
+    assert person.page.locator("#online-list button").all_text_contents() == ["front", "rear"]
+    assert not person.page.locator("#nobody").is_visible()
+    assert person.text("#status") == "Watching 1 camera of published."
+    assert person.text("#unreadable") == ""
+    deviations = [text.removeprefix("plexwire: the gateway deviates from ") for text in noted]
+    assert deviations == [
+        "PW-INIT-3: message is a frame before the init",
+        "PW-FRAME-1: source_id is missing",
+        "PW-INIT-4: online_sources is not a list",
+        "PW-INIT-1: message is an init after the first",
+        "PW-INIT-4: online_sources[0].cameras[0] is not a string",
+        "PW-INIT-4: online_sources[1].cameras is not a list",
+    ]
+    assert (
+        person.page.evaluate("() => said.filter((one) => one.startsWith('Connecting')).length") == 1
+    )
+
+
+def test_page_watches_on_when_the_init_cannot_be_read(odd_place: Place, visit: Visitor) -> None:
+    person = visit()
+    person.connect(odd_place.link("front", source="unreadable"), odd_place.key)
+    person.wait_for_picture("front", new=False)
+    person.page.get_by_text("could not be read: 1.").wait_for(timeout=PATIENCE_MS)
+    assert person.text("#status") == "Watching 1 camera of unreadable."
+    assert person.page.locator("#nobody").is_visible()
+
+
 def test_stream_that_is_silent_while_the_gateway_is_out_of_reach_is_taken_for_lost(
     odd_place: Place, visit: Visitor
 ) -> None:

@@ -159,6 +159,31 @@ def test_link_and_stream_name_what_the_core_understands(place: Place, visit: Vis
     )
 
 
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        ("https://gateway.example/", "wss://gateway.example/"),
+        ("wss://gateway.example", "wss://gateway.example/"),
+        ("wss://gateway.example:8443/video/?x=1#y", "wss://gateway.example:8443/video/"),
+        ("http://gateway.example/", "ws://gateway.example/"),
+        ("ws://gateway.example:80", "ws://gateway.example/"),
+    ],
+)
+def test_stream_is_encrypted_when_its_base_is(
+    base: str, url: str, place: Place, visit: Visitor
+) -> None:
+    person = visit()
+    person.page.goto(place.page)
+    found = person.page.evaluate(
+        """async (base) => {
+          const { streamUrl } = await import("/page/address.js");
+          return streamUrl({ source: "robot-01", cameras: ["front"], timeout: "" }, base);
+        }""",
+        base,
+    )
+    assert found == f"{url}v1/sources/robot-01/video/stream?camera_id=front"
+
+
 def test_page_waits_longer_each_time_but_not_after_a_timeout(place: Place, visit: Visitor) -> None:
     person = visit()
     person.page.goto(place.page)

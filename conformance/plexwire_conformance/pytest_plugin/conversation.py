@@ -26,11 +26,13 @@ from plexwire_protocol import (
     DeviceSession,
     ErrorReport,
     Event,
+    GatewayDeviated,
     Init,
     MessageReceived,
     PeerViolated,
     RemoteProtocolError,
     Session,
+    State,
     VideoFrame,
 )
 from plexwire_trio import Connection
@@ -54,7 +56,11 @@ class OpenConversation(Generic[S]):
     _session: S | None = field(default=None, init=False)
     _connection: Connection[S] | None = field(default=None, init=False)
     _frames: deque[VideoFrame] = field(factory=deque[VideoFrame], init=False)
+    _is_let_in: bool = field(default=False, init=False)
     _welcome: Init | Authenticated | None = field(default=None, init=False)
+    _deviations: dict[GatewayDeviated, GatewayDeviated] = field(
+        factory=dict[GatewayDeviated, GatewayDeviated], init=False
+    )
     _report: ErrorReport | None = field(default=None, init=False)
     _broken: RemoteProtocolError | None = field(default=None, init=False)
     _changed: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
@@ -73,16 +79,21 @@ class OpenConversation(Generic[S]):
         """
         conversation = OpenConversation(begin)
         await thread.nursery.start(conversation._play, endpoint, target)
-        if not await conversation.until(lambda: conversation._welcome is not None):
+        if not await conversation.until(lambda: conversation._is_let_in):
             raise conversation._complaint()
         return conversation
 
     @property
     def init(self) -> Init:
-        """What the gateway said first to a viewer."""
-        if not isinstance(self._welcome, Init):
+        """What the gateway said first to a viewer; empty if it let the viewer in without an init that can be read."""
+        if isinstance(self._welcome, Authenticated):
             raise TypeError("an init is for viewers")
-        return self._welcome
+        return self._welcome or Init(online_sources=())
+
+    @property
+    def deviations(self) -> tuple[GatewayDeviated, ...]:
+        """What the gateway sent against a clause, the first of each kind."""
+        return tuple(self._deviations.values())
 
     async def until(self, ready: Callable[[], bool], timeout: float = float("inf")) -> bool:
         """Wait until it is *ready*, or over, for *timeout* seconds at most; return whether it is ready."""
@@ -155,22 +166,26 @@ class OpenConversation(Generic[S]):
                 self._welcome = welcome
             case MessageReceived(ErrorReport() as report):
                 self._report = report
+            case GatewayDeviated():
+                self._deviations.setdefault(event.kind, event)
             case PeerViolated(error):
                 self._broken = error
             case _:
                 pass
+        if self._session is not None and self._session.state is State.STREAMING:
+            self._is_let_in = True
         self._changed.unpark_all()
 
     def _complaint(self) -> Exception:
         close = self.close or Close(CloseCode.ABNORMAL)
         if self._broken is not None:
             return self._broken
-        if self._welcome is None and self._report is not None:
+        if not self._is_let_in and self._report is not None:
             # The device closes on an `error` by itself, before the gateway's own close arrives.
             said = f"{self._report.detail} ({self._report.code})".strip()
             code = _SPELLED.get(self._report.code.lower(), close.code)
             return Refused(Close(code, close.reason), said)
-        if self._welcome is None and close.code != CloseCode.ABNORMAL:
+        if not self._is_let_in and close.code != CloseCode.ABNORMAL:
             return Refused(close)
         return ConnectionLost(close)
 

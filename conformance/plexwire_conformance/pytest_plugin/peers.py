@@ -22,6 +22,7 @@ from plexwire_protocol import (
     Auth,
     DeviceAuth,
     DeviceSession,
+    GatewayDeviated,
     Init,
     JsonValue,
     Session,
@@ -120,6 +121,11 @@ class SyncViewer(_SyncPeer[ViewerSession]):
     """A viewer that is let in; `init` is what the gateway said was online then."""
 
     init: Init
+
+    @property
+    def deviations(self) -> tuple[GatewayDeviated, ...]:
+        """What the gateway sent against a clause and the viewer read all the same, the first of each kind."""
+        return self._conversation.deviations
 
     def next_frame(
         self, timeout: float = DEFAULT_TIMEOUT_S, *, camera_id: str | None = None

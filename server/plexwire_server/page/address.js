@@ -49,10 +49,11 @@ export function problemOf({ source, cameras, timeout }) {
   return null;
 }
 
-/** Return the URL of the stream's WebSocket, on the gateway that this page came from. */
+/** Return the URL of the stream's WebSocket at a gateway's base, by default the one that this page came from. */
 export function streamUrl({ source, cameras, timeout }, page = document.baseURI) {
   const url = new URL(`v1/sources/${source}/video/stream`, page);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  // A key must not travel in the clear because its base was given as the WebSocket that it is.
+  url.protocol = ["https:", "wss:"].includes(url.protocol) ? "wss:" : "ws:";
   url.hash = "";
   const values = cameras.map((camera) => `camera_id=${encodeURIComponent(camera)}`);
   if (timeout) values.push(`timeout=${timeout}`);

@@ -52,10 +52,13 @@ function connect(address, key, place) {
     connecting: () => tell("busy", say.connecting(address.source)),
     live: begin,
     frame(message) {
+      // One without a source is of the source that was asked for; some gateways let others slip in.
+      if ((message.source_id ?? address.source) !== address.source) return;
       if (away) tellLive();
       tiles.get(message.camera_id)?.take(message);
     },
     unreadable: () => (unreadable += 1),
+    deviation: ({ clause, path, problem }) => console.info(`plexwire: the gateway deviates from ${clause}: ${path} ${problem}`),
     upstream(message) {
       away = true;
       tell("busy", say.upstream(message));

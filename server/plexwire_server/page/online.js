@@ -32,9 +32,5 @@ export function toggled(address, source, camera) {
 }
 
 function camerasOf(sources) {
-  return sources
-    .filter((one) => typeof one?.source_id === "string" && Array.isArray(one.cameras))
-    .flatMap(({ source_id: source, cameras }) =>
-      cameras.filter((camera) => typeof camera === "string").map((camera) => ({ source, camera })),
-    );
+  return sources.flatMap(({ source_id: source, cameras }) => cameras.map((camera) => ({ source, camera })));
 }

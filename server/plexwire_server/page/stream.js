@@ -3,14 +3,16 @@
  *
  * It tells its `listener` of everything by these methods:
  *   connecting()                     a WebSocket is being opened
- *   live(onlineSources)              the gateway accepted the key
+ *   live(onlineSources)              the gateway accepted the key, or said anew what is online
  *   frame(message)                   a `video_frame`, still in base64
  *   unreadable()                     a message that could not be read, and was passed over
+ *   deviation({clause, path, problem})   the gateway breaks a clause and is understood all the same; once for each kind
  *   upstream(message)                `gateway_reconnecting`: stay, the gateway tries
  *   waiting({code, reason, pause_s, failures})   it ended; another attempt follows in pause_s seconds
  *   ended({code, reason})            it ended, and the same key is of no use
  */
 import { Backoff, mayRetry } from "./backoff.js";
+import { readInit } from "./init.js";
 import { LIMITS } from "./protocol.js";
 
 /** What we report, in the place of a close code, when the gateway left us without an answer or could not be reached. */
@@ -29,6 +31,8 @@ export class Stream {
   #opened = false;
   #liveSince = null;
   #heardAt = 0;
+  #hasInit = false;
+  #deviations = new Set();
 
   constructor(url, apiKey, listener) {
     this.#url = url;
@@ -81,14 +85,13 @@ export class Stream {
     } catch {
       // Counted below.
     }
-    if (this.#liveSince === null) {
-      if (message?.type === "init") this.#begin(message);
-      return;
-    }
     switch (message?.type) {
+      case "init":
+        this.#takeInit(message);
+        break;
       case "video_frame":
         if (typeof message.camera_id === "string" && typeof message.frame === "string") {
-          this.#listener.frame(message);
+          this.#takeFrame(message);
         } else {
           this.#listener.unreadable();
         }
@@ -98,14 +101,47 @@ export class Stream {
         break;
       default:
         // A type that we don't know is none of our business; what has no type is no message.
-        if (typeof message?.type !== "string") this.#listener.unreadable();
+        if (typeof message?.type !== "string") {
+          // The first that comes after the auth is the init; there is no other to wait for.
+          if (this.#liveSince === null) this.#begin([]);
+          this.#listener.unreadable();
+        }
     }
   }
 
-  #begin(init) {
-    this.#arm(0, null);
-    this.#liveSince = performance.now();
-    this.#listener.live(Array.isArray(init.online_sources) ? init.online_sources : []);
+  #takeInit(message) {
+    if (this.#hasInit) this.#deviates({ clause: "PW-INIT-1", path: "message", problem: "is an init after the first" });
+    this.#hasInit = true;
+    const { sources, deviations } = readInit(message);
+    deviations.forEach((deviation) => this.#deviates(deviation));
+    this.#begin(sources);
+  }
+
+  #takeFrame(message) {
+    if (this.#liveSince === null) {
+      this.#deviates({ clause: "PW-INIT-3", path: "message", problem: "is a frame before the init" });
+      this.#begin([]);
+    }
+    if (typeof message.source_id !== "string") {
+      this.#deviates({ clause: "PW-FRAME-1", path: "source_id", problem: "is missing" });
+    }
+    this.#listener.frame(message);
+  }
+
+  #begin(sources) {
+    if (this.#liveSince === null) {
+      this.#arm(0, null);
+      this.#liveSince = performance.now();
+    }
+    this.#listener.live(sources);
+  }
+
+  #deviates(deviation) {
+    const { clause, path, problem } = deviation;
+    const kind = `${clause} ${path.replace(/[0-9]+/g, "")} ${problem}`;
+    if (this.#deviations.has(kind)) return;
+    this.#deviations.add(kind);
+    this.#listener.deviation(deviation);
   }
 
   #over(end) {
@@ -123,6 +159,7 @@ export class Stream {
   #drop() {
     this.#arm(0, null);
     this.#liveSince = null;
+    this.#hasInit = false;
     const socket = this.#socket;
     this.#socket = null;
     if (socket !== null) {

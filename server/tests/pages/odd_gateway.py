@@ -3,6 +3,8 @@
 losing          it has lost its own source, then goes on
 talking         it says what no viewer knows or can read, then goes on
 leaving-CODE    it closes with CODE
+published       it deviates from the protocol as a published system does, then goes on
+unreadable      its init can't be read
 
 A key that ends in "silent" is never answered.
 
@@ -11,11 +13,21 @@ python odd_gateway.py JPEG writes its URL and a key to standard output, as JSON,
 
 import json
 import sys
+from base64 import b64encode
+from collections.abc import Iterable
 from pathlib import Path
 
 import trio
 
-from plexwire_protocol import GatewayReconnecting, State, VideoFrame, encode
+from plexwire_protocol import (
+    GatewayReconnecting,
+    GatewayViewerSession,
+    OnlineSource,
+    State,
+    StreamAddress,
+    VideoFrame,
+    encode,
+)
 from plexwire_server import Gateway, KeyDecision, KeyGranted, KeyStore, serve
 from plexwire_server.extending import ViewerConnection
 
@@ -29,6 +41,39 @@ STRANGE = (
     "[]",
     "{",
 )
+
+
+def frame_text(**members: object) -> str:
+    """Return a frame of the camera front, without a source unless *members* have one."""
+    picture = {"camera_id": "front", "frame": b64encode(JPEG).decode(), "width": 1, "height": 1}
+    return json.dumps({"type": "video_frame", "timestamp": 1, **picture, **members})
+
+
+def published_init(*cameras: str) -> str:
+    """Return an init that lists *cameras* as objects."""
+    listed = [{"camera_id": camera, "video_type": "rgb"} for camera in cameras]
+    sources = [
+        {"source_id": "published", "platform": None, "cameras": listed or None},
+        {"source_id": "other", "platform": None, "cameras": None},
+    ]
+    return json.dumps({"type": "init", "online_sources": sources})
+
+
+class OddSession(GatewayViewerSession):
+    """The rules towards one viewer, some of them broken."""
+
+    def grant(self, online_sources: Iterable[OnlineSource], *, now: float) -> None:
+        super().grant(online_sources, now=now)
+        match self.address.source_id:
+            case "published":
+                self.take_outbox()
+                early = frame_text(timestamp=2)
+                self._put(early, '{"type":"init","online_sources":null}', published_init("front"))
+            case "unreadable":
+                self.take_outbox()
+                self._put('{"type":"init","online_sources":[')
+            case _:
+                pass
 
 
 class OddViewer(ViewerConnection):
@@ -49,6 +94,15 @@ class OddViewer(ViewerConnection):
                     peer.say(message, now=trio.current_time())
                     # Each gets its own attempt at being painted.
                     await trio.sleep(0.05)
+            case ["published"]:
+                for text in (
+                    published_init("front", "rear"),
+                    frame_text(timestamp=3),
+                    frame_text(timestamp=4, source_id="other"),
+                ):
+                    peer.say(text, now=trio.current_time())
+                    # Each picture gets its own attempt at being painted.
+                    await trio.sleep(0.2)
             case ["leaving", code]:
                 peer.close(int(code), "<b>so</b>", now=trio.current_time())
             case _:
@@ -70,6 +124,9 @@ class OddGateway(Gateway):
     """All of it."""
 
     viewer_connection = OddViewer
+
+    def viewer_session(self, address: StreamAddress) -> GatewayViewerSession:
+        return OddSession(address, now=trio.current_time())
 
     async def check_key(self, api_key: str) -> KeyDecision:
         if api_key.endswith("silent"):
