@@ -99,16 +99,19 @@ class Peer(ABC, Generic[S]):
         """Whether the connection is to be dropped without a close frame: its writer has been blocked for too long."""
         return self._aborted
 
+    @final
     def next_deadline(self) -> float:
         """Return when `handle_timeout` is due, on the caller's clock; `math.inf` when never."""
         return min(self.session.next_deadline(), self._close_due)
 
+    @final
     def seconds_left(self, *, now: float) -> float | None:
         """Return how many seconds `handle_timeout` is away, 0 if it is due, and None when never."""
         return seconds_until(self.next_deadline(), now)
 
     # ── what it is told ──────────────────────────────────────────────────────────────────────
 
+    @final
     def receive(self, data: str | Buffer, *, now: float) -> list[Event]:
         """Take one whole WebSocket message, `str` for text and bytes-like for binary; return what a log might want.
 
@@ -221,6 +224,7 @@ class Peer(ABC, Generic[S]):
 
     # ── what it has to send ──────────────────────────────────────────────────────────────────
 
+    @final
     def next_outgoing(self, *, now: float) -> str | bytes | Close | Abort | None:
         """Return what to send next; the item before it has been written.
 

@@ -2,17 +2,18 @@
 
 import json
 import re
+from collections.abc import Callable
 
 import trio
-from trio_websocket import WebSocketConnection
 
-from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._fault import FaultyGateway, Viewer, fault
 from plexwire_conformance.faults._parts import Listening, Talkative
 from plexwire_protocol import (
     AnyMessage,
     CloseCode,
     Event,
     GatewayViewerSession,
+    Hub,
     MalformedMessage,
     MessageIgnored,
     MessageRefused,
@@ -22,8 +23,7 @@ from plexwire_protocol import (
     VideoFrame,
     encode,
 )
-from plexwire_server import ConnectionReport, KeyDecision
-from plexwire_server.extending import ViewerConnection
+from plexwire_server import KeyDecision
 
 # ── what is an auth ──────────────────────────────────────────────────────────────────────────
 
@@ -132,29 +132,27 @@ class Greeting(Talkative):
         self.say(json.dumps({"type": "hello", "gateway": "faulty"}))
 
 
+class _Impatient(Viewer):
+    gateway: "FramesBefore"
+
+    def __init__(self, hub: Hub, session: GatewayViewerSession, wake: Callable[[], None]) -> None:
+        super().__init__(hub, session, wake)
+        self.gateway.waiting[self] = None
+
+
 @fault("auth.frames-before", "PW-AUTH-10", also=("PW-INIT-3",))
 class FramesBefore(Listening):
     """Sends frames to viewers that have not authenticated yet."""
 
+    viewer_peer = _Impatient
+
     def __init__(self) -> None:
         super().__init__()
-        self._waiting: dict[Talkative, ViewerConnection] = {}
-
-    def viewer_session(self, address: StreamAddress) -> Talkative:
-        return Talkative(address, now=trio.current_time())
-
-    def new_viewer(
-        self, address: StreamAddress, ws: WebSocketConnection, report: ConnectionReport
-    ) -> ViewerConnection:
-        viewer = super().new_viewer(address, ws, report)
-        if isinstance(session := viewer.session, Talkative):
-            self._waiting[session] = viewer
-        return viewer
+        self.waiting: dict[Viewer, None] = {}
 
     def hear(self, organisation: str, frame: VideoFrame) -> None:
-        for session, viewer in tuple(self._waiting.items()):
-            if session.state is not State.AWAITING_AUTH:
-                del self._waiting[session]
-            elif session.address.source_id == frame.source_id:
-                session.say(encode(frame))
-                viewer.flush_soon()
+        for viewer in tuple(self.waiting):
+            if viewer.session.state is not State.AWAITING_AUTH:
+                del self.waiting[viewer]
+            elif viewer.address.source_id == frame.source_id:
+                viewer.say(encode(frame), now=trio.current_time())

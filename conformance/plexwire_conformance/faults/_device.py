@@ -117,10 +117,10 @@ class _Undecided(RetoldAnswer):
 class _StillRelaying(AnyKey):
     """Lets a refused device stay."""
 
-    session: _Undecided
-
     async def answer(self, api_key: str) -> None:
-        self.session.half_in = isinstance(await self.gateway.check_key(api_key), KeyRefused)
+        session = self.peer.session
+        assert isinstance(session, _Undecided)
+        session.half_in = isinstance(await self.gateway.check_key(api_key), KeyRefused)
         await super().answer(api_key)
 
 

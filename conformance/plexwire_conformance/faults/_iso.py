@@ -2,18 +2,17 @@
 
 from collections.abc import Iterable
 
-from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._fault import FaultyGateway, Viewer, fault
 from plexwire_conformance.faults._parts import Heard, Leaking, Remembering, is_of
 from plexwire_protocol import OnlineSource, VideoFrame
 from plexwire_server import KeyDecision, KeyGranted
-from plexwire_server.extending import ViewerConnection
 
 
 @fault("iso.all-cameras", "PW-ISO-1")
 class AllCameras(Leaking):
     """Sends every camera of the source, whichever were asked for."""
 
-    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
+    def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
         return is_of(viewer, organisation, frame.source_id)
 
 
@@ -21,8 +20,8 @@ class AllCameras(Leaking):
 class CameraPrefix(Leaking):
     """Compares camera ids by their beginning."""
 
-    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
-        asked = viewer.session.address.cameras
+    def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
+        asked = viewer.address.cameras
         return is_of(viewer, organisation, frame.source_id) and frame.camera_id.startswith(asked)
 
 
@@ -30,8 +29,8 @@ class CameraPrefix(Leaking):
 class CameraInAnyCase(Leaking):
     """Compares camera ids without regard to case."""
 
-    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
-        asked = {camera.lower() for camera in viewer.session.address.cameras}
+    def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
+        asked = {camera.lower() for camera in viewer.address.cameras}
         return is_of(viewer, organisation, frame.source_id) and frame.camera_id.lower() in asked
 
 
@@ -39,10 +38,9 @@ class CameraInAnyCase(Leaking):
 class SameCameraElsewhere(Leaking):
     """Finds viewers by the name of the camera alone."""
 
-    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
-        address = viewer.session.address
-        ours = viewer.granted is not None and viewer.granted.organisation == organisation
-        return ours and frame.camera_id in address.cameras
+    def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
+        address = viewer.address
+        return viewer.organisation == organisation and frame.camera_id in address.cameras
 
 
 @fault("iso.organisations-ignored", "PW-ISO-3", also=("PW-ISO-4", "PW-ISO-6"))
@@ -60,33 +58,32 @@ class OrganisationsIgnored(FaultyGateway):
 class ForeignFrames(Leaking):
     """Hands frames to every viewer of that source id, whose key it is or not."""
 
-    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
-        address = viewer.session.address
+    def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
+        address = viewer.address
         return address.source_id == frame.source_id and frame.camera_id in address.cameras
 
 
 class _Impersonating(Heard):
     gateway: Remembering
 
-    def admit(self, granted: KeyGranted) -> None:
-        source_id = self.session.source_id
-        known = (owner for owner, source in self.gateway.last if source == source_id)
-        owner = next(known, granted.organisation)
-        super().admit(KeyGranted(owner, granted.scopes, granted.key_name))
+    def _admit(self, online: Iterable[OnlineSource] | None, now: float) -> None:
+        known = (owner for owner, source in self.gateway.last if source == self.source_id)
+        self.organisation = next(known, self.organisation)
+        super()._admit(online, now)
 
 
 @fault("iso.foreign-device", "PW-ISO-3")
 class ForeignDevice(Remembering):
     """Lets a device of any organisation speak for a source that is there already."""
 
-    device_connection = _Impersonating
+    device_peer = _Impersonating
 
 
-class _Gossiping(ViewerConnection):
+class _Gossiping(Viewer):
     gateway: Remembering
 
-    def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
-        relay = self.gateway.relay
+    def _online(self) -> Iterable[OnlineSource]:
+        relay = self.hub.relay
         everything = (relay.online(*known) for known in self.gateway.last)
         return [source for sources in everything for source in sources]
 
@@ -95,4 +92,4 @@ class _Gossiping(ViewerConnection):
 class AllSourcesListed(Remembering):
     """Lists in the init whatever is online, of whichever organisation."""
 
-    viewer_connection = _Gossiping
+    viewer_peer = _Gossiping

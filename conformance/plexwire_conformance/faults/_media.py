@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from attrs import evolve
 
-from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._fault import Device, FaultyGateway, fault
 from plexwire_protocol import (
     Event,
     GatewayDeviceSession,
@@ -15,7 +15,6 @@ from plexwire_protocol import (
 )
 from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 from plexwire_server import Limits
-from plexwire_server.extending import DeviceConnection
 
 
 class _Picky(GatewayDeviceSession):
@@ -56,20 +55,20 @@ class TextNeedsSource(_Picky):
 
 
 @fault("media.zero-size-dropped", "PW-BIN-3")
-class ZeroSizeDropped(DeviceConnection):
+class ZeroSizeDropped(Device):
     """Drops frames without a size."""
 
-    def publish(self, frame: VideoFrame) -> None:
+    def _publish(self, frame: VideoFrame, now: float) -> None:
         if frame.width and frame.height:
-            super().publish(frame)
+            super()._publish(frame, now)
 
 
 @fault("media.thermal-stripped", "PW-THERM-1")
-class ThermalStripped(DeviceConnection):
+class ThermalStripped(Device):
     """Relays no member of a frame that it does not know."""
 
-    def publish(self, frame: VideoFrame) -> None:
-        super().publish(evolve(frame, extra={}))
+    def _publish(self, frame: VideoFrame, now: float) -> None:
+        super()._publish(evolve(frame, extra={}), now)
 
 
 # ── whose frame it is ────────────────────────────────────────────────────────────────────────
@@ -85,14 +84,15 @@ class _Credulous(GatewayDeviceSession):
         return event
 
 
-class _PublishingForOthers(DeviceConnection):
-    def publish(self, frame: VideoFrame) -> None:
-        if self.granted is None or frame.source_id == self.session.source_id:
-            super().publish(frame)
+class _PublishingForOthers(Device):
+    def _publish(self, frame: VideoFrame, now: float) -> None:
+        if frame.source_id == self.source_id:
+            super()._publish(frame, now)
             return
-        named = self.gateway.relay.join(self.granted.organisation, frame.source_id)
-        self.publish_as(named, frame)
-        self.gateway.relay.leave(named)
+        relay = self.hub.relay
+        named = relay.join(self.organisation, frame.source_id)
+        relay.publish(named, frame, now=now)
+        relay.leave(named)
 
 
 @fault("media.source-field-believed", "PW-BIN-2", also=("PW-ISO-2",))
@@ -100,7 +100,7 @@ class SourceFieldBelieved(FaultyGateway):
     """Relays a frame under the source that the frame itself names."""
 
     device_rules = _Credulous
-    device_connection = _PublishingForOthers
+    device_peer = _PublishingForOthers
 
 
 @fault("media.other-source-dropped", "PW-BIN-2")
