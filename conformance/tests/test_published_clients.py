@@ -128,7 +128,7 @@ def test_watch_shows_saves_and_records_and_reports_each_deviation_once(
                 watching.says("The upstream is back.")
             lines = watching.ends()
         assert device.stop()[-1] == "Stopped."
-    assert lines[0].endswith("Online of one: front, rear.")
+    assert lines[0].endswith("Online cameras of one: front, rear.")
     assert [lines.count(sentence) for sentence in (OBJECTS, SECOND, ANONYMOUS)] == [1, 1, 0]
     assert sum("deviates" in line for line in lines) == 2
     saved = sorted((tmp_path / "saved").iterdir())

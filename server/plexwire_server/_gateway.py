@@ -3,8 +3,8 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias, final
 
@@ -39,7 +39,14 @@ from plexwire_server.http._viewer_page import FOLDER, clock_response, page_respo
 from plexwire_server.http._websocket_handshake import Upgrade, read_upgrade
 from plexwire_server.keys._key_decision import KeyChecker
 from plexwire_trio import accept_upgrade, linger
-from plexwire_trio.fastlane import STRANGER, FastLane, FastStream, unmask
+from plexwire_trio.fastlane import (
+    STRANGER,
+    FastLane,
+    FastStream,
+    keep_heap,
+    open_fast_lane,
+    unmask,
+)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -338,6 +345,33 @@ class Gateway(GatewayState):
             self._on_end(report)
         except Exception as error:
             _log.error("The end of a connection could not be told.", exc_info=error)
+
+
+@asynccontextmanager
+async def open_gateway(
+    keys: KeyChecker,
+    *,
+    limits: Limits | None = None,
+    on_end: Callable[[ConnectionReport], None] = lambda report: None,
+    fast_lane: bool = True,
+) -> AsyncGenerator[Gateway, None]:
+    """Make a gateway with a fast lane, or without; on leaving, all that is still connected is dropped: `drain` it first.
+
+    *on_end* gets the report of every connection that has ended.
+    """
+    async with open_lane(fast_lane) as lane:
+        yield Gateway(keys, limits=limits, lane=lane, on_end=on_end)
+
+
+@asynccontextmanager
+async def open_lane(fast_lane: bool) -> AsyncGenerator[FastLane | None, None]:
+    """Open a fast lane, and prepare the process for it; None without *fast_lane*."""
+    if not fast_lane:
+        yield None
+        return
+    keep_heap()
+    async with open_fast_lane() as lane:
+        yield lane
 
 
 def _full() -> RequestRefused:

@@ -205,6 +205,7 @@ class _Watching:
                     f" (attempt {event.attempt} of {event.max_attempts})."
                 )
             case Reconnecting():
+                self._upstream = None
                 self._to.say(f"{event.cause} Connecting again in {event.delay_s:.1f} s.")
 
     def _count(self, frame: VideoFrame) -> None:

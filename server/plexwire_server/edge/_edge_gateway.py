@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import Metric
 
 from plexwire_protocol import DEVICE_PATH, StreamAddress
 from plexwire_server._connection_report import ConnectionReport
-from plexwire_server._gateway import Gateway
+from plexwire_server._gateway import Gateway, open_lane
 from plexwire_server._limits import Limits
 from plexwire_server._log import LogEvent
 from plexwire_server._peer_connection import Transport
@@ -92,15 +92,15 @@ async def open_edge(
     upstream: Upstream,
     *,
     limits: Limits | None = None,
-    lane: FastLane | None = None,
     on_end: Callable[[ConnectionReport], None] = lambda report: None,
     on_event: Callable[[LogEvent], None] = lambda event: None,
+    fast_lane: bool = True,
 ) -> AsyncGenerator[EdgeGateway, None]:
     """Make an edge of *upstream*, for `serve`; on leaving, its streams of the upstream are dropped: `drain` it first.
 
     *on_end* gets the report of every connection that has ended, *on_event* what becomes of the upstream.
     """
-    async with helper_tasks() as nursery:
+    async with open_lane(fast_lane) as lane, helper_tasks() as nursery:
         yield EdgeGateway(
             upstream, nursery, limits=limits, lane=lane, on_end=on_end, on_event=on_event
         )
