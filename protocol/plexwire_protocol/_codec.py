@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, NoReturn, TypeAlias
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from plexwire_protocol._binary import decode_device_frame
 from plexwire_protocol._errors import LocalProtocolError, MalformedMessage, Refusal
@@ -60,13 +60,14 @@ def as_text(*parts: Buffer) -> str:
 class EncodedFrame:
     """A frame of one camera as all its viewers get it, built once however many they are.
 
-    `text` is its message, or what the `finish` of a `Relay` or `Hub` made of that.  `came` is when the frame came, on the
-    clock of whoever published it.
+    `text` is its message, or what the `finish` of a `Relay` or `Hub` made of that; `size` is the size of the message in
+    bytes.  `came` is when the frame came, on the clock of whoever published it.
     """
 
     camera_id: str
     text: str | bytes
     came: float = 0.0
+    size: int = field(default=Factory(lambda self: len(self.text), takes_self=True), kw_only=True)
 
     @classmethod
     def of(cls, frame: VideoFrame) -> "EncodedFrame":

@@ -250,7 +250,7 @@ class Relay:
                 if isinstance(frame, VideoFrame)
                 else (frame.text if isinstance(frame.text, bytes) else frame.text.encode(),)
             )
-            self._hand_out(publisher, camera, viewers, self._finish(*parts), now)
+            self._hand_out(publisher, camera, viewers, parts, now)
         return viewers
 
     def publish_binary(self, publisher: Publisher, data: bytes, *, now: float = 0.0) -> int:
@@ -276,12 +276,12 @@ class Relay:
             return len(frame.jpeg)
         viewers = self._viewers_of(camera.channel)
         if viewers:
-            text = self._finish(
+            parts = (
                 camera.start,
                 b64encode(memoryview(data)[begin:]),
                 b'","width":%d,"height":%d,"timestamp":%d}' % read_sizes(data, at),
             )
-            self._hand_out(publisher, camera, viewers, text, now)
+            self._hand_out(publisher, camera, viewers, parts, now)
         return len(data) - begin
 
     def online(self, organisation: str, source_id: str) -> tuple[OnlineSource, ...]:
@@ -358,11 +358,12 @@ class Relay:
         publisher: Publisher,
         camera: _Camera,
         viewers: tuple[Subscriber, ...],
-        text: str | bytes,
+        parts: tuple[bytes, ...],
         now: float,
     ) -> None:
         camera_id = camera.camera_id
-        picture = _Picture(EncodedFrame(camera_id, text, now), len(text), camera.channel)
+        text, size = self._finish(*parts), sum(map(len, parts))
+        picture = _Picture(EncodedFrame(camera_id, text, now, size=size), size, camera.channel)
         for viewer in viewers:
             waiting = viewer._waiting
             older = waiting.get(camera_id)

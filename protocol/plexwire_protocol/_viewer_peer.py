@@ -113,7 +113,7 @@ class ViewerPeer(Peer[GatewayViewerSession]):
         if frame is None:
             return
         self._in_hand = None
-        hub, size = self.hub, len(frame.text)
+        hub, size = self.hub, frame.size
         self.frames += 1
         self.frame_bytes += size
         traffic = hub.traffic

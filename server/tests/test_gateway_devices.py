@@ -218,6 +218,7 @@ async def test_crash_costs_a_device_its_own_connection_alone(
         await device.say(encode_device_frame(picture(13)))
         assert await device.hear_the_end() == CloseCode.INTERNAL_ERROR
         assert await device_still_serves(twin, viewer)
+        await trio.testing.wait_all_tasks_blocked()
         [report] = reports
         assert (report.error, report.close and report.close.code) == ("KeyError", 1011)
         assert bench.gateway.metrics.crashes == 1
