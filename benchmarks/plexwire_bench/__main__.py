@@ -34,8 +34,11 @@ def main() -> None:
     record: list[dict[str, Any]] = []
     with ExitStack() as stack:
         running = _start(options, stack)
-        for plan in options.plan:
-            rounds = [_round(options, plan, running) for _ in range(options.rounds)]
+        for number, plan in enumerate(options.plan, 1):
+            until = begin + options.minutes * 60 * number / len(options.plan)
+            rounds = [_round(options, plan, running)]
+            while len(rounds) < options.rounds and time.monotonic() < until:
+                rounds.append(_round(options, plan, running))
             table = summarise(plan, rounds)
             print("\n" + table_text(table), flush=True)
             tables.append(table)
@@ -43,7 +46,7 @@ def main() -> None:
     note = (
         f"{before['cpu']}, Linux {before['kernel']}, Python {before['python']}; load average "
         f"{before['load_average']:.1f} before, {os.getloadavg()[0]:.1f} after; "
-        f"{options.rounds} rounds in {time.monotonic() - begin:.0f} s"
+        f"up to {options.rounds} rounds in {time.monotonic() - begin:.0f} s"
     )
     print(f"\n{note}")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -65,7 +68,10 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--plan", help="MODE:JPEG_BYTES:VIEWERS[:DEVICES],… or `full`")
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
-    parser.add_argument("--seconds", type=float, default=0.8, help="per run; default: 0.8")
+    parser.add_argument(
+        "--minutes", type=float, default=3.5, help="no further rounds after these; default: 3.5"
+    )
+    parser.add_argument("--seconds", type=float, default=0.6, help="per run; default: 0.6")
     parser.add_argument("--out", type=Path, default=_HERE / "results", help="default: %(default)s")
     options = parser.parse_args()
     texts = FULL if options.plan == "full" else (options.plan or ",".join(DEFAULT)).split(",")

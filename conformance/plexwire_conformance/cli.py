@@ -1,12 +1,20 @@
 """The command `plexwire`: a group that loads each room's commands only when they are called."""
 
+import os
 import sys
 from importlib import import_module
-from typing import Final
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any, Final
+
+from plexwire_conformance.commands.standard_streams import write_any_text
 
 try:
     import click
-except ModuleNotFoundError:  # pragma: no cover - the base install has the core alone
+except ModuleNotFoundError:  # The base install has only the core.
+    if sys.argv[1:] == ["--version"]:
+        print(f"plexwire, version {version('plexwire')}")
+        raise SystemExit(0) from None
     print(
         "The command line needs an extra: pip install 'plexwire[conformance]' (or [server], [tools])",
         file=sys.stderr,
@@ -56,6 +64,22 @@ _COMMANDS: Final = {
 }
 
 
+#: A module of each extra that no smaller one has.
+_MARKS: Final = {"conformance": "hypothesis", "server": "prometheus_client", "tools": "markdown_it"}
+
+_FIRST_STEPS: Final = (
+    "plexwire serve",
+    "plexwire publish ws://127.0.0.1:8700 --source-id robot-01 --camera front",
+    "plexwire watch ws://127.0.0.1:8700 --source-id robot-01 --camera front",
+    "plexwire conform ws://127.0.0.1:8700",
+)
+
+
+def _is_installed(command: str) -> bool:
+    _, extra, _ = _COMMANDS[command]
+    return find_spec(_MARKS[extra]) is not None
+
+
 class _MissingExtra(click.ClickException):
     """A command can't run here: nothing was judged."""
 
@@ -64,6 +88,16 @@ class _MissingExtra(click.ClickException):
 
 class _Rooms(click.Group):
     """Imports a command's room when it is asked for, and says which extra is missing."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command line."""
+        write_any_text()
+        try:
+            os.getcwd()
+        except OSError:
+            print("Error: the working folder was removed; change to another one", file=sys.stderr)
+            raise SystemExit(2) from None
+        return super().main(*arguments, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -88,22 +122,26 @@ class _Rooms(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, about) for name, (_, _, about) in _COMMANDS.items()])
+            formatter.write_dl(
+                [
+                    (name, about if _is_installed(name) else f"{about}  [needs plexwire[{extra}]]")
+                    for name, (_, extra, about) in _COMMANDS.items()
+                ]
+            )
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section(
+            "Begin with a gateway on your desk, and its keys in another terminal"
+        ):
+            for step in _FIRST_STEPS:
+                if _is_installed(step.split()[1]):
+                    formatter.write_text(step)
 
 
 @click.command(cls=_Rooms, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="plexwire")
 def main() -> None:
-    """Judge, serve and speak the live-video relay protocol.
-
-    \b
-    Begin with a gateway on your desk:
-        plexwire serve
-    and, as it says, in another terminal:
-        plexwire publish ws://127.0.0.1:8700 --source-id robot-01 --camera front
-        plexwire watch ws://127.0.0.1:8700 --source-id robot-01 --camera front
-        plexwire conform ws://127.0.0.1:8700
-    """
+    """Judge, serve and speak the live-video relay protocol."""
 
 
 if __name__ == "__main__":

@@ -9,7 +9,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from plexwire_conformance.recording.recorder import Way, WireRecorder
-from plexwire_conformance.run.agreement import TELLING, Shown, disagreements, repeated, shown
+from plexwire_conformance.run.agreement import (
+    TELLING,
+    Disagreement,
+    Shown,
+    disagreements,
+    repeated,
+    shown,
+)
 
 View: TypeAlias = list[Shown]
 
@@ -39,7 +46,7 @@ def without(sent: View, dropped: set[int]) -> View:
 
 
 def said(one: View, other: View) -> set[str]:
-    return {each.clause for each in disagreements(one, other)}
+    return {each.check for each in disagreements(one, other)}
 
 
 # ── what is right ────────────────────────────────────────────────────────────────────────────
@@ -72,25 +79,31 @@ def test_view_is_held_against_itself_and_nothing_is_said(view: View) -> None:
 Change: TypeAlias = Callable[[View], View]
 
 WRONG: Final[dict[str, tuple[str, Change]]] = {
-    "another picture": ("PW-FRAME-2", lambda v: [evolve(f, picture=f"{f.picture}!") for f in v]),
-    "another width": ("PW-FRAME-3", lambda v: [evolve(f, width=320) for f in v]),
-    "another height": ("PW-FRAME-3", lambda v: [evolve(f, height=240) for f in v]),
-    "another stamp": ("PW-FRAME-4", lambda v: [evolve(f, stamp=f.stamp + 5000) for f in v]),
-    "another order": ("PW-FRAME-5", lambda v: v[::-1]),
-    "halves of it": ("PW-FRAME-10", lambda v: [f for f in v if f.stamp % 2]),
+    "another picture": (
+        "PW-FRAME-2/viewers-disagree",
+        lambda v: [evolve(f, picture=f"{f.picture}!") for f in v],
+    ),
+    "another width": ("PW-FRAME-3/viewers-disagree", lambda v: [evolve(f, width=320) for f in v]),
+    "another height": ("PW-FRAME-3/viewers-disagree", lambda v: [evolve(f, height=240) for f in v]),
+    "another stamp": (
+        "PW-FRAME-4/viewers-disagree",
+        lambda v: [evolve(f, stamp=f.stamp + 5000) for f in v],
+    ),
+    "another order": ("PW-FRAME-5/viewers-disagree", lambda v: v[::-1]),
+    "halves of it": ("PW-FRAME-10/live-nothing-in-common", lambda v: [f for f in v if f.stamp % 2]),
 }
 
 
 @pytest.mark.parametrize("what", WRONG)
 @given(st.integers(14, 20), drops, drops)
-def test_gateway_does_otherwise_for_one_viewer_and_it_is_said_under_its_clause(
+def test_gateway_does_otherwise_for_one_viewer_and_it_is_said_under_its_check(
     what: str, count: int, one: set[int], other: set[int]
 ) -> None:
-    clause, change = WRONG[what]
+    check, change = WRONG[what]
     sent = distinct(count)
     rest = [f for f in sent if f.stamp % 2 == 0] if what == "halves of it" else without(sent, one)
     changed = change(sent if what == "halves of it" else without(sent, other))
-    assert said(rest, changed) == {clause}
+    assert said(rest, changed) == {check}
 
 
 def test_gateway_does_otherwise_too_seldom_and_nothing_is_said() -> None:
@@ -104,7 +117,7 @@ def test_disagreement_says_how_many_of_how_many() -> None:
     sent = distinct(5)
     marked = [evolve(frame, picture=f"{frame.picture}!") for frame in sent[:4]] + sent[4:]
     (said,) = disagreements(sent, marked)
-    assert said.actual == "4 of 5 frames with one timestamp came with another picture to each"
+    assert said == Disagreement("PW-FRAME-2/viewers-disagree", {}, {"count": 4, "of": 5})
 
 
 # ── from entries ─────────────────────────────────────────────────────────────────────────────

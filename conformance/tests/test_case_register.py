@@ -1,6 +1,5 @@
 """The register of cases: what it refuses, that ids are for ever, and that every promise has a case."""
 
-import inspect
 import re
 from pathlib import Path
 
@@ -18,45 +17,40 @@ PINNED = Path(__file__).with_name("case-ids.txt").read_text("utf-8").split()
 EVERY_CASE = pytest.mark.parametrize("one", list(CASES.values()), ids=list(CASES))
 
 
-async def told(stage: Stage, trial: Trial) -> None:
-    """It has a title."""
-
-
-async def untold(stage: Stage, trial: Trial) -> None:
+async def body(stage: Stage, trial: Trial) -> None:
     pass
 
 
 @pytest.mark.parametrize(
-    ("case_id", "cited", "body", "sentence"),
+    ("case_id", "title", "cited", "sentence"),
     [
         (
             "auth.in-time",
+            "A title.",
             ("PW-AUTH-2",),
-            told,
             "auth.in-time is taken; ids are never reused, choose another",
         ),
-        ("auth.new", (), told, "auth.new cites no clause; name the one that it judges"),
+        ("auth.new", "A title.", (), "auth.new cites no clause; name the one that it judges"),
         (
             "auth.new",
+            "A title.",
             ("PW-AUTH-2", "PW-AUTH-999", "PW-NONE-1"),
-            told,
             "auth.new cites PW-AUTH-999, PW-NONE-1; see clauses.toml",
         ),
         (
             "auth.new",
+            "",
             ("PW-AUTH-2",),
-            untold,
-            "auth.new has no docstring; say in one sentence what must be true",
+            "auth.new has no title; say in one sentence what must be true",
         ),
     ],
 )
 def test_decorator_is_used_wrongly_and_says_what_to_do_and_registers_nothing(
-    case_id: str, cited: tuple[str, ...], body: object, sentence: str
+    case_id: str, title: str, cited: tuple[str, ...], sentence: str
 ) -> None:
     before = dict(CASES)
-    assert inspect.iscoroutinefunction(body)
     with pytest.raises(InvalidCase) as caught:
-        case(case_id, *cited)(body)
+        case(case_id, title, *cited)(body)
     assert str(caught.value) == sentence
     assert dict(CASES) == before
 

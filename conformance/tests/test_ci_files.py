@@ -19,7 +19,7 @@ from plexwire_conformance.commands.config_file import find_config
 from plexwire_conformance.commands.conform import conform
 from plexwire_conformance.pytest_plugin import peers
 from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
-from plexwire_conformance.run.known_failures import read_expected
+from plexwire_conformance.run.known_failures import read_known
 from plexwire_conformance.target.target import VARIABLES
 from plexwire_server import Gateway, KeyStore, serve
 
@@ -116,7 +116,7 @@ def test_manual_names_options_that_exist() -> None:
     pytest_plugin.pytest_addoption(parser)
     group = parser.getgroup("plexwire")
     known |= {name for option in group.options for name in option.names()}
-    foreign = {"--junitxml", "--lf", "--deselect", "--quiet"}
+    foreign = {"--checks", "--junitxml", "--lf", "--deselect", "--quiet", "--write-keys"}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", MANUAL)) | set(
         re.findall(r"(?<![\w-])--[a-z][a-z-]*", JUDGE["run"])
     )
@@ -135,7 +135,7 @@ def test_manual_shows_files_that_are_read(tmp_path: Path) -> None:
     said = config.description("lab")
     silent = {name for name, value in asdict(said).items() if value in (None, (), {})}
     assert silent == {"key_variables", "expected_failures"}
-    assert read_expected(known, "known.toml", CASES)[0].issue == "GW-212"
+    assert read_known(known, "known.toml", CASES)[0].issue == "GW-212"
     assert set(tomllib.loads(targets)["targets"]["lab"]) <= set(re.findall(r"`([a-z_]+)`", MANUAL))
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from plexwire_conformance.commands.config_file import find_config, resolve
 from plexwire_conformance.commands.conform import conform
 from plexwire_conformance.recording.jsonlines import BadFile
-from plexwire_conformance.recording.recorder import redact
+from plexwire_conformance.recording.redaction import redact
 from plexwire_conformance.target.description import TargetDescription, looks_like_a_key
 from plexwire_conformance.target.target import BadTarget, Keys
 
@@ -123,7 +123,7 @@ def test_options_stand_above_the_file_headers_by_their_names(tmp_path: Path) -> 
         ("[targets.staging]", "{} has no url"),
         (
             "[targets.staging]\nurl = 'http://x'",
-            "{}.url: 'http://x' must begin with ws:// or wss://",
+            "{}.url: 'http://x' must begin with ws:// or wss://; write ws:// instead of http://",
         ),
         ("[targets.staging]\nurl = 7", "{}.url must be a string"),
         (staging("device_url = 'ws://'"), "{}.device_url: 'ws://' names no host; *"),

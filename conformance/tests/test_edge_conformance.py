@@ -8,8 +8,9 @@ import trio
 import trio.testing
 
 from plexwire_conformance.cases import CASES
+from plexwire_conformance.run.events import RunFinished
 from plexwire_conformance.run.findings import Verdict
-from plexwire_conformance.run.runner import RunFinished, Runner, Settings
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.reference_gateway import keys_of
 from plexwire_conformance.target.streams import memory_connection
 from plexwire_conformance.target.target import Endpoint, Target
@@ -65,7 +66,7 @@ def test_edge_is_judged_by_all_cases_and_nothing_is_found(
             f"\n  an edge: {said}: {finished.seconds:.1f} virtual seconds in {wall:.1f} real ones"
         )
     told = {
-        result.case: result.reason or [(f.clause, f.expected, f.actual) for f in result.findings]
+        result.case: result.reason or [(f.check, f.expected, f.observed) for f in result.findings]
         for result in finished.results
         if result.verdict not in (Verdict.PASS, Verdict.INFO)
     }

@@ -11,7 +11,14 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plexwire_conformance.faults import FAULTS, Fault, FaultyGateway, InvalidFault, fault
+from plexwire_conformance.faults import (
+    FAULTS,
+    RETIRED,
+    Fault,
+    FaultyGateway,
+    InvalidFault,
+    fault,
+)
 from plexwire_conformance.faults._wire import (
     BINARY,
     CLOSE,
@@ -38,43 +45,39 @@ EVERY_FAULT = pytest.mark.parametrize("one", list(FAULTS.values()), ids=list(FAU
 # ── the register ─────────────────────────────────────────────────────────────────────────────
 
 
-class Documented(ViewerConnection):
-    """Does something wrong."""
-
-
-class Undocumented(Documented):
+class Part(ViewerConnection):
     pass
 
 
 @pytest.mark.parametrize(
-    ("fault_id", "broken", "part", "sentence"),
+    ("fault_id", "broken", "title", "sentence"),
     [
         (
             "init.never",
             ("PW-INIT-1",),
-            Documented,
+            "A title.",
             "init.never is taken; ids are never reused, choose another",
         ),
         (
             "init.new",
             ("PW-INIT-1", "PW-NONE-1"),
-            Documented,
+            "A title.",
             "init.new breaks PW-NONE-1; see clauses.toml",
         ),
         (
             "init.new",
             ("PW-INIT-1",),
-            Undocumented,
-            "init.new has no docstring; say in one sentence what is wrong",
+            "",
+            "init.new has no title; say in one sentence what is wrong",
         ),
     ],
 )
 def test_decorator_is_used_wrongly_and_says_what_to_do_and_registers_nothing(
-    fault_id: str, broken: tuple[str, ...], part: type[ViewerConnection], sentence: str
+    fault_id: str, broken: tuple[str, ...], title: str, sentence: str
 ) -> None:
     before = dict(FAULTS)
     with pytest.raises(InvalidFault) as caught:
-        fault(fault_id, broken[0], also=broken[1:])(part)
+        fault(fault_id, title, broken[0], also=broken[1:])(Part)
     assert str(caught.value) == sentence
     assert dict(FAULTS) == before
 
@@ -133,7 +136,16 @@ def test_fault_overrides_only_what_a_subclass_may(one: Fault) -> None:
 
 @pytest.mark.parametrize("fault_id", PINNED)
 def test_fault_that_was_published_is_still_there(fault_id: str) -> None:
-    assert fault_id in FAULTS, f"{fault_id} is gone; ids are for ever: bring the fault back"
+    known = {*FAULTS, *RETIRED}
+    assert fault_id in known, f"{fault_id} is gone; ids are for ever: bring the fault back"
+
+
+@pytest.mark.parametrize("fault_id", RETIRED)
+def test_fault_that_is_retired_is_not_declared_again(fault_id: str) -> None:
+    assert fault_id in PINNED
+    assert fault_id not in FAULTS
+    with pytest.raises(InvalidFault, match="ids are never reused"):
+        fault(fault_id, "A title.", "PW-INIT-1")(Part)
 
 
 def test_every_fault_is_pinned() -> None:

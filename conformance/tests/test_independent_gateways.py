@@ -82,7 +82,7 @@ RUNS: Final = {
 }
 
 #: The advice that one of them does not follow, all of it decisions of the specification alone.
-ADVICE: Final = {"PW-ADDR-10", "PW-ADDR-13", "PW-ISO-6", "PW-FLOW-5"}
+ADVICE: Final = {"PW-ADDR-10", "PW-ADDR-13", "PW-ISO-6"}
 
 
 @frozen(kw_only=True)
@@ -116,7 +116,7 @@ class Outcome:
     def chosen(self) -> dict[str, str]:
         """Return what the gateway chose, by clause."""
         return {
-            finding["clause"]: finding["actual"]
+            finding["clause"]: finding["sentences"]["observed"]
             for result in self.results
             for finding in result["findings"]
             if clauses()[finding["clause"]].level is Level.OPEN
@@ -228,8 +228,9 @@ def test_suite_was_allowed_few_connections_and_opened_no_more(
     assert ALLOWED // 2 < most <= ALLOWED
 
 
-#: OPEN clauses on which a case reports, and on which nobody here can choose otherwise.
-_WITHOUT_ALTERNATIVE: Final[set[str]] = set()
+#: OPEN clauses on which a case reports, and on which nobody here chooses otherwise: test_open_choices has gateways that do
+#: for the first two, and the published system does for the others.
+_WITHOUT_ALTERNATIVE: Final = {"PW-AUTH-19", "PW-FLOW-5", "PW-DEV-24", "PW-LIM-11"}
 
 
 def test_gateways_choose_otherwise_wherever_a_clause_is_open(

@@ -15,8 +15,9 @@ from plexwire_client import DeviceClient, open_device
 from plexwire_conformance.cases import CASES, Case, Need
 from plexwire_conformance.faults import FAULTS, FaultyGateway
 from plexwire_conformance.run.control import CouldNotJudge
+from plexwire_conformance.run.events import CaseFinished, RunEvent
 from plexwire_conformance.run.findings import CaseResult, Verdict
-from plexwire_conformance.run.runner import CaseFinished, RunEvent, Runner, Settings
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.reference_gateway import keys_of, memory_gateway
 from plexwire_conformance.target.target import Camera, Keys
 from plexwire_conformance.wire.pictures import picture
@@ -110,7 +111,7 @@ class Ran:
     @property
     def accusations(self) -> list[tuple[str, str, str]]:
         return [
-            (result.case, finding.clause, finding.actual)
+            (result.case, finding.check, str(finding.observed))
             for result in self.results.values()
             for finding in result.findings
             if finding.verdict in (Verdict.FAIL, Verdict.WARN)
@@ -305,24 +306,24 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
 
 
 @pytest.mark.parametrize(
-    ("case_id", "fault_id", "clause"),
+    ("case_id", "fault_id", "check"),
     [
-        ("live.frames", "frames.source-renamed", "PW-FRAME-8"),
-        ("live.frames", "frames.no-camera-id", "PW-FRAME-1"),
-        ("live.frames", "frames.url-safe-base64", "PW-FRAME-11"),
-        ("live.frames", "iso.all-cameras", "PW-ISO-1"),
-        ("live.listed", "init.always-empty", "PW-INIT-5"),
-        ("live.same-for-all", "frames.watermarked", "PW-FRAME-2"),
-        ("live.same-for-all", "frames.two-viewers-at-most", "PW-FRAME-10"),
-        ("live.no-replay", "frames.last-frame-replayed", "PW-FRAME-7"),
-        ("live.other-camera", "iso.camera-prefix", "PW-ISO-1"),
-        ("live.other-camera", "iso.camera-in-any-case", "PW-ISO-1"),
-        ("live.other-source", "iso.same-camera-elsewhere", "PW-ISO-2"),
-        ("live.foreign-viewer", "iso.foreign-frames", "PW-ISO-3"),
+        ("live.frames", "frames.source-renamed", "PW-FRAME-8/live-other-names"),
+        ("live.frames", "frames.no-camera-id", "PW-FRAME-1/member-not-a-string"),
+        ("live.frames", "frames.url-safe-base64", "PW-FRAME-11/bad-base64"),
+        ("live.frames", "iso.all-cameras", "PW-ISO-1/other-camera"),
+        ("live.listed", "init.always-empty", "PW-INIT-5/online-camera-missing"),
+        ("live.same-for-all", "frames.watermarked", "PW-FRAME-2/viewers-disagree"),
+        ("live.same-for-all", "frames.two-viewers-at-most", "PW-FRAME-10/live-none-for-one"),
+        ("live.no-replay", "frames.last-frame-replayed", "PW-FRAME-7/replayed"),
+        ("live.other-camera", "iso.camera-prefix", "PW-ISO-1/other-camera"),
+        ("live.other-camera", "iso.camera-in-any-case", "PW-ISO-1/other-camera"),
+        ("live.other-source", "iso.same-camera-elsewhere", "PW-ISO-2/other-source"),
+        ("live.foreign-viewer", "iso.foreign-frames", "PW-ISO-3/other-organisation"),
     ],
 )
 def test_gateway_is_faulty_and_a_viewer_of_a_camera_that_runs_sees_it(
-    case_id: str, fault_id: str, clause: str
+    case_id: str, fault_id: str, check: str
 ) -> None:
     gateway = FAULTS[fault_id].build()
     keys = evolve(keys_of(gateway.given), device_key="")
@@ -333,7 +334,7 @@ def test_gateway_is_faulty_and_a_viewer_of_a_camera_that_runs_sees_it(
         publisher=gateway.given.device_key,
         keys=keys,
     )
-    assert {said for _, said, _ in run.accusations} == {clause}
+    assert {said for _, said, _ in run.accusations} == {check}
     assert run.results[case_id].verdict is Verdict.FAIL
 
 
@@ -341,7 +342,7 @@ def test_gateway_sends_twice_what_the_run_itself_sent_and_that_is_no_doubt_the_g
     gateway = FAULTS["frames.twice"].build()
     case = CASES["live.same-for-all"]
     run = ran([case], None, gateway=gateway, keys=keys_of(gateway.given), live=None)
-    assert {said for _, said, _ in run.accusations} == {"PW-FRAME-6"}
+    assert {said for _, said, _ in run.accusations} == {"PW-FRAME-6/repeated"}
 
 
 def test_gateway_sends_twice_what_a_camera_sent_and_that_may_have_been_the_camera() -> None:

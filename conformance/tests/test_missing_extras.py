@@ -74,3 +74,34 @@ def test_command_asks_for_help_without_any_extra_but_click_and_gets_it() -> None
     )
     assert done.returncode == 0
     assert "conform" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "marked", "suggested"),
+    [
+        ("hypothesis", "[needs plexwire[conformance]]", {"serve", "publish", "watch"}),
+        ("markdown_it", "[needs plexwire[tools]]", {"serve", "conform"}),
+        ("nothing", "", {"serve", "publish", "watch", "conform"}),
+    ],
+)
+def test_help_marks_what_is_not_installed_and_suggests_only_what_is(
+    module: str, marked: str, suggested: set[str]
+) -> None:
+    program = (
+        "import importlib.util as util\n"
+        f"real = util.find_spec\nutil.find_spec = lambda name: None if name == {module!r} else real(name)\n"
+        "from plexwire_conformance.cli import main\nmain()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--help"],
+        env={**ENVIRONMENT, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert ("[needs" in done.stdout) == bool(marked)
+    assert marked in done.stdout
+    steps = [line.split() for line in done.stdout.splitlines() if line.startswith("  plexwire ")]
+    assert {step[1] for step in steps} == suggested

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from plexwire_conformance.recording.recorder import Kind, RecordedConversation, Way, WireRecorder
-from plexwire_conformance.run.monitor import monitor
+from plexwire_conformance.report.sentences import lacking
+from plexwire_conformance.run.checks import checks
+from plexwire_conformance.run.monitor import MONITORED, monitor
 from plexwire_protocol import (
     JPEG_START,
     AuthReceived,
@@ -33,7 +35,6 @@ from plexwire_protocol import (
     encode_device_frame,
 )
 from plexwire_protocol import strategies as wire
-from plexwire_spec import clauses
 
 HOME, FOREIGN = "home", "foreign"
 KEY = "plx_0123456789abcdef"
@@ -348,7 +349,7 @@ def test_monitor_sees_frames_of_devices_that_it_does_not_know_and_blames_nobody_
 
 @settings(deadline=None, max_examples=50)
 @given(st.data())
-def test_monitor_sees_any_conversations_and_gives_findings_under_clauses_that_exist(
+def test_monitor_sees_any_conversations_and_gives_findings_that_can_be_said(
     data: st.DataObject,
 ) -> None:
     conversations = []
@@ -368,8 +369,10 @@ def test_monitor_sees_any_conversations_and_gives_findings_under_clauses_that_ex
             )
         )
     findings = monitor(conversations)
-    assert {finding.clause for finding in findings} <= set(clauses())
-    assert len({finding.clause for finding in findings}) == len(findings)
+    assert {finding.check for finding in findings} <= set(checks())
+    assert {finding.clause for finding in findings} <= set(MONITORED)
+    assert len({finding.check for finding in findings}) == len(findings)
+    assert not [finding for finding in findings if lacking(finding)]
 
 
 def _record_anything(recorder: WireRecorder, at: float, draw: Callable[..., Any]) -> None:

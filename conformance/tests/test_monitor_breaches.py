@@ -19,6 +19,7 @@ from plexwire_conformance.recording.recorder import (
     WireRecorder,
     digest,
 )
+from plexwire_conformance.report.sentences import lacking
 from plexwire_conformance.run.monitor import monitor
 
 HOME, FOREIGN = "home", "foreign"
@@ -295,63 +296,150 @@ WHOSE = {
 NUMBERS = ("width", "height", "timestamp")
 MEMBERS = ("source_id", "camera_id", "frame", *NUMBERS)
 
-BREACHES: dict[str, tuple[str, Breach]] = {
-    "an altered picture": ("PW-FRAME-2", member("frame", digest(b"another"))),
-    "an invented frame": ("PW-FRAME-2", says(_frame(99, "one", "front"))),
-    "an invented frame of another source": ("PW-ISO-2", says(_frame(99, "one", "front"))),
-    "another width": ("PW-FRAME-3", member("width", 7)),
-    "a height of zero": ("PW-FRAME-3", member("height", 0)),
-    "a negative width": ("PW-FRAME-3", member("width", -1)),
-    "a stamp in seconds": ("PW-FRAME-4", member("timestamp", BEGAN // 1000)),
-    "a stamp of the gateway": ("PW-FRAME-4", member("timestamp", BEGAN + 70_000)),
-    "another camera's name": ("PW-FRAME-8", member("camera_id", "Front")),
-    "another source's name": ("PW-FRAME-8", member("source_id", "two words")),
-    "a frame twice": ("PW-FRAME-6", twice),
-    "a frame that was overtaken": ("PW-FRAME-5", overtaken),
-    "a frame from before": ("PW-FRAME-7", replayed),
-    "a camera not asked for": ("PW-ISO-1", stray(HOME, "one", "rear")),
-    "the empty camera, not asked for": ("PW-ISO-1", stray(HOME, "one", "")),
-    "another source": ("PW-ISO-2", stray(HOME, "two", "front")),
-    "another organisation": ("PW-ISO-3", stray(FOREIGN, "one", "front")),
-    "a frame before the init": ("PW-INIT-3", frame_first),
-    "a second init": ("PW-INIT-1", says('{"type": "init", "online_sources": []}')),
-    "the init before the auth": ("PW-AUTH-10", init_first),
-    "a word before the auth": ("PW-AUTH-10", says('{"type": "hello"}', AUTH)),
-    "an init without sources": ("PW-INIT-4", init('{"type": "init"}')),
-    "no list of sources": ("PW-INIT-4", lists({"one": ["front"]})),
-    "null for sources": ("PW-INIT-4", lists(None)),
-    "a source that is a word": ("PW-INIT-4", lists(["one"])),
-    "a source without cameras": ("PW-INIT-4", lists([{"source_id": "one"}])),
-    "a source without id": ("PW-INIT-4", lists([{"cameras": []}])),
-    "a source id that is a number": ("PW-INIT-4", lists([{"source_id": 1, "cameras": []}])),
-    "cameras that are a word": ("PW-INIT-4", lists([{"source_id": "one", "cameras": "front"}])),
-    "a camera that is null": ("PW-INIT-4", lists([{"source_id": "one", "cameras": [None]}])),
-    "a good source and a bad one": ("PW-INIT-4", lists([{"source_id": "a", "cameras": []}, 1])),
-    **{f"no {name}": ("PW-FRAME-1", without(name)) for name in MEMBERS},
+WRONG_TYPE = {
+    name: f"PW-FRAME-1/member-not-a-{'whole-number' if name in NUMBERS else 'string'}"
+    for name in MEMBERS
+}
+
+#: Each breach with the check that finds it, and the JSON path of the member that shows it.
+BREACHES: dict[str, tuple[str, str, Breach]] = {
+    "an altered picture": ("PW-FRAME-2/altered", "frame", member("frame", digest(b"another"))),
+    "an invented frame": ("PW-FRAME-2/unknown-picture", "frame", says(_frame(99, "one", "front"))),
+    "an invented frame of another source": (
+        "PW-ISO-2/other-source",
+        "source_id",
+        says(_frame(99, "one", "front")),
+    ),
+    "another width": ("PW-FRAME-3/other-size", "width", member("width", 7)),
+    "a height of zero": ("PW-FRAME-3/other-size", "height", member("height", 0)),
+    "a negative width": ("PW-FRAME-3/other-size", "width", member("width", -1)),
+    "a stamp in seconds": (
+        "PW-FRAME-4/other-timestamp",
+        "timestamp",
+        member("timestamp", BEGAN // 1000),
+    ),
+    "a stamp of the gateway": (
+        "PW-FRAME-4/other-timestamp",
+        "timestamp",
+        member("timestamp", BEGAN + 70_000),
+    ),
+    "another camera's name": ("PW-FRAME-8/other-camera", "camera_id", member("camera_id", "Front")),
+    "another source's name": (
+        "PW-FRAME-8/other-source",
+        "source_id",
+        member("source_id", "two words"),
+    ),
+    "a frame twice": ("PW-FRAME-6/repeated", "", twice),
+    "a frame that was overtaken": ("PW-FRAME-5/out-of-order", "", overtaken),
+    "a frame from before": ("PW-FRAME-7/replayed", "", replayed),
+    "a camera not asked for": ("PW-ISO-1/other-camera", "", stray(HOME, "one", "rear")),
+    "the empty camera, not asked for": ("PW-ISO-1/other-camera", "", stray(HOME, "one", "")),
+    "another source": ("PW-ISO-2/other-source", "", stray(HOME, "two", "front")),
+    "another organisation": ("PW-ISO-3/other-organisation", "", stray(FOREIGN, "one", "front")),
+    "a frame before the init": ("PW-INIT-3/frame-before-init", "", frame_first),
+    "a second init": ("PW-INIT-1/second-init", "", says('{"type": "init", "online_sources": []}')),
+    "the init before the auth": ("PW-AUTH-10/message-before-auth", "", init_first),
+    "a word before the auth": (
+        "PW-AUTH-10/message-before-auth",
+        "",
+        says('{"type": "hello"}', AUTH),
+    ),
+    "an init without sources": ("PW-INIT-4/no-list", "online_sources", init('{"type": "init"}')),
+    "no list of sources": ("PW-INIT-4/no-list", "online_sources", lists({"one": ["front"]})),
+    "null for sources": ("PW-INIT-4/no-list", "online_sources", lists(None)),
+    "a source that is a word": (
+        "PW-INIT-4/source-not-an-object",
+        "online_sources[0]",
+        lists(["one"]),
+    ),
+    "a source without cameras": (
+        "PW-INIT-4/cameras-not-a-list",
+        "online_sources[0].cameras",
+        lists([{"source_id": "one"}]),
+    ),
+    "a source without id": (
+        "PW-INIT-4/source-id-not-a-string",
+        "online_sources[0].source_id",
+        lists([{"cameras": []}]),
+    ),
+    "a source id that is a number": (
+        "PW-INIT-4/source-id-not-a-string",
+        "online_sources[0].source_id",
+        lists([{"source_id": 1, "cameras": []}]),
+    ),
+    "cameras that are a word": (
+        "PW-INIT-4/cameras-not-a-list",
+        "online_sources[0].cameras",
+        lists([{"source_id": "one", "cameras": "front"}]),
+    ),
+    "a camera that is null": (
+        "PW-INIT-4/cameras-not-strings",
+        "online_sources[0].cameras[0]",
+        lists([{"source_id": "one", "cameras": [None]}]),
+    ),
+    "a good source and a bad one": (
+        "PW-INIT-4/source-not-an-object",
+        "online_sources[1]",
+        lists([{"source_id": "a", "cameras": []}, 1]),
+    ),
+    **{f"no {name}": (WRONG_TYPE[name], name, without(name)) for name in MEMBERS},
     **{
-        f"{name} is {json.dumps(value)}": ("PW-FRAME-1", member(name, value))
+        f"{name} is {json.dumps(value)}": (WRONG_TYPE[name], name, member(name, value))
         for name in MEMBERS
         for value in (None, True, list[int](), "7" if name in NUMBERS else 7)
     },
-    "half a pixel": ("PW-FRAME-1", member("width", 0.5)),
-    "a picture that is an object": ("PW-FRAME-1", member("frame", "an object")),
-    "base64 without padding": ("PW-FRAME-11", spelled(lambda text: text.rstrip("="))),
-    "base64 in lines": ("PW-FRAME-11", spelled(lambda text: f"{text[:8]}\r\n{text[8:]}")),
-    "base64 for URLs": ("PW-FRAME-11", spelled(lambda text: text.replace("/", "_"))),
-    "base64 behind a data URL": ("PW-FRAME-11", spelled(lambda text: f" {text}")),
-    "text that is no JSON": ("PW-FRAME-1", says("{'type': 'x'}")),
-    "JSON that is no object": ("PW-FRAME-1", says('["video_frame"]')),
-    "JSON with NaN": ("PW-FRAME-1", says('{"type": "x", "a": NaN}')),
-    "a binary message": ("PW-FRAME-1", happens(Kind.BINARY)),
-    "no WebSocket": ("PW-CONN-6", happens(Kind.GARBAGE)),
-    "reconnecting without a word": ("PW-RECON-1", reconnecting()),
-    "reconnecting without delay": ("PW-RECON-1", reconnecting(attempt=1, max_attempts=5)),
+    "half a pixel": ("PW-FRAME-1/member-not-a-whole-number", "width", member("width", 0.5)),
+    "a picture that is an object": (
+        "PW-FRAME-1/member-not-a-string",
+        "frame",
+        member("frame", "an object"),
+    ),
+    "base64 without padding": (
+        "PW-FRAME-11/bad-base64",
+        "frame",
+        spelled(lambda text: text.rstrip("=")),
+    ),
+    "base64 in lines": (
+        "PW-FRAME-11/bad-base64",
+        "frame",
+        spelled(lambda text: f"{text[:8]}\r\n{text[8:]}"),
+    ),
+    "base64 for URLs": (
+        "PW-FRAME-11/bad-base64",
+        "frame",
+        spelled(lambda text: text.replace("/", "_")),
+    ),
+    "base64 behind a data URL": (
+        "PW-FRAME-11/bad-base64",
+        "frame",
+        spelled(lambda text: f" {text}"),
+    ),
+    "text that is no JSON": ("PW-FRAME-1/not-json", "", says("{'type': 'x'}")),
+    "JSON that is no object": ("PW-FRAME-1/not-json", "", says('["video_frame"]')),
+    "JSON with NaN": ("PW-FRAME-1/not-json", "", says('{"type": "x", "a": NaN}')),
+    "a binary message": ("PW-FRAME-1/binary-message", "", happens(Kind.BINARY)),
+    "no WebSocket": ("PW-CONN-6/bad-frame", "", happens(Kind.GARBAGE)),
+    "reconnecting without a word": ("PW-RECON-1/bad-member", "attempt", reconnecting()),
+    "reconnecting without delay": (
+        "PW-RECON-1/bad-member",
+        "delay_s",
+        reconnecting(attempt=1, max_attempts=5),
+    ),
     "an attempt in words": (
-        "PW-RECON-1",
+        "PW-RECON-1/bad-member",
+        "attempt",
         reconnecting(attempt="1", max_attempts=5, delay_s=1),
     ),
-    "half an attempt": ("PW-RECON-1", reconnecting(attempt=1, max_attempts=1.5, delay_s=1)),
-    "a delay that is true": ("PW-RECON-1", reconnecting(attempt=1, max_attempts=2, delay_s=True)),
+    "half an attempt": (
+        "PW-RECON-1/bad-member",
+        "max_attempts",
+        reconnecting(attempt=1, max_attempts=1.5, delay_s=1),
+    ),
+    "a delay that is true": (
+        "PW-RECON-1/bad-member",
+        "delay_s",
+        reconnecting(attempt=1, max_attempts=2, delay_s=True),
+    ),
 }
 
 
@@ -362,14 +450,14 @@ def planted(
     whose = WHOSE.get(name, tuple(viewer for viewer, *_ in VIEWERS))
     places = [place for place, c in enumerate(conversations) if c.name in whose]
     place = draw(st.sampled_from(places))
-    _, breach = BREACHES[name]
+    *_, breach = BREACHES[name]
     return place, breach(Scene(conversations, conversations[place], draw))
 
 
 @pytest.mark.parametrize("name", BREACHES)
 @settings(deadline=None, max_examples=10)
 @given(data=st.data())
-def test_monitor_sees_one_breach_and_finds_it_under_its_clause_alone(
+def test_monitor_sees_one_breach_and_finds_it_under_its_check_alone(
     name: str, data: st.DataObject
 ) -> None:
     conversations = _watched(data.draw(_taken))
@@ -379,10 +467,11 @@ def test_monitor_sees_one_breach_and_finds_it_under_its_clause_alone(
 
     findings = monitor(conversations)
 
-    assert [finding.clause for finding in findings] == [BREACHES[name][0]]
+    check, path, _ = BREACHES[name]
+    assert [(finding.check, finding.path) for finding in findings] == [(check, path)]
     (finding,) = findings
-    assert finding.expected
-    assert finding.actual.startswith(f"{viewer.name}: ")
+    assert finding.connections == 1
+    assert not lacking(finding)
     assert finding.timeline
     assert all(entry in entries for entry in finding.timeline)
 
@@ -398,9 +487,10 @@ def test_monitor_sees_a_breach_in_each_of_two_viewers_and_finds_both(
     conversations = _watched(dict.fromkeys((name for name, *_ in VIEWERS), -1))
     for place, name in zip((3, 4), names, strict=True):
         scene = Scene(conversations, conversations[place], data.draw)
-        entries = BREACHES[name][1](scene)
+        *_, breach = BREACHES[name]
+        entries = breach(scene)
         conversations[place] = evolve(scene.viewer, entries=tuple(entries))
-    found = {finding.clause for finding in monitor(conversations)}
+    found = {finding.check for finding in monitor(conversations)}
     assert found >= {BREACHES[name][0] for name in names}
 
 

@@ -402,3 +402,13 @@ def test_system_counts_connections_now_and_ever(system: System) -> None:
         "ever": {"viewers": 1, "upstreams": 1, "devices": 1},
         "reconnects": 0,
     }
+
+
+def test_system_ends_when_its_reader_is_gone() -> None:
+    with running() as system, system.device("one"), system.viewer("one"):
+        if system.process.stdin is None or system.process.stdout is None:
+            raise AssertionError("no pipes, though they were asked for")
+        system.process.stdout.close()
+        system.process.stdin.close()
+        assert system.process.wait(SOON) != 0
+        system.process.stdin = system.process.stdout = None

@@ -17,6 +17,7 @@ import trio
 from plexwire_conformance import pytest_plugin
 from plexwire_conformance.faults import FAULTS, FaultyGateway
 from plexwire_conformance.pytest_plugin import ROOT, items, peers, verdicts
+from plexwire_conformance.pytest_plugin.items import OBSERVATIONS
 from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
 from plexwire_conformance.run import case as case_register
 from plexwire_conformance.run.stage import Stage
@@ -114,15 +115,15 @@ def test_plugin_finds_a_breach_failure_tells_the_finding_without_a_traceback(
     result.stdout.fnmatch_lines(
         [
             "*_ plexwire conn.ping _*",
-            "PW-CONN-1 fail: expected *",
+            "PW-CONN-1/other-payload fail: Expected: *",
             "conn.ping: *",
-            "MUST PW-CONN-1 *",
+            "MUST PW-CONN-1/other-payload *",
             "  expected  *",
-            "  actual    *",
+            "  observed  *",
             f"  again     plexwire replay conn.ping --url {gateway[0]}",
             "  *.* s  viewer*→  GET /v1/sources/*",
             "  *.* s  viewer*←  pong*",
-            f"FAILED {ROOT}::conn.ping - *PW-CONN-1 fail: *",
+            f"FAILED {ROOT}::conn.ping - *PW-CONN-1/other-payload fail: *",
         ]
     )
     result.stdout.no_fnmatch_line("*Traceback*")
@@ -148,10 +149,10 @@ def test_plugin_finds_a_should_unkept_item_passes_with_a_warning_of_its_own(
     gateway = start(thread, FAULTS["addr.unknown-parameter-refused"].build())
     result = play(gateway, "-Wdefault", "-k", "addr.unknown-parameter")
     assert result.parseoutcomes() == {"passed": 1, "warnings": 1, "deselected": ANY}
-    result.stdout.fnmatch_lines(["*ConformanceWarning: PW-ADDR-10 warn: *"])
+    result.stdout.fnmatch_lines(["*ConformanceWarning: PW-ADDR-10/handshake-refused warn: *"])
     strict = play(gateway, "-k", "addr.unknown-parameter", f"-Werror::{MODULE}.ConformanceWarning")
     assert strict.parseoutcomes() == {"failed": 1, "deselected": ANY}
-    strict.stdout.fnmatch_lines(["SHOULD PW-ADDR-10 *"])
+    strict.stdout.fnmatch_lines(["SHOULD PW-ADDR-10/handshake-refused *"])
     strict.stdout.no_fnmatch_line("*Traceback*")
     strict.stdout.no_fnmatch_line("*another exception*")
 
@@ -180,12 +181,11 @@ def test_plugin_meets_an_error_of_the_suite_item_is_an_error(
     play: Play, reference: tuple[str, Keys], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def body(stage: Stage, trial: Trial) -> None:
-        """The suite has no errors."""
         await trio.lowlevel.checkpoint()
         raise RuntimeError("a slip")
 
     monkeypatch.setattr(case_register, "_cases", dict(case_register.CASES))
-    case_register.case("zz.slip", "PW-AUTH-2")(body)
+    case_register.case("zz.slip", "The suite has no errors.", "PW-AUTH-2")(body)
     monkeypatch.setitem(case_register.CASES, "zz.slip", case_register._cases["zz.slip"])
     result = play(reference, "-k", "zz.slip")
     assert result.parseoutcomes() == {"errors": 1, "deselected": ANY}
@@ -209,7 +209,7 @@ def test_plugin_can_not_judge_session_ends_with_one_usage_error(
 @pytest.mark.parametrize(
     ("url", "arguments", "message"),
     [
-        ("http://x", (), "plexwire: 'http://x' must begin with ws:// or wss://"),
+        ("http://x", (), "plexwire: 'http://x' must begin with ws:// or wss://; *"),
         ("ws://x", ("--plexwire-keys-file=none",), "plexwire: The keys file none can't be read: *"),
         ("ws://x", (f"{ROOT}::nix",), "plexwire: 'nix' matches no case*"),
         (None, (f"{ROOT}::auth.never",), f"{ROOT}::auth.never needs a gateway: *"),
@@ -258,17 +258,19 @@ def test_plugin_is_given_node_ids_those_cases_alone_run(
 ) -> None:
     pytester.makepyfile(test_own="def test_own(): pass")
     one = play(reference, f"{ROOT}::conn.ping", "-v")
-    assert one.parseoutcomes() == {"passed": 2}
+    assert one.parseoutcomes() == {"passed": 2 + len(OBSERVATIONS)}
     one.stdout.fnmatch_lines([f"{ROOT}::control PASSED*", f"{ROOT}::conn.ping PASSED*"])
     both = play(reference, f"{ROOT}::conn.ping", "test_own.py")
-    assert both.parseoutcomes() == {"passed": 3}
+    assert both.parseoutcomes() == {"passed": 3 + len(OBSERVATIONS)}
 
 
 def test_plugin_stops_at_the_first_failure_when_asked(play: Play, thread: TrioThread) -> None:
     gateway = start(thread, FAULTS["conn.wrong-accept"].build())
     result = play(gateway, "-x", "-k", "conn.ping or control or init.at-once")
     assert result.parseoutcomes() == {"failed": 1, "deselected": ANY}
-    result.stdout.fnmatch_lines(["MUST PW-CONN-6 *", "*stopping after 1 failures*"])
+    result.stdout.fnmatch_lines(
+        ["MUST PW-CONN-6/bad-handshake-answer *", "*stopping after 1 failures*"]
+    )
 
 
 def test_plugin_deselects_a_control_that_fails_first_item_tells_of_it(
@@ -277,7 +279,9 @@ def test_plugin_deselects_a_control_that_fails_first_item_tells_of_it(
     gateway = start(thread, FAULTS["conn.wrong-accept"].build())
     result = play(gateway, "-k", "conn.ping")
     assert result.parseoutcomes() == {"failed": 1, "skipped": 1, "deselected": ANY}
-    result.stdout.fnmatch_lines(["control: A viewer connects, *", "MUST PW-CONN-6 *"])
+    result.stdout.fnmatch_lines(
+        ["control: A viewer connects, *", "MUST PW-CONN-6/bad-handshake-answer *"]
+    )
 
 
 def test_plugin_is_interrupted_run_ends_at_once(pytester: pytest.Pytester) -> None:
@@ -344,18 +348,26 @@ def test_plugin_is_given_a_named_target_file_says_how_and_what_is_known(
     )
     known = pytester.path / "known.toml"
     known.write_text(
-        '[[failure]]\ncase = "conn.ping"\nclause = "PW-CONN-1"\nactual = "*"\n'
+        '[[failure]]\ncase = "conn.ping"\ncheck = "PW-CONN-1/other-payload"\n'
         'reason = "the balancer answers"\nissue = "GW-7"\nexpires = 2999-12-31\n'
     )
     monkeypatch.setenv("STAGING_KEY", keys.api_key)
     result = play(None, "--plexwire-target=staging", "-rx")
-    assert result.parseoutcomes() == {"passed": 2, "xfailed": 1}
-    result.stdout.fnmatch_lines(["XFAIL *conn.ping - *PW-CONN-1: the balancer answers GW-7"])
+    assert result.parseoutcomes() == {"passed": 2 + len(OBSERVATIONS), "xfailed": 1}
+    result.stdout.fnmatch_lines(
+        ["XFAIL *conn.ping - *PW-CONN-1/other-payload: the balancer answers GW-7"]
+    )
     text = known.read_text()
-    known.write_text(text + text.replace("conn.ping", "conn.close-answered"))
+    known.write_text(
+        text
+        + text.replace("conn.ping", "conn.close-answered").replace(
+            "PW-CONN-1/other-payload", "PW-CONN-3/close-not-answered"
+        )
+    )
     stale = play(None, "--plexwire-target=staging")
-    assert stale.parseoutcomes() == {"passed": 1, "xfailed": 1, "failed": 1}
-    stale.stdout.fnmatch_lines(["conn.close-answered PW-CONN-1: no longer fails; *"])
+    passed = 1 + len(OBSERVATIONS)
+    assert stale.parseoutcomes() == {"passed": passed, "xfailed": 1, "failed": 1}
+    stale.stdout.fnmatch_lines(["PW-CONN-3/close-not-answered: it no longer fails; *"])
 
 
 # ── fixtures, on a gateway that shares no code with ours ─────────────────────────────────────
@@ -458,7 +470,7 @@ def test_fixtures_judge_a_faulty_gateway_test_fails_with_the_findings(
     result = play(None)
     assert result.parseoutcomes() == {"failed": 1}
     result.stdout.fnmatch_lines(
-        ["Not conformant: 1 documented promise broken.", "MUST PW-CONN-1 *"]
+        ["Not conformant: 1 documented promise broken.", "MUST PW-CONN-1/other-payload *"]
     )
     assert keys.api_key not in re.sub(r"conftest.*", "", result.stdout.str())
 

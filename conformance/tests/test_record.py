@@ -20,8 +20,8 @@ from plexwire_conformance.recording.recorder import (
     digest,
     merge,
     pong_with,
-    redact,
 )
+from plexwire_conformance.recording.redaction import redact
 from plexwire_protocol import Role, VideoFrame, decode_device_frame, encode_device_frame
 from plexwire_protocol import strategies as wire
 

@@ -9,8 +9,9 @@ import trio.testing
 from attrs import define, evolve, field
 
 from plexwire_conformance.cases import CASES, Case
+from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished
 from plexwire_conformance.run.findings import Verdict
-from plexwire_conformance.run.runner import CaseFinished, RunEvent, RunFinished, Runner, Settings
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.reference_gateway import memory_gateway
 from plexwire_conformance.target.streams import MemoryStream
 from plexwire_conformance.target.target import Target
@@ -79,7 +80,7 @@ def test_reference_gateway_is_judged_by_all_cases_and_nothing_is_found(
         said = ", ".join(f"{n} {verdict}" for verdict, n in counted.items())
         print(f"\n  {said}: {finished.seconds:.1f} virtual seconds in {wall:.1f} real ones")
     told = {
-        result.case: result.reason or [(f.clause, f.expected, f.actual) for f in result.findings]
+        result.case: result.reason or [(f.check, f.expected, f.observed) for f in result.findings]
         for result in finished.results
         if result.verdict not in (Verdict.PASS, Verdict.INFO)
     }

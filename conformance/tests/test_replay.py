@@ -27,6 +27,7 @@ from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.stored_runs import StoredRun
 from plexwire_conformance.run.control import CONTROL
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict, worst
+from plexwire_conformance.run.outcomes import observations
 from plexwire_conformance.run.runner import Settings
 from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.scripts import write_token
@@ -61,8 +62,9 @@ async def test_script_is_played_on_the_gateway_that_it_broke_and_still_fails(
     ]
     assert outcome.fate is Fate.STILL_FAILS
     (finding,) = outcome.findings
-    assert finding.clause == "PW-FRAME-6"
-    assert finding.actual.endswith("— after 1 steps: 1. viewer 0 watches front of device 0")
+    assert finding.check == "PW-FRAME-6/repeated"
+    assert finding.steps == ("viewer 0 watches front of device 0",)
+    assert finding.shown == (4, 4)
     assert finding.replay == TOKEN
     assert finding.timeline
 
@@ -81,17 +83,17 @@ async def test_script_is_played_where_devices_get_no_answer_and_nothing_can_be_t
     outcomes = await played(FAULTS["dev.unanswered"].build(), Item(case=case_of_token(token)))
     (outcome,) = outcomes.values()
     assert outcome.fate is Fate.ERROR
-    assert outcome.reason.endswith("was not authenticated")
+    assert "was not authenticated" in outcome.reason
 
 
 async def test_case_is_played_again_and_judged_by_the_clauses_that_it_broke(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     items = [
-        Item(case=CASES["auth.never"], broken=frozenset({"PW-AUTH-4"})),
-        Item(case=CASES["auth.key-revoked"], broken=frozenset({"PW-AUTH-8"})),
-        Item(case=CASES["frames.relayed"], broken=frozenset({"PW-FRAME-9"})),
-        Item(case=CONTROL, broken=frozenset({"PW-AUTH-2"})),
+        Item(case=CASES["auth.never"], broken=frozenset({"PW-AUTH-4/closed-early"})),
+        Item(case=CASES["auth.key-revoked"], broken=frozenset({"PW-AUTH-8/not-closed"})),
+        Item(case=CASES["frames.relayed"], broken=frozenset({"PW-FRAME-9/too-few"})),
+        Item(case=CONTROL, broken=frozenset({"PW-AUTH-2/valid-auth-refused"})),
     ]
     gateway = FAULTS["auth.deadline-too-short"].build()
     given = gateway.given
@@ -107,25 +109,29 @@ async def test_case_is_played_again_and_judged_by_the_clauses_that_it_broke(
     assert outcomes["auth.key-revoked"].reason == "provide a revoked key: PLEXWIRE_REVOKED_KEY"
 
 
+NEVER_CLOSED = "PW-AUTH-3/not-closed"
+STRICT = "PW-AUTH-11/unknown-member-refused"
+
+
 @pytest.mark.parametrize(
     ("broken", "verdict", "found", "fate"),
     [
-        (("PW-AUTH-3",), Verdict.PASS, (), Fate.FIXED),
-        (("PW-AUTH-3",), Verdict.FAIL, ("PW-AUTH-3",), Fate.STILL_FAILS),
-        (("PW-AUTH-3",), Verdict.FAIL, ("PW-CLOSE-1",), Fate.STILL_FAILS),
-        (("PW-AUTH-3",), Verdict.WARN, ("PW-AUTH-11",), Fate.FIXED),
-        ((), Verdict.WARN, ("PW-AUTH-11",), Fate.STILL_FAILS),
-        (("PW-AUTH-11",), Verdict.WARN, ("PW-AUTH-11",), Fate.STILL_FAILS),
-        (("PW-AUTH-3",), Verdict.INFO, ("PW-AUTH-12",), Fate.FIXED),
-        (("PW-AUTH-3",), Verdict.ERROR, (), Fate.ERROR),
-        (("PW-AUTH-3",), Verdict.UNTESTABLE, (), Fate.ERROR),
+        ((NEVER_CLOSED,), Verdict.PASS, (), Fate.FIXED),
+        ((NEVER_CLOSED,), Verdict.FAIL, (NEVER_CLOSED,), Fate.STILL_FAILS),
+        ((NEVER_CLOSED,), Verdict.FAIL, ("PW-CLOSE-1/no-close-frame",), Fate.STILL_FAILS),
+        ((NEVER_CLOSED,), Verdict.WARN, (STRICT,), Fate.FIXED),
+        ((), Verdict.WARN, (STRICT,), Fate.STILL_FAILS),
+        ((STRICT,), Verdict.WARN, (STRICT,), Fate.STILL_FAILS),
+        ((NEVER_CLOSED,), Verdict.INFO, ("PW-AUTH-12/binary-auth",), Fate.FIXED),
+        ((NEVER_CLOSED,), Verdict.ERROR, (), Fate.ERROR),
+        ((NEVER_CLOSED,), Verdict.UNTESTABLE, (), Fate.ERROR),
     ],
 )
 def test_outcome_is_fixed_only_where_nothing_is_broken_any_more(
     broken: tuple[str, ...], verdict: Verdict, found: tuple[str, ...], fate: Fate
 ) -> None:
     item = Item(case=CASES["auth.never"], broken=frozenset(broken))
-    findings = tuple(Finding(clause=clause, expected="", actual="that") for clause in found)
+    findings = tuple(Finding(check=check) for check in found)
     result = CaseResult(
         case="auth.never", title="x", clauses=(), verdict=verdict, findings=findings
     )
@@ -152,42 +158,72 @@ def result(case: str, *findings: Finding, verdict: Verdict | None = None) -> Cas
     return CaseResult(case=case, title="x", clauses=(), verdict=verdict or said, findings=findings)
 
 
-def found(clause: str, replay: str = "") -> Finding:
-    return Finding(clause=clause, expected="this", actual="that", replay=replay)
+def found(check: str, replay: str = "") -> Finding:
+    return Finding(check=check, replay=replay)
 
 
 def test_stored_run_gives_what_failed_and_what_could_not_be_judged_for_an_error() -> None:
     other = write_token("scripts.relay", (("watch", 1, 0, ("rear",)),))
     run = stored(
-        result("control", found("PW-AUTH-2")),
+        result("control", found("PW-AUTH-2/valid-auth-refused")),
         result("auth.late"),
-        result("auth.never", found("PW-AUTH-3"), found("PW-AUTH-4"), found("PW-AUTH-12")),
-        result("auth.extra-members", found("PW-AUTH-11")),
+        result(
+            "auth.never",
+            found(NEVER_CLOSED),
+            found("PW-AUTH-4/closed-early"),
+            found("PW-AUTH-12/binary-auth"),
+        ),
+        result("auth.extra-members", found(STRICT)),
         result("dev.acks", verdict=Verdict.ERROR),
         result("dev.origin", verdict=Verdict.UNTESTABLE),
-        result("scripts.relay", found("PW-FRAME-6", TOKEN), found("PW-FRAME-5", other)),
+        result(
+            "scripts.relay",
+            found("PW-FRAME-6/repeated", TOKEN),
+            found("PW-FRAME-5/out-of-order", other),
+        ),
+        *observations([found("PW-INIT-4/no-list"), found("PW-FRAME-6/repeated")]),
     )
     assert [(item.case.id, set(item.broken)) for item in items_of_run(run)] == [
-        ("control", {"PW-AUTH-2"}),
-        ("auth.never", {"PW-AUTH-3", "PW-AUTH-4"}),
+        ("control", {"PW-AUTH-2/valid-auth-refused"}),
+        ("auth.never", {NEVER_CLOSED, "PW-AUTH-4/closed-early"}),
         ("dev.acks", set()),
-        ("scripts.relay", {"PW-FRAME-6"}),
-        ("scripts.relay-2", {"PW-FRAME-5"}),
+        ("scripts.relay", {"PW-FRAME-6/repeated"}),
+        ("scripts.relay-2", {"PW-FRAME-5/out-of-order"}),
+        # What no case found is played by a case that judges the clause.
+        ("init.at-once", {"PW-INIT-4/no-list"}),
     ]
 
 
+async def test_observation_of_a_stored_run_still_fails_while_the_monitor_sees_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    run = stored(result("auth.late"), *observations([found("PW-INIT-4/cameras-not-strings")]))
+    (item,) = items_of_run(run)
+    broken = await played(FAULTS["init.cameras-with-camera-id"].build(), item)
+    assert broken[item.case.id].fate is Fate.STILL_FAILS
+    only_control = await played(
+        FAULTS["init.cameras-with-camera-id"].build(), evolve(item, case=CONTROL)
+    )
+    assert only_control["control"].fate is Fate.STILL_FAILS
+    assert (await played(FaultyGateway(), item))[item.case.id].fate is Fate.FIXED
+
+
 def test_stored_run_has_a_case_that_is_not_known_here_and_says_who_knew_it() -> None:
-    run = stored(result("auth.future", found("PW-AUTH-2")))
+    run = stored(result("auth.future", found("PW-AUTH-2/valid-auth-refused")))
     with pytest.raises(
         UnknownItem, match=r"it has the case 'auth.future', which plexwire 9.9 knew"
     ):
         items_of_run(run)
 
 
-def test_word_is_a_case_or_a_token() -> None:
+def test_word_is_a_case_a_clause_or_a_token() -> None:
+    assert "init.at-once" in [item.case.id for item in items_of("PW-INIT-4")]
+    assert [item.case.id for item in items_of("PW-RECON-1")] == ["control"]
     assert [item.case.id for item in items_of("auth.never")] == ["auth.never"]
     assert [item.case.id for item in items_of(TOKEN)] == ["scripts.relay"]
-    with pytest.raises(UnknownItem, match=r"'nonsense' is no file, no case .*, and no token"):
+    with pytest.raises(
+        UnknownItem, match=r"'nonsense' is no file, no case .*, no clause, and no token"
+    ):
         items_of("nonsense")
 
 

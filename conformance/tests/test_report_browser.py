@@ -15,7 +15,8 @@ from plexwire_conformance.report.comparison import render_matrix
 from plexwire_conformance.report.html_report import HtmlReport
 from plexwire_conformance.report.ndjson import NdjsonReport
 from plexwire_conformance.report.stored_runs import parse_run
-from plexwire_conformance.run.runner import RunEvent, Runner, Settings
+from plexwire_conformance.run.events import RunEvent
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.reference_gateway import memory_gateway
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("chromium",)
 
+NAMES = ("bad", "good", "observed", "blocked", "matrix")
 DESK, PHONE = (1280, 800), (390, 844)
 #: Milliseconds that no page takes, on a busy machine.
 PATIENCE_MS: Final = 10_000
@@ -53,9 +55,15 @@ def judge(gateway: FaultyGateway) -> list[RunEvent]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Write the page of a bad run, one of a good run, and both side by side."""
+    """Write the page of each run, and all runs side by side."""
     folder = tmp_path_factory.mktemp("pages")
-    gateways = {"bad": FAULTS["auth.deadline-too-long"].build(), "good": FaultyGateway()}
+    gateways = {
+        "bad": FAULTS["auth.deadline-too-long"].build(),
+        "good": FaultyGateway(),
+        # Not judged by any case of this run: what the monitor sees is an observation.
+        "observed": FAULTS["init.cameras-as-objects"].build(),
+        "blocked": FAULTS["init.never"].build(),
+    }
     runs = []
     for name, gateway in gateways.items():
         events = judge(gateway)
@@ -126,7 +134,7 @@ class Read:
 # ── by itself ────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("name", ["bad", "good", "matrix"])
+@pytest.mark.parametrize("name", NAMES)
 def test_page_is_opened_from_a_file_and_complains_of_nothing_and_fetches_nothing(
     name: str, read: Read, pages: dict[str, Path]
 ) -> None:
@@ -135,7 +143,7 @@ def test_page_is_opened_from_a_file_and_complains_of_nothing_and_fetches_nothing
     assert fetched == [pages[name].as_uri()]
 
 
-@pytest.mark.parametrize("name", ["bad", "good", "matrix"])
+@pytest.mark.parametrize("name", NAMES)
 def test_page_on_a_phone_never_scrolls_to_the_side(name: str, read: Read) -> None:
     reader = read(name, size=PHONE)
     # What is folded must fit as well.
@@ -180,7 +188,7 @@ PALE = """(least) => {
 }"""
 
 
-@pytest.mark.parametrize("name", ["bad", "matrix"])
+@pytest.mark.parametrize("name", ["bad", "observed", "blocked", "matrix"])
 def test_page_in_light_and_dark_can_be_read_everywhere(name: str, read: Read) -> None:
     reader = read(name)
     reader.page.evaluate("document.querySelectorAll('details.area').forEach((d) => d.open = true)")
@@ -232,10 +240,11 @@ def test_timelines_name_what_happened_and_no_name_covers_another(read: Read) -> 
 def test_page_says_first_what_is_wrong_and_leads_there(read: Read) -> None:
     reader = read("bad")
     advice = reader.page.locator(".advice")
-    assert "Begin with PW-AUTH-3, by auth.never: still open 11.5 s later" in advice.inner_text()
-    advice.get_by_text("PW-AUTH-3").click()
-    assert reader.sees("#finding-PW-AUTH-3 h3")
-    command = reader.page.locator("#finding-PW-AUTH-3 .command").inner_text()
+    begin = "Begin with PW-AUTH-3/not-closed: After 10 s without an auth, the gateway left the viewer open"
+    assert begin in advice.inner_text()
+    advice.get_by_text("PW-AUTH-3/not-closed").click()
+    assert reader.sees(r"#finding-PW-AUTH-3\/not-closed h3")
+    command = reader.page.locator(r"#finding-PW-AUTH-3\/not-closed .command").inner_text()
     assert command == "plexwire replay auth.never --url wss://gateway.test"
 
 
@@ -254,6 +263,41 @@ def test_filter_leaves_what_was_chosen_and_shows_all_again(read: Read) -> None:
     reader.page.get_by_role("searchbox").fill("never ping")
     assert reader.count("details.case") < everything
     assert reader.count("#case-auth\\.never-but-pings") == 1
+
+
+def test_observation_has_a_tile_a_place_under_its_clause_and_its_member_marked(read: Read) -> None:
+    reader = read("observed")
+    tile = reader.page.locator(".tiles .fail")
+    assert " ".join(tile.inner_text().split()) == "0 fail + 1 observed"
+    tile.locator("a").click()
+    assert (reader.count(".finding"), reader.count("details.case")) == (1, 0)
+    article = reader.page.locator(".finding")
+    assert re.search(r"observation of the run, on \d\d connections", article.inner_text())
+    mark = article.locator("mark")
+    assert mark.inner_text() == '{"id": "front"}'
+    row = mark.locator("xpath=ancestor::tr")
+    assert "cameras" in row.inner_text()
+    article.locator("h3 .id").click()
+    clause = "#PW-INIT-4"
+    assert reader.sees(clause)
+    assert re.search(r"was observed on \d\d connections", reader.page.locator(clause).inner_text())
+    assert "video-stream.md#PW-INIT-4" in reader.page.locator(clause).inner_text()
+    reader.page.locator(clause).get_by_text("PW-INIT-4/cameras-not-strings").click()
+    assert reader.sees(".finding h3")
+
+
+def test_blocked_case_leads_to_the_finding_that_blocks_it(read: Read) -> None:
+    reader = read("blocked")
+    count = int(reader.page.locator(".tiles .blocked b").inner_text())
+    blocks = reader.page.locator(".finding .rows details")
+    assert blocks.locator("summary").inner_text() == f"{count} cases"
+    blocks.locator("summary").click()
+    assert blocks.locator("a").count() == count > 10
+    blocks.get_by_text("auth.late", exact=True).click()
+    case = reader.page.locator("#case-auth\\.late")
+    assert case.get_attribute("open") is not None
+    case.get_by_text("PW-INIT-1/").click()
+    assert reader.sees(".finding h3")
 
 
 def test_number_of_a_verdict_leads_to_its_cases_alone(read: Read) -> None:

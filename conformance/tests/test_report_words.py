@@ -12,8 +12,8 @@ from plexwire_conformance.report.markdown import render
 from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.summary import Summary
 from plexwire_conformance.report.wording import replay_command, say, say_late
+from plexwire_conformance.run.events import RunFinished
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
-from plexwire_conformance.run.runner import RunFinished
 from plexwire_conformance.run.tolerances import Tolerances
 
 # ── a line of a timeline ─────────────────────────────────────────────────────────────────────
@@ -70,14 +70,17 @@ ABOUT = About(
 
 
 def test_command_to_play_again_names_the_whole_target() -> None:
-    assert ABOUT.place == "ws://gateway.test"
+    assert ABOUT.place == "--url ws://gateway.test"
     watching = evolve(ABOUT, live="robot-01/left front").place
-    assert watching == "ws://gateway.test --live 'robot-01/left front'"
+    assert watching == "--url ws://gateway.test --live 'robot-01/left front'"
     other = evolve(ABOUT, device_url="ws://devices.test:81", source_id="team 7").place
-    assert other == "ws://gateway.test --device-url ws://devices.test:81 --source-id 'team 7'"
-    finding = Finding(clause="PW-AUTH-3", expected="", actual="")
+    assert other == "--url ws://gateway.test --device-url ws://devices.test:81 --source-id 'team 7'"
+    finding = Finding(check="PW-AUTH-3/not-closed")
     command = replay_command(finding, "auth.never", other)
-    assert command == f"plexwire replay auth.never --url {other}"
+    assert command == f"plexwire replay auth.never {other}"
+    # No case answers for what the monitor saw.
+    observed = replay_command(Finding(check="PW-INIT-4/no-list"), "observed.PW-INIT-4", other)
+    assert observed == f"plexwire replay PW-INIT-4 {other}"
 
 
 # ── the sentence on top ──────────────────────────────────────────────────────────────────────
@@ -89,8 +92,13 @@ def result(case: str, verdict: Verdict, reason: str = "", *findings: Finding) ->
     )
 
 
-LATE = Finding(clause="PW-INIT-2", expected="init within 1.5 s", actual="after 4.00 s")
-STALE = Finding(clause="PW-FLOW-5", expected="", actual="10 old frames")
+LATE = Finding(
+    check="PW-INIT-2/init-late", expected={"within": 1.5}, observed={"after": 4.0}, margin_ms=2500
+)
+STRICT = Finding(
+    check="PW-AUTH-11/unknown-member-refused",
+    observed={"ending": {"how": "tcp-reset", "connection": "viewer", "after": None}},
+)
 
 
 @pytest.mark.parametrize(
@@ -99,29 +107,32 @@ STALE = Finding(clause="PW-FLOW-5", expected="", actual="10 old frames")
         ((result("auth.never", Verdict.PASS),), ""),
         (
             (
-                result("flow.stalled", Verdict.WARN, "", STALE),
+                result("auth.extra", Verdict.WARN, "", STRICT),
                 result("init.late", Verdict.FAIL, "", LATE),
             ),
-            "Begin with PW-INIT-2, by init.late: after 4.00 s; expected init within 1.5 s.",
+            "Begin with PW-INIT-2/init-late: The gateway sent init 4 s after the auth. "
+            "Expected: The gateway sends init within 1.5 s of the auth.",
         ),
         (
             (
-                result("flow.stalled", Verdict.WARN, "", STALE),
+                result("auth.extra", Verdict.WARN, "", STRICT),
                 result("a", Verdict.UNTESTABLE, "provide a key"),
                 result("b", Verdict.UNTESTABLE, "provide a key"),
                 result("c", Verdict.UNTESTABLE, "provide a device"),
                 result("d", Verdict.ERROR, "no network"),
             ),
-            "Not followed: PW-FLOW-5, by flow.stalled: 10 old frames. "
-            "1 case ended in an error: no network. "
-            "3 cases not judged: provide a key, and 1 other reason.",
+            "Not followed: PW-AUTH-11/unknown-member-refused: "
+            "The gateway reset the TCP connection of the viewer. "
+            "Expected: The gateway accepts a valid auth that has members it does not know. "
+            "1 case ended without a verdict: no network. "
+            "3 cases lack an input: provide a key, and 1 other reason.",
         ),
     ],
 )
 def test_advice_says_what_is_wrong_first_and_what_was_not_judged_and_why(
     results: tuple[CaseResult, ...], advice: str
 ) -> None:
-    assert Summary.of(results).advice == advice
+    assert Summary(results).advice == advice
 
 
 def test_annotations_say_an_error_of_many_cases_once() -> None:
@@ -134,6 +145,6 @@ def test_annotations_say_an_error_of_many_cases_once() -> None:
 
 @pytest.mark.parametrize(("late", "told"), [(0.0, False), (0.9, False), (4.61, True)])
 def test_report_tells_of_a_judge_that_was_late_and_of_no_other(late: float, told: bool) -> None:
-    words = "it was late by 4.6 s in all"
+    words = "the suite's own scheduling delay was 4.6 s in all"
     assert (words in say_late(late)) is told
     assert (words in render(ABOUT, RunFinished(results=(), seconds=20.0, late=late))) is told

@@ -31,15 +31,9 @@ from plexwire_conformance.report.markdown import MarkdownReport
 from plexwire_conformance.report.ndjson import NdjsonReport
 from plexwire_conformance.report.terminal import TerminalReport
 from plexwire_conformance.report.transcripts import TranscriptsReport
-from plexwire_conformance.run.findings import Verdict
-from plexwire_conformance.run.runner import (
-    CaseFinished,
-    Listener,
-    RunEvent,
-    RunFinished,
-    Runner,
-    Settings,
-)
+from plexwire_conformance.run.events import CaseFinished, Listener, RunEvent, RunFinished
+from plexwire_conformance.run.findings import Trouble, Verdict
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.streams import MemoryStream, memory_connection
 from plexwire_conformance.target.target import Endpoint, Keys, Target
 from plexwire_conformance.wire.framing import Opcode, encode_frame
@@ -272,7 +266,7 @@ def test_judge_meets_a_rude_gateway_and_neither_errs_nor_leaks_nor_opens_too_muc
 
     finished = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
-    assert [(r.case, r.reason) for r in finished.results if r.verdict is Verdict.ERROR] == []
+    assert [(r.case, r.reason) for r in finished.results if r.trouble is Trouble.SUITE] == []
     assert any(result.verdict is Verdict.FAIL for result in finished.results)
     assert judged.most <= MAY_OPEN
     told = "\n".join(f"{asdict(event)}" for event in judged.told if isinstance(event, CaseFinished))

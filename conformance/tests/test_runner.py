@@ -24,28 +24,24 @@ from wsproto.events import (
 
 from plexwire_conformance.cases import Case, Need
 from plexwire_conformance.commands.selftest import examine
+from plexwire_conformance.faults import FAULTS
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
-from plexwire_conformance.run.findings import CaseResult, Verdict
-from plexwire_conformance.run.runner import (
-    CaseFinished,
-    RunEvent,
-    RunFinished,
-    Runner,
-    RunStarted,
-    Settings,
-)
-from plexwire_conformance.run.stage import Inconclusive, Stage
+from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished, RunStarted
+from plexwire_conformance.run.findings import CaseResult, Trouble, Verdict
+from plexwire_conformance.run.runner import Runner, Settings
+from plexwire_conformance.run.stage import Inconclusive, Stage, Untestable
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.target.streams import memory_connection
 from plexwire_conformance.target.target import Endpoint, Keys, Target
-from plexwire_conformance.wire.peer import HandshakeFailed
+from plexwire_conformance.wire.peer import HandshakeFailed, NoConnection
 
 Handler: TypeAlias = Callable[[trio.abc.HalfCloseableStream], Awaitable[None]]
 
 INIT = '{"type": "init", "online_sources": []}'
 KEYS = Keys(api_key="plx_0123456789abcdef")
-#: What every run opens besides its cases: the online camera, and the control's viewers one after the other.
-ONLINE_CAMERA, CONTROL_VIEWERS = 1, 3
+#: What every run opens besides its cases: the online camera, the control's viewers one after the other, and a device whose
+#: last frame shows a gateway that they have left.
+ONLINE_CAMERA, CONTROL_VIEWERS, FAREWELL = 1, 3, 1
 
 # ── gateways of a few lines ──────────────────────────────────────────────────────────────────
 
@@ -170,6 +166,7 @@ def a_case(
     return evolve(
         CONTROL,
         id=case_id,
+        clauses=("PW-AUTH-2", "PW-INIT-1", "PW-ADDR-8"),
         body=body,
         needs=needs,
         takes=takes,
@@ -255,10 +252,12 @@ async def test_runner_has_a_case_that_raises_and_calls_it_an_error_of_the_suite(
 ) -> None:
     run = await ran([a_case(raises, "test.raises"), a_case(passes, "test.passes")])
     result = run.results["test.raises"]
-    assert (result.verdict, result.reason) == (
+    assert (result.verdict, result.trouble, result.reason) == (
         Verdict.ERROR,
+        Trouble.SUITE,
         "an error of the suite: RuntimeError: boom",
     )
+    assert result.judged == ()
     assert run.results["test.passes"].verdict is Verdict.PASS
 
 
@@ -269,59 +268,168 @@ async def test_runner_has_a_case_that_hangs_and_ends_it_within_its_budget(
         [a_case(hangs, "test.hangs", takes=4), a_case(passes, "test.passes")], case_budget=7
     )
     result = run.results["test.hangs"]
-    assert (result.verdict, result.reason) == (Verdict.ERROR, "it did not end within 11 s")
+    assert (result.verdict, result.reason) == (Verdict.ERROR, "the case did not end within 11 s")
     assert run.results["test.passes"].verdict is Verdict.PASS
-    assert 11 <= run.seconds < 13
+    assert 11 <= run.seconds < 14
 
 
-@pytest.mark.parametrize("error", [Inconclusive("no init"), HandshakeFailed("HTTP 503")])
-async def test_runner_has_a_case_that_gives_up_and_calls_it_untestable(
-    error: Exception, autojump_clock: trio.testing.MockClock
+GIVES_UP: dict[str, tuple[Exception, Verdict, Trouble]] = {
+    "something did not happen": (Inconclusive("no init"), Verdict.ERROR, Trouble.UNCLEAR),
+    "a handshake failed": (HandshakeFailed("HTTP 500"), Verdict.ERROR, Trouble.UNCLEAR),
+    "there is no room": (NoConnection("no room"), Verdict.ERROR, Trouble.NETWORK),
+    "an input is missing": (Untestable("no camera runs"), Verdict.UNTESTABLE, Trouble.NONE),
+}
+
+
+@pytest.mark.parametrize(("error", "verdict", "trouble"), GIVES_UP.values(), ids=list(GIVES_UP))
+async def test_runner_has_a_case_that_gives_up_and_says_why(
+    error: Exception, verdict: Verdict, trouble: Trouble, autojump_clock: trio.testing.MockClock
 ) -> None:
     async def gives_up(stage: Stage, trial: Trial) -> None:
         await trio.lowlevel.checkpoint()
         raise error
 
     result = (await ran([a_case(gives_up)])).results["test.case"]
-    assert (result.verdict, result.reason) == (Verdict.UNTESTABLE, str(error))
+    assert (result.verdict, result.trouble, result.reason) == (verdict, trouble, str(error))
+    assert (result.judged, result.blocked_by) == ((), "")
+
+
+REFUSED = {"stimulus": "a valid auth", "within": 1.5}
+LEFT_OPEN = {"ending": {"how": "open", "connection": "viewer", "after": 1.5}}
 
 
 async def test_runner_has_a_case_that_found_a_breach_before_it_gave_up_and_calls_it_a_failure(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async def finds(stage: Stage, trial: Trial) -> None:
-        trial.find("PW-AUTH-2", "this", "that")
-        trial.find("PW-AUTH-2", "this", "once more")
-        trial.chose("PW-ADDR-8", "nothing")
+        trial.find("PW-AUTH-2/valid-auth-refused", REFUSED, LEFT_OPEN)
+        trial.find("PW-AUTH-2/valid-auth-refused", REFUSED, {"ending": "once more"})
+        trial.chose("PW-ADDR-8/empty-camera", outcome="selects nothing")
         await trio.lowlevel.checkpoint()
         raise Inconclusive("and then it was over")
 
     result = (await ran([a_case(finds)])).results["test.case"]
     assert result.verdict is Verdict.FAIL
     assert result.reason == "and then it was over"
-    assert [finding.clause for finding in result.findings] == ["PW-AUTH-2", "PW-ADDR-8"]
+    assert [(finding.check, finding.observed) for finding in result.findings] == [
+        ("PW-AUTH-2/valid-auth-refused", LEFT_OPEN),
+        ("PW-ADDR-8/empty-camera", {"outcome": "selects nothing"}),
+    ]
+    assert set(result.judged) == {"PW-AUTH-2", "PW-ADDR-8"}
 
 
-async def test_runner_adds_what_the_monitor_saw_unless_the_case_excuses_it(
+async def test_runner_has_a_case_that_stops_early_and_counts_only_what_it_judged(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async def two_inits(stream: trio.abc.HalfCloseableStream) -> None:
-        await polite(stream, None)
+    async def stops(stage: Stage, trial: Trial) -> None:
+        await trio.lowlevel.checkpoint()
+        trial.find_and_stop("PW-AUTH-2/valid-auth-refused", REFUSED, LEFT_OPEN)
 
-    async def speaks_twice(stage: Stage, trial: Trial) -> None:
-        viewer = await stage.open_viewer(stage.source())
-        await viewer.authenticate("plx_0123456789abcdef")
-        await viewer.await_init(1)
+    result = (await ran([a_case(stops)])).results["test.case"]
+    assert (result.verdict, result.trouble) == (Verdict.FAIL, Trouble.NONE)
+    assert result.judged == ("PW-AUTH-2",)
 
+
+@pytest.mark.parametrize("check", ["PW-AUTH-3/not-closed", "PW-AUTH-2/no-such-check"])
+async def test_case_answers_for_checks_of_its_own_clauses_only(
+    check: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def oversteps(stage: Stage, trial: Trial) -> None:
+        await trio.lowlevel.checkpoint()
+        trial.find(check)
+
+    result = (await ran([a_case(oversteps)])).results["test.case"]
+    assert (result.verdict, result.trouble) == (Verdict.ERROR, Trouble.SUITE)
+    assert result.reason.endswith(f"can't answer for {check}")
+    assert not result.findings
+
+
+async def test_case_is_blocked_by_the_finding_that_explains_why_it_gave_up(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def finds(stage: Stage, trial: Trial) -> None:
+        await trio.sleep(3)
+        trial.find("PW-AUTH-2/valid-auth-refused", REFUSED, LEFT_OPEN)
+
+    async def gives_up(stage: Stage, trial: Trial) -> None:
+        await trio.lowlevel.checkpoint()
+        trial.inconclusive("no init", "PW-INIT-2", "PW-AUTH-2")
+
+    async def gives_up_elsewhere(stage: Stage, trial: Trial) -> None:
+        await trio.lowlevel.checkpoint()
+        trial.inconclusive("no pong", "PW-CONN-1")
+
+    cases = [
+        a_case(gives_up, "test.blocked"),
+        a_case(gives_up_elsewhere, "test.unclear"),
+        a_case(finds, "test.finds", takes=3),
+    ]
+    run = await ran(cases)
+    blocked, unclear = run.results["test.blocked"], run.results["test.unclear"]
+    assert (blocked.verdict, blocked.trouble) == (Verdict.BLOCKED, Trouble.NONE)
+    assert (blocked.blocked_by, blocked.reason) == ("PW-AUTH-2/valid-auth-refused", "no init")
+    assert (unclear.verdict, unclear.trouble) == (Verdict.ERROR, Trouble.UNCLEAR)
+    assert not unclear.blocked_by
+    told = [event.result for event in run.events if isinstance(event, CaseFinished)]
+    assert sorted(told, key=lambda r: r.case) == sorted(run.results.values(), key=lambda r: r.case)
+
+
+async def test_case_with_a_finding_under_the_clause_in_its_way_is_not_blocked_by_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def finds(stage: Stage, trial: Trial) -> None:
+        trial.find("PW-AUTH-2/valid-auth-refused", REFUSED, LEFT_OPEN)
+        await trio.lowlevel.checkpoint()
+        trial.inconclusive("no init", "PW-AUTH-2")
+
+    result = (await ran([a_case(finds)])).results["test.case"]
+    assert (result.verdict, result.blocked_by) == (Verdict.FAIL, "")
+
+
+async def _speaks_twice(stage: Stage, trial: Trial) -> None:
+    """Have `polite` answer two auths, by two inits."""
+    viewer = await stage.open_viewer(stage.source())
+    await viewer.authenticate("plx_0123456789abcdef")
+    await viewer.await_init(1)
+
+
+async def test_case_finds_what_the_monitor_saw_under_its_clauses_unless_it_is_excused(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async def excuses(stage: Stage, trial: Trial) -> None:
         trial.excuse("PW-INIT-1")
-        await speaks_twice(stage, trial)
+        await _speaks_twice(stage, trial)
 
-    run = await ran([a_case(speaks_twice, "test.two"), a_case(excuses, "test.excused")], two_inits)
+    run = await ran([a_case(_speaks_twice, "test.two"), a_case(excuses, "test.excused")])
     (finding,) = run.results["test.two"].findings
-    assert finding.clause == "PW-INIT-1"
+    assert finding.check == "PW-INIT-1/second-init"
     assert run.results["test.two"].verdict is Verdict.FAIL
     assert run.results["test.excused"].verdict is Verdict.PASS
+    assert not [case for case in run.results if case.startswith("observed.")]
+
+
+async def test_observation_is_reported_once_per_clause_and_changes_no_verdict(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    def elsewhere(name: str) -> Case:
+        return evolve(a_case(_speaks_twice, name), clauses=("PW-AUTH-2",))
+
+    run = await ran([elsewhere("test.one"), elsewhere("test.two"), elsewhere("test.three")])
+    assert list(run.results) == [
+        "control",
+        "test.one",
+        "test.two",
+        "test.three",
+        "observed.PW-INIT-1",
+    ]
+    for name in ("test.one", "test.two", "test.three"):
+        assert (run.results[name].verdict, run.results[name].findings) == (Verdict.PASS, ())
+    observed = run.results["observed.PW-INIT-1"]
+    assert (observed.verdict, observed.judged) == (Verdict.FAIL, ("PW-INIT-1",))
+    (finding,) = observed.findings
+    assert (finding.check, finding.connections) == ("PW-INIT-1/second-init", 3)
+    told = [event.result for event in run.events if isinstance(event, CaseFinished)]
+    assert [result for result in told if result.is_observation] == [observed]
 
 
 async def test_runner_lacks_keys_and_says_which_to_provide_and_opens_nothing(
@@ -340,35 +448,49 @@ async def test_runner_lacks_keys_and_says_which_to_provide_and_opens_nothing(
 
 
 @pytest.mark.parametrize(
-    ("handler", "clauses"),
+    ("handler", "checks", "tries"),
     [
-        (closes_at_once, ["PW-ADDR-1"]),
-        (never_answers, ["PW-ADDR-1"]),
-        (answers(b"SSH-2.0-OpenSSH_9.2\r\n"), ["PW-ADDR-1", "PW-CONN-6"]),
-        (answers(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), ["PW-CONN-6"]),
+        (closes_at_once, ["PW-ADDR-1/handshake-unanswered"], 4),
+        (never_answers, ["PW-ADDR-1/handshake-unanswered"], 1),
+        (
+            answers(b"SSH-2.0-OpenSSH_9.2\r\n"),
+            ["PW-ADDR-1/handshake-unanswered", "PW-CONN-6/bad-frame"],
+            1,
+        ),
+        (
+            answers(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+            ["PW-CONN-6/bad-handshake-answer"],
+            1,
+        ),
     ],
 )
-async def test_control_finds_no_websocket_and_everything_else_is_untestable(
-    handler: Handler, clauses: list[str], autojump_clock: trio.testing.MockClock
+async def test_control_finds_no_websocket_and_everything_else_is_blocked(
+    handler: Handler, checks: list[str], tries: int, autojump_clock: trio.testing.MockClock
 ) -> None:
     run = await ran([a_case(passes, "test.one"), a_case(raises, "test.two")], handler)
     control = run.results["control"]
     assert control.verdict is Verdict.FAIL
-    assert [finding.clause for finding in control.findings] == clauses
+    assert [finding.check for finding in control.findings] == checks
     for name in ("test.one", "test.two"):
-        assert run.results[name].verdict is Verdict.UNTESTABLE
-        assert run.results[name].reason.startswith("the control failed: ")
+        result = run.results[name]
+        assert (result.verdict, result.trouble) == (Verdict.BLOCKED, Trouble.NONE)
+        assert result.blocked_by in {finding.check for finding in control.findings}
+        assert result.judged == ()
     assert run.seconds < 11
-    assert run.dialled.total == 1 + ONLINE_CAMERA
+    # The online camera and the control; a handshake that is lost is tried again.
+    assert run.dialled.total == 2 * tries
     assert isinstance(run.events[0], RunStarted)
 
 
-@pytest.mark.parametrize("fault", ["init.twice", "init.by-source", "init.cameras-as-objects"])
+@pytest.mark.parametrize(
+    "fault",
+    ["init.twice", "init.by-source", "init.cameras-as-objects", "init.cameras-with-camera-id"],
+)
 def test_control_finds_a_breach_that_keeps_nobody_out_and_everything_is_judged(fault: str) -> None:
     outcome = examine(fault)
     assert outcome.good
-    assert "control" in outcome.found_by
-    assert len(outcome.found_by) > 1
+    assert "init.at-once" in outcome.found_by
+    assert f"observed.{FAULTS[fault].clause}" in outcome.found_by
 
 
 @pytest.mark.parametrize(
@@ -444,9 +566,8 @@ def test_runner_never_opens_more_than_it_may_and_runs_every_case(
     run = trio.run(partial(ran, cases, max_connections=most), clock=clock)
     assert run.dialled.most <= most
     assert list(run.results) == ["control", *(case.id for case in cases)]
-    assert run.dialled.total == ONLINE_CAMERA + CONTROL_VIEWERS + sum(
-        count for count, _, _ in wanted
-    )
+    cases_opened = sum(count for count, _, _ in wanted)
+    assert run.dialled.total == ONLINE_CAMERA + CONTROL_VIEWERS + FAREWELL + cases_opened
     for case, (_, _, fails) in zip(cases, wanted, strict=True):
         assert run.results[case.id].verdict is (Verdict.ERROR if fails else Verdict.PASS)
 

@@ -1,17 +1,22 @@
 """The judge on trial: every fault is found under its own clause, and nothing else is said."""
 
+from typing import Any
+
 import pytest
+from attrs import evolve
 from click.testing import CliRunner
 
 from plexwire_conformance.commands.selftest import (
     NO_FAULT,
     Outcome,
     conclusion,
+    contradictions,
     examine,
     examine_all,
     selftest,
 )
 from plexwire_conformance.faults import FAULTS
+from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 
 #: One fault a clause; `plexwire selftest` judges them all, which takes minutes.
 CHOSEN = list({fault.clause: fault.id for fault in FAULTS.values()}.values())
@@ -59,6 +64,42 @@ def test_judge_that_accuses_the_reference_gateway_raises_a_false_alarm() -> None
     outcome = Outcome(fault=NO_FAULT, accused={"PW-INIT-2": ("init.at-once",)})
     assert not outcome.good
     assert outcome.unrelated == {"PW-INIT-2": ("init.at-once",)}
+
+
+FOUND = Finding(check="PW-INIT-2/init-late", expected={"within": 1.5}, observed={"after": 4.0})
+
+
+def result(case: str, **about: Any) -> CaseResult:
+    return CaseResult(case=case, title="x", clauses=("PW-INIT-2",), verdict=Verdict.PASS, **about)
+
+
+@pytest.mark.parametrize(
+    ("odd", "sentence"),
+    [
+        (result("init.at-once", findings=(FOUND,), judged=("PW-INIT-2",)), None),
+        (result("observed.PW-INIT-2", findings=(FOUND,), judged=("PW-INIT-2",)), None),
+        (
+            result("auth.never", findings=(FOUND,), judged=("PW-INIT-2",)),
+            "auth.never can't answer for PW-INIT-2/init-late",
+        ),
+        (
+            result("init.at-once", findings=(evolve(FOUND, observed={}),), judged=("PW-INIT-2",)),
+            "init.at-once: PW-INIT-2/init-late lacks after",
+        ),
+        (
+            result("init.at-once", blocked_by="PW-AUTH-2/valid-auth-refused"),
+            "init.at-once is blocked by PW-AUTH-2/valid-auth-refused, which nothing found",
+        ),
+        (
+            result("init.at-once", findings=(FOUND,)),
+            "init.at-once has a finding about a clause that it did not judge",
+        ),
+    ],
+)
+def test_results_that_contradict_themselves_are_an_error_of_the_suite(
+    odd: CaseResult, sentence: str | None
+) -> None:
+    assert list(contradictions([odd])) == ([] if sentence is None else [sentence])
 
 
 def test_conclusion_counts_what_was_found_and_what_was_said_without_reason() -> None:

@@ -32,9 +32,11 @@ from plexwire_conformance.report.ndjson import NdjsonReport
 from plexwire_conformance.report.stored_runs import StoredRun, parse_run
 from plexwire_conformance.report.transcripts import TranscriptsReport
 from plexwire_conformance.run.case import Case
-from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
+from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished
+from plexwire_conformance.run.findings import UNJUDGED, CaseResult, Finding, Verdict
 from plexwire_conformance.run.monitor import monitor
-from plexwire_conformance.run.runner import CaseFinished, RunEvent, RunFinished, Runner, Settings
+from plexwire_conformance.run.outcomes import observations
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts import PROPERTIES, play_script
@@ -77,7 +79,7 @@ def scripted() -> Case:
     return evolve(select(("frames.relayed",), ())[0], id="scripts.relay", body=body)
 
 
-def judged(gateway: FaultyGateway) -> Told:
+def judged(gateway: FaultyGateway, nonce: str = "5703ed") -> Told:
     events: list[RunEvent] = []
     run, transcripts = io.StringIO(), io.StringIO()
     reports = (NdjsonReport(run), TranscriptsReport(transcripts))
@@ -89,7 +91,7 @@ def judged(gateway: FaultyGateway) -> Told:
 
     async def go() -> None:
         async with memory_gateway(gateway, gateway.given) as target:
-            runner = Runner(target, Settings(nonce="5703ed", unix_ms=1_750_000_000_000))
+            runner = Runner(target, Settings(nonce=nonce, unix_ms=1_750_000_000_000))
             await runner.run([*select(WORDS, ()), scripted()], listen)
 
     trio.run(go, clock=trio.testing.MockClock(autojump_threshold=0))
@@ -101,13 +103,17 @@ REFERENCE = judged(FaultyGateway())
 
 
 def bare(result: CaseResult) -> CaseResult:
-    """Return *result* as a file keeps it: times to the microsecond, and no bodies of messages."""
+    """Return *result* as a file keeps it: times to the microsecond, no bodies of messages, nothing for the runner only."""
     return evolve(
         result,
         seconds=round(result.seconds, 3),
+        hinges_on=(),
         findings=tuple(
             evolve(
                 finding,
+                expected=json.loads(json.dumps(finding.expected)),
+                observed=json.loads(json.dumps(finding.observed)),
+                after_loss=False,
                 at=None if finding.at is None else round(finding.at, 6),
                 timeline=tuple(
                     evolve(entry, at=round(entry.at, 6), body=None) for entry in finding.timeline
@@ -196,8 +202,12 @@ COUNTS = footer(RUN)["cases"]
             "it holds transcripts, not the verdicts of a run, which plexwire conform --report writes",
         ),
         (
-            changed(RUN, 0, format=2, plexwire="9.0"),
-            "it has format 2, this plexwire reads 1: use the version that wrote it (9.0)",
+            changed(RUN, 0, format=3, plexwire="9.0"),
+            "it has format 3, this plexwire reads 2: use the version that wrote it (9.0)",
+        ),
+        (
+            changed(RUN, 0, format=1, plexwire="0.1.0"),
+            "it has format 1, this plexwire reads 2: use the version that wrote it (0.1.0)",
         ),
         ("".join(LINES[:-1]), "it is truncated: it has no footer, so its run was not over"),
         (LINES[0], "it is truncated: it has no footer, so its run was not over"),
@@ -220,6 +230,11 @@ COUNTS = footer(RUN)["cases"]
             changed(RUN, 1, clauses=["PW-NEW-1"]),
             "it, line 2 cites PW-NEW-1, which this version does not know; use plexwire ",
         ),
+        (
+            changed(RUN, 1, judged=["PW-NEW-1"]),
+            "it, line 2 cites PW-NEW-1, which this version does not know; use plexwire ",
+        ),
+        (changed(RUN, 1, trouble="sorrow"), "it, line 2: 'trouble' must be one of "),
         (changed(RUN, 1, seconds=float("nan")), "it, line 2: 'seconds' must be a number"),
         (changed(RUN, 1, seconds=10**400), "it, line 2: 'seconds' must be a number"),
     ],
@@ -234,7 +249,9 @@ def test_file_that_is_no_whole_run_is_refused_with_one_sentence(text: str, sente
 
 def test_file_whose_clause_had_another_level_names_the_version_to_read_it_with() -> None:
     place, line = next(
-        (n, json.loads(text)) for n, text in enumerate(LINES) if '"PW-AUTH-4","level"' in text
+        (n, json.loads(text))
+        for n, text in enumerate(LINES)
+        if '"clause":"PW-AUTH-4","level"' in text
     )
     line["findings"][0]["level"] = "SHOULD"
     with pytest.raises(BadFile, match="PW-AUTH-4 was SHOULD then and is MUST now; use plexwire"):
@@ -304,8 +321,8 @@ def test_transcripts_are_judged_offline_as_the_monitor_judged_them_live(told: To
     assert "scripts.relay, script 1" in [t.name for t in stored]
     for result, original in zip(judge_transcripts(stored), originals, strict=True):
         seen = [f for f in monitor(original.conversations) if f.clause not in original.excused]
-        assert [(f.clause, f.expected, f.actual) for f in result.findings] == [
-            (f.clause, f.expected, f.actual) for f in seen
+        assert [(f.check, f.expected, f.observed, f.path) for f in result.findings] == [
+            (f.check, f.expected, f.observed, f.path) for f in seen
         ]
 
 
@@ -363,85 +380,145 @@ def run_of(*results: CaseResult) -> StoredRun:
     return evolve(stored, about=about, results=results)
 
 
-def result(case: str, verdict: Verdict, *found: tuple[str, str], reason: str = "") -> CaseResult:
-    findings = tuple(Finding(clause=clause, expected="this", actual=said) for clause, said in found)
+NEVER_CLOSED = "PW-AUTH-3/not-closed"
+WRONG_CODE = "PW-AUTH-3/wrong-close-code"
+STRICT = "PW-AUTH-11/unknown-member-refused"
+BINARY = "PW-AUTH-12/binary-auth"
+
+
+def result(
+    case: str, verdict: Verdict, *found: str, reason: str = "", **observed: object
+) -> CaseResult:
     return CaseResult(
-        case=case, title="x", clauses=(), verdict=verdict, findings=findings, reason=reason
+        case=case,
+        title="x",
+        clauses=("PW-AUTH-3", "PW-AUTH-11"),
+        verdict=verdict,
+        findings=tuple(Finding(check=check, observed=observed) for check in found),
+        judged=() if verdict in UNJUDGED else ("PW-AUTH-3", "PW-AUTH-11"),
+        reason=reason,
     )
 
 
 FAIL, PASS = Verdict.FAIL, Verdict.PASS
-FAILS = result("auth.late", FAIL, ("PW-AUTH-3", "close 1000 after 3.2 s"))
+FAILS = result("auth.late", FAIL, WRONG_CODE, after=3.2)
 PASSES = result("auth.late", PASS)
+UNKNOWN = result("auth.late", Verdict.ERROR, reason="boom")
+(OBSERVED,) = observations([Finding(check="PW-INIT-4/no-list")])
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "group"),
+    ("before", "after", "groups"),
     [
-        ((PASSES,), (FAILS,), "regressions"),
-        ((FAILS,), (PASSES,), "fixes"),
-        ((), (FAILS,), "new"),
-        ((FAILS,), (), "gone"),
-        ((), (PASSES,), "new"),
-        ((result("auth.late", Verdict.UNTESTABLE, reason="no key"),), (FAILS,), "new"),
-        ((FAILS,), (result("auth.late", Verdict.ERROR, reason="boom"),), "gone"),
-        ((PASSES,), (result("auth.late", Verdict.ERROR, reason="boom"),), "gone"),
-        ((result("auth.late", Verdict.UNTESTABLE, reason="no key"),), (PASSES,), "new"),
-        ((FAILS,), (result("auth.late", FAIL, ("PW-AUTH-3", "still open")),), "changed"),
-        ((FAILS,), (result("auth.late", FAIL, ("PW-AUTH-3", "close 1000 after 9 s")),), None),
-        ((PASSES,), (result("auth.late", Verdict.WARN, ("PW-AUTH-11", "no")),), "regressions"),
+        ((PASSES,), (FAILS,), {"regressions"}),
+        ((FAILS,), (PASSES,), {"fixes"}),
+        ((), (FAILS,), {"new"}),
+        ((FAILS,), (), {"gone"}),
+        ((), (PASSES,), {"new"}),
+        ((result("auth.late", Verdict.UNTESTABLE, reason="no key"),), (FAILS,), {"new"}),
+        ((FAILS,), (UNKNOWN,), {"gone"}),
+        ((PASSES,), (UNKNOWN,), {"gone"}),
+        ((PASSES,), (result("auth.late", Verdict.BLOCKED),), {"gone"}),
+        ((result("auth.late", Verdict.UNTESTABLE, reason="no key"),), (PASSES,), {"new"}),
+        # Another check fails: one is fixed, the other one broke.
+        ((FAILS,), (result("auth.late", FAIL, NEVER_CLOSED),), {"fixes", "regressions"}),
+        # The same check fails with other values, or in another case as well.
+        ((FAILS,), (result("auth.late", FAIL, WRONG_CODE, after=9.0),), set()),
+        ((FAILS, result("auth.x", PASS)), (FAILS, result("auth.x", FAIL, WRONG_CODE)), set()),
+        ((PASSES,), (result("auth.late", Verdict.WARN, STRICT),), {"regressions"}),
+        ((PASSES, OBSERVED), (PASSES, OBSERVED), set()),
+        ((PASSES,), (PASSES, OBSERVED), {"new"}),
         (
-            (result("auth.x", Verdict.INFO, ("PW-AUTH-12", "accepted")),),
-            (result("auth.x", Verdict.INFO, ("PW-AUTH-12", "close 4001")),),
-            "dialect",
+            (result("auth.x", Verdict.INFO, BINARY, outcome="accepted"),),
+            (result("auth.x", Verdict.INFO, BINARY, outcome="refused"),),
+            {"dialect"},
         ),
     ],
 )
-def test_diff_puts_each_change_into_one_group(
-    before: Sequence[CaseResult], after: Sequence[CaseResult], group: str | None
+def test_diff_puts_each_change_into_its_group(
+    before: Sequence[CaseResult], after: Sequence[CaseResult], groups: set[str]
 ) -> None:
     found = compare(run_of(*before), run_of(*after))
-    groups = ("regressions", "fixes", "new", "gone", "changed", "dialect")
-    assert {name: len(getattr(found, name)) for name in groups if getattr(found, name)} == (
-        {} if group is None else {group: 1}
-    )
-    assert found.worse is (group == "regressions" and after[0].verdict is FAIL)
+    changes = {name: getattr(found, name) for name in GROUPS if getattr(found, name)}
+    assert changes.keys() == groups
+    assert all(len(each) == 1 for each in changes.values())
+    broke = any(change.verdict is FAIL for change in changes.get("regressions", ()))
+    assert found.worse is broke
+
+
+GROUPS = ("regressions", "fixes", "new", "gone", "dialect")
+REVERSED = {"regressions": "fixes", "fixes": "regressions", "new": "gone", "gone": "new"}
+
+CHECKS = st.lists(st.sampled_from((NEVER_CLOSED, WRONG_CODE, STRICT)), min_size=1, unique=True)
+RESULTS = st.lists(
+    st.tuples(
+        st.sampled_from(("auth.late", "auth.never", "dev.acks")),
+        st.sampled_from((PASS, FAIL, Verdict.ERROR, Verdict.BLOCKED)),
+        CHECKS,
+    ),
+    max_size=3,
+    unique_by=lambda drawn: drawn[0],
+).map(
+    lambda drawn: [
+        result(case, verdict, *(checks if verdict is FAIL else ()))
+        for case, verdict, checks in drawn
+    ]
+)
 
 
 @settings(deadline=None, max_examples=60)
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(("auth.late", "auth.never", "dev.acks")),
-            st.sampled_from((PASS, FAIL, Verdict.ERROR)),
-            st.sampled_from(("still open", "close 1000")),
-        ),
-        max_size=6,
-    ).map(lambda drawn: [drawn[:3], drawn[3:]])
-)
+@given(RESULTS, RESULTS)
 def test_diff_is_turned_around_and_what_broke_is_what_was_fixed(
-    drawn: list[list[tuple[str, Verdict, str]]],
+    one: list[CaseResult], two: list[CaseResult]
 ) -> None:
-    def build(cases: list[tuple[str, Verdict, str]]) -> StoredRun:
-        by_id = {
-            case: result(
-                case,
-                verdict,
-                *([("PW-AUTH-3", said)] if verdict is FAIL else []),
-                reason="boom" if verdict is Verdict.ERROR else "",
-            )
-            for case, verdict, said in cases
-        }
-        return run_of(*by_id.values())
+    there, back = (compare(run_of(*a), run_of(*b)) for a, b in ((one, two), (two, one)))
+    for name, other in REVERSED.items():
+        assert {c.what for c in getattr(there, name)} == {c.what for c in getattr(back, other)}
+    assert compare(run_of(*one), run_of(*one)) == Diff()
 
-    def checks(found: Diff, name: str) -> set[tuple[str, str]]:
-        return {(change.case, change.clause) for change in getattr(found, name)}
 
-    one, two = map(build, drawn)
-    there, back = compare(one, two), compare(two, one)
-    for name, other in (("regressions", "fixes"), ("new", "gone"), ("changed", "changed")):
-        assert checks(there, name) == checks(back, other)
-    assert compare(one, one) == Diff()
+#: What another run of the same gateway says otherwise: moments, ids, counts, the order of the cases that found it.
+VOLATILE = st.builds(
+    lambda margin_ms, observed, expected, path, connections: (
+        lambda finding: evolve(
+            finding,
+            margin_ms=margin_ms,
+            at=margin_ms,
+            observed=observed,
+            expected=expected,
+            path=path,
+            connections=connections,
+        )
+    ),
+    st.none() | st.floats(0, 9),
+    st.dictionaries(st.text(), st.integers() | st.text() | st.floats()),
+    st.dictionaries(st.text(), st.integers() | st.text()),
+    st.text(),
+    st.integers(1, 99),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(RESULTS, st.data())
+def test_diff_of_runs_that_differ_in_volatile_values_is_empty(
+    before: list[CaseResult], data: st.DataObject
+) -> None:
+    after = [
+        evolve(
+            each,
+            seconds=data.draw(st.floats(0, 9)),
+            findings=tuple(data.draw(VOLATILE)(f) for f in each.findings),
+        )
+        for each in data.draw(st.permutations(before))
+    ]
+    assert compare(run_of(*before), run_of(*after)) == Diff()
+
+
+@pytest.mark.parametrize("told", [FAULTY, REFERENCE], ids=["faulty", "reference"])
+def test_diff_of_two_runs_against_one_gateway_is_empty(told: Told) -> None:
+    again = judged(Faulty() if told is FAULTY else FaultyGateway(), nonce="0c11aa")
+    assert again.run != told.run
+    assert compare(parse_run(told.run, "one"), parse_run(again.run, "two")) == Diff()
 
 
 @pytest.mark.parametrize(

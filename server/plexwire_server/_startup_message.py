@@ -1,5 +1,8 @@
 """What `plexwire serve` says when it is ready."""
 
+from importlib.util import find_spec
+from typing import Final
+
 from plexwire_protocol import DEVICE_PATH, StreamAddress
 from plexwire_server.keys._key_store import ThrowAwayKeys
 
@@ -31,13 +34,25 @@ def describe(url: str, keys: ThrowAwayKeys | None, *, version: str) -> str:
     source, camera = _EXAMPLE.source_id, _EXAMPLE.cameras[0]
     lines += [
         "",
-        "Then try:",
-        "",
-        f"  plexwire publish {url} --source-id {source} --camera {camera}",
-        f"  plexwire watch {url} --source-id {source} --camera {camera}",
-        f"  plexwire conform {url}",
+        *_steps(
+            f"publish {url} --source-id {source} --camera {camera}",
+            f"watch {url} --source-id {source} --camera {camera}",
+            f"conform {url}",
+        ),
     ]
     return "\n".join(lines)
+
+
+#: What each command needs that this room does not.
+_NEEDED: Final = {"publish": "markdown_it", "watch": "markdown_it", "conform": "hypothesis"}
+
+
+def _steps(*commands: str) -> list[str]:
+    """Return what to try next: those of *commands* that are installed, or how to install them."""
+    installed = [each for each in commands if find_spec(_NEEDED[each.split()[0]]) is not None]
+    if not installed:
+        return ["pip install 'plexwire[all]' brings plexwire publish, watch and conform."]
+    return ["Then try:", "", *(f"  plexwire {each}" for each in installed)]
 
 
 def describe_edge(url: str, upstream: str, *, version: str) -> str:
@@ -54,10 +69,11 @@ def describe_edge(url: str, upstream: str, *, version: str) -> str:
             f"  health   {http}/health",
             f"  metrics  {http}/metrics",
             "",
-            "Keys are those of the upstream.  Then try:",
-            "",
-            f"  plexwire publish {upstream} --source-id {source} --camera {camera}",
-            f"  plexwire watch {url} --source-id {source} --camera {camera}",
-            f"  plexwire conform {url} --device-url {upstream}",
+            "Keys are those of the upstream.",
+            *_steps(
+                f"publish {upstream} --source-id {source} --camera {camera}",
+                f"watch {url} --source-id {source} --camera {camera}",
+                f"conform {url} --device-url {upstream}",
+            ),
         )
     )

@@ -19,6 +19,7 @@ from plexwire_spec._plays import plays as plays
 from plexwire_spec._schemas import SCHEMAS as SCHEMAS
 from plexwire_spec._schemas import asyncapi_text as asyncapi_text
 from plexwire_spec._schemas import schemas as schemas
+from plexwire_spec._selection import clauses_named as clauses_named
 from plexwire_spec._sending import Sending as Sending
 from plexwire_spec._sending import sending as sending
 from plexwire_spec._text import specification_text as specification_text

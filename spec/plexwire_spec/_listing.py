@@ -74,6 +74,17 @@ def list_coverage(
     return "\n".join([*lines, "", f"{sum(counts.values())} clauses: {summary}"]), bare
 
 
+def list_checks(found: Iterable[Clause], checks: Mapping[str, Sequence[str]], width: int) -> str:
+    """Return the *checks* of the clauses *found*, by id with their sentences, as text."""
+    lines: list[str] = []
+    for clause in found:
+        for check, sentences in checks.items():
+            if check.startswith(f"{clause.id}/"):
+                lines.append(check)
+                lines += [_wrapped("   ", sentence, width) for sentence in sentences]
+    return "\n".join(lines)
+
+
 def _wrapped(head: str, text: str, width: int) -> str:
     return textwrap.fill(
         text,

@@ -1,18 +1,19 @@
 """The specification as one self-contained HTML page.
 
-It needs markdown-it-py, which comes with the client extra; nothing is loaded from anywhere when the page is read.
+It needs jinja2 and markdown-it-py, which come with the tools extra; nothing is loaded when the page is read.
 """
 
 import re
 from collections.abc import Sequence
-from html import escape
 from importlib.resources import files
 from itertools import pairwise
 from typing import Final
 
-from attrs import define, field
+from attrs import define, field, frozen
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from markupsafe import Markup, escape
 
 from plexwire_spec._diagram import draw
 
@@ -23,11 +24,18 @@ _FOREIGN: Final = re.compile(r"RFC [0-9]+,? section|as RFC [0-9]+ section")
 _PARTY: Final = re.compile(r"^( *[0-9.]+  )(\w+)(.*)$")
 
 
+@frozen
+class _Heading:
+    level: int
+    anchor: str
+    words: str
+
+
 @define
 class _Page:
-    """What is found out while the tokens go by."""
+    """What is found while the tokens are read."""
 
-    headings: list[tuple[int, str, str]] = field(factory=list[tuple[int, str, str]])
+    headings: list[_Heading] = field(factory=list[_Heading])
     diagrams: int = 0
 
 
@@ -42,16 +50,23 @@ def render_page(text: str) -> str:
             _replace_fence(token, page)
         elif token.type == "table_open":
             token.attrJoin("class", "wide" if _columns(tokens, token) > 6 else "plain")
-    known = {anchor.removeprefix("section-") for _, anchor, _ in page.headings}
+    known = {heading.anchor.removeprefix("section-") for heading in page.headings}
     body = _link_sections(markdown.renderer.render(tokens, markdown.options, {}), known)
     body = body.replace("<table", '<div class="table"><table').replace("</table>", "</table></div>")
     style = files("plexwire_spec").joinpath("page.css").read_text("utf-8")
-    title = escape(page.headings[0][2])
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        f'<nav aria-label="Contents">\n{_contents(page.headings)}</nav>\n<main>\n{body}</main>\n</body>\n</html>\n'
+    templates = Environment(
+        loader=PackageLoader("plexwire_spec", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return templates.get_template("page.html").render(
+        title=page.headings[0].words,
+        headings=page.headings,
+        # Both are ours: the style sheet, and what the Markdown renderer made of our text.
+        style=Markup(style),
+        body=Markup(body),
     )
 
 
@@ -62,16 +77,8 @@ def _name_headings(tokens: Sequence[Token], page: _Page) -> None:
         match = _SECTION.match(inner.content)
         anchor = f"section-{match[1]}" if match else f"part-{len(page.headings)}"
         token.attrSet("id", anchor)
-        page.headings.append((int(token.tag[1]), anchor, inner.content.replace("`", "")))
-
-
-def _contents(headings: Sequence[tuple[int, str, str]]) -> str:
-    lines = [
-        f'<a class="level{level}" href="#{anchor}">{escape(words)}</a>'
-        for level, anchor, words in headings
-        if level in (2, 3)
-    ]
-    return "\n".join(["<strong>Contents</strong>", *lines]) + "\n"
+        words = inner.content.replace("`", "")
+        page.headings.append(_Heading(int(token.tag[1]), anchor, words))
 
 
 def _columns(tokens: Sequence[Token], table: Token) -> int:
@@ -91,19 +98,22 @@ def _replace_fence(token: Token, page: _Page) -> None:
             drawn = draw(token.content, "State diagram of the conversation", number=page.diagrams)
             token.content = f"<figure>\n{drawn}\n</figure>\n"
         case "conversation":
-            lines = "\n".join(_spoken(line) for line in token.content.splitlines())
-            token.content = f'<pre class="conversation"><code>{lines}\n</code></pre>\n'
+            lines = Markup("\n").join(_spoken(line) for line in token.content.splitlines())
+            token.content = _CONVERSATION.format(lines)
         case _:
             return
     token.type = "html_block"
 
 
-def _spoken(line: str) -> str:
+_CONVERSATION: Final = Markup('<pre class="conversation"><code>{}\n</code></pre>\n')
+_SPOKEN: Final = Markup('{}<b class="{}">{}</b>{}')
+
+
+def _spoken(line: str) -> Markup:
     match = _PARTY.match(line)
     if match is None:
         return escape(line)
-    party = match[2].rstrip("2")
-    return f'{match[1]}<b class="{party}">{match[2]}</b>{escape(match[3])}'
+    return _SPOKEN.format(match[1], match[2].rstrip("2"), match[2], match[3])
 
 
 def _link_sections(html: str, known: set[str]) -> str:

@@ -3,6 +3,7 @@
 It needs click, which comes with every extra.
 """
 
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -12,7 +13,8 @@ from typing import TextIO, TypeVar
 import click
 
 from plexwire_spec._clauses import AREAS, Clause, Level, Party, clauses
-from plexwire_spec._listing import list_clauses, list_coverage, show_clause
+from plexwire_spec._listing import list_checks, list_clauses, list_coverage, show_clause
+from plexwire_spec._selection import clauses_named
 from plexwire_spec._text import specification_text
 
 _T = TypeVar("_T")
@@ -42,6 +44,7 @@ def _chosen(names: type[Level] | type[Party]) -> click.Choice[str]:
 )
 @click.option("--untested", is_flag=True, help="Only clauses of the gateway that no case judges.")
 @click.option("--coverage", is_flag=True, help="Show which cases judge each clause.")
+@click.option("--checks", is_flag=True, help="Show the checks of each clause with their sentences.")
 @click.option(
     "--html",
     type=click.File("w", encoding="utf-8", lazy=False),
@@ -55,20 +58,36 @@ def spec(
     area: Sequence[str],
     untested: bool,
     coverage: bool,
+    checks: bool,
     html: TextIO | None,
 ) -> None:
-    """List the clauses of the specification, or show one CLAUSE with its sources and cases."""
-    if sum((clause is not None, untested, coverage, html is not None)) > 1:
-        raise click.UsageError("Give a clause, --untested, --coverage or --html, not several.")
+    """List the clauses of the specification, or show one CLAUSE with its sources and cases.
+
+    CLAUSE may also name several, in any spelling: an area (auth), a pattern (PW-FRAME-*), or a case of the suite
+    (auth.never), as in plexwire conform --only.
+
+    A check is one way to break a clause, or a choice that an OPEN clause leaves to the gateway.  Its id never changes:
+    known failures, `plexwire diff` and pytest match by it.
+    """
+    if sum((clause is not None, untested, coverage, checks, html is not None)) > 1:
+        raise click.UsageError(
+            "Give a clause, --untested, --coverage, --checks or --html, not several."
+        )
     width = min(shutil.get_terminal_size().columns, 120)
     if html is not None:
         html.write(_page())
         return
     if clause is not None:
-        one = _find(clause)
-        click.echo(show_clause(one, _judged_by(one), width))
+        named = _find(clause)
+        if len(named) == 1:
+            click.echo(show_clause(named[0], _judged_by(named[0]), width))
+        else:
+            click.echo(list_clauses(named, width))
         return
     found = [c for c in clauses().values() if _wanted(c, level, role, area)]
+    if checks:
+        click.echo(list_checks(found, _checks(), width) or "No clause like that has a check.")
+        return
     if coverage:
         text, bare = list_coverage(found, _cases_by_clause(), width)
         click.echo(text)
@@ -92,14 +111,26 @@ def _wanted(
     )
 
 
-def _find(name: str) -> Clause:
+def _find(word: str) -> Sequence[Clause]:
     known = clauses()
-    wanted = name.strip("[]").upper()
-    if wanted not in known:
-        near = get_close_matches(wanted, known, n=3, cutoff=0.75)
-        hint = f"; did you mean {' or '.join(near)}?" if near else "; `plexwire spec` lists them."
-        raise CannotDo(f"There is no clause {name}{hint}")
-    return known[wanted]
+    found = clauses_named(word) or _cited_by_cases(word)
+    if not found:
+        near = get_close_matches(word.strip("[]").upper(), known, n=3, cutoff=0.75)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise CannotDo(
+            f"There is no clause {word}; {hint}The areas are {', '.join(AREAS)}; `plexwire spec` lists all clauses."
+        )
+    return [known[name] for name in found]
+
+
+def _cited_by_cases(word: str) -> Sequence[str]:
+    """Return the clauses of the suite's cases that *word* names; none if the suite is not installed."""
+    try:
+        suite = import_module("plexwire_conformance.cases.selection")
+    except ModuleNotFoundError:
+        return []
+    cited: Sequence[str] = suite.cited_by(word)
+    return cited
 
 
 def _needing(extra: str, what: str, action: Callable[[], _T]) -> _T:
@@ -126,6 +157,23 @@ def _cases_by_clause() -> Mapping[str, Sequence[str]]:
         for clause_id in case.clauses:
             judging.setdefault(clause_id, []).append(case.id)
     return judging
+
+
+def _checks() -> Mapping[str, Sequence[str]]:
+    """Return the sentences of the suite's checks by their ids, with the names of their values in angle brackets."""
+    module = _needing(
+        "conformance",
+        "The list of checks",
+        lambda: import_module("plexwire_conformance.run.checks"),
+    )
+    return {
+        check.id: [
+            re.sub(r"\{(\w+)(:\w+)?\}", r"<\1>", sentence)
+            for sentence in (check.expected, check.observed)
+            if sentence
+        ]
+        for check in module.checks().values()
+    }
 
 
 def _judged_by(clause: Clause) -> str:

@@ -22,6 +22,15 @@ class Case:
     clauses: tuple[str, ...]
 
 
+@frozen
+class Check:
+    """What the command sees of a check."""
+
+    id: str
+    expected: str
+    observed: str
+
+
 def run(*arguments: str) -> Result:
     return CliRunner(catch_exceptions=False).invoke(spec, arguments)
 
@@ -107,7 +116,7 @@ def test_command_given_a_clause_that_does_not_exist_names_the_nearest() -> None:
 
 @pytest.mark.usefixtures("no_suite")
 def test_command_without_the_suite_names_the_extra() -> None:
-    for option in ("--coverage", "--untested"):
+    for option in ("--coverage", "--untested", "--checks"):
         result = run(option)
         assert result.exit_code == 2
         assert "plexwire[conformance]" in result.stderr
@@ -150,6 +159,32 @@ def test_command_given_coverage_with_every_clause_covered_exits_0(
     assert result.exit_code == 0
     assert f"{len(testable)} with a case" in result.stdout
     assert "0 with neither" in result.stdout
+
+
+def test_command_given_checks_lists_them_with_their_sentences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = ModuleType("plexwire_conformance.run.checks")
+    module.__dict__["checks"] = lambda: {
+        check.id: check
+        for check in (
+            Check("PW-AUTH-12/binary-auth", "", "An auth in a binary message is {outcome}."),
+            Check("PW-INIT-2/init-late", "Within {within:s}.", "After {after:s}."),
+        )
+    }
+    for name in ("plexwire_conformance", "plexwire_conformance.run"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    lines = [line.strip() for line in run("--checks").stdout.splitlines()]
+    assert lines == [
+        "PW-AUTH-12/binary-auth",
+        "An auth in a binary message is <outcome>.",
+        "PW-INIT-2/init-late",
+        "Within <within>.",
+        "After <after>.",
+    ]
+    assert run("--checks", "--area", "INIT").stdout.splitlines()[0] == "PW-INIT-2/init-late"
+    assert run("--checks", "--role", "viewer").stdout == "No clause like that has a check.\n"
 
 
 def test_command_given_two_modes_refuses() -> None:

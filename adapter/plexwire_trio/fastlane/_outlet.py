@@ -38,13 +38,14 @@ class Outlet:
         #: Whether the peer does not read: something waits that the socket did not take.
         self.blocked = False
         self.broken = False
+        #: Whether a close frame was given to `send_all`.
+        self.closing = False
         # Asked for its number at each write: a closed socket must not be taken for the next one with its number.
         self._socket = socket
         self._on_error = on_error
         self._items: deque[_Item] = deque()
         self._item: _Item | None = None
         self._rest: Buffer | None = None
-        self._closing = False
         self._writing = False
         self._wake = trio.Event()
 
@@ -75,7 +76,7 @@ class Outlet:
         if not data:
             return
         if data[0] == _CLOSE_FRAME:
-            self._closing = True
+            self.closing = True
         item = _Item(data if isinstance(data, bytes) else bytes(data))
         self._items.append(item)
         self.kick()
@@ -90,6 +91,7 @@ class Outlet:
     def break_off(self) -> None:
         """Write nothing any more."""
         self.broken = True
+        self.pull = None
         self._rest = None
         if self._item is not None:
             self._item.done.set()
@@ -104,7 +106,7 @@ class Outlet:
             self._item = self._items.popleft()
             self._item.begun = True
             return self._item.data
-        if self._closing or self.pull is None:
+        if self.closing or self.pull is None:
             return None
         try:
             return self.pull()

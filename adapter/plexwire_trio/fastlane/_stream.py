@@ -167,8 +167,9 @@ class FastStream(trio.abc.Stream):
                 if not isinstance(piece, Excess):
                     return piece.data
                 self.excess = piece
-                with trio.move_on_after(_LAST_FRAME_S):
-                    await self.outlet.send_all(close_frame(piece.code, piece.reason))
+                if not self.outlet.closing:
+                    with trio.move_on_after(_LAST_FRAME_S):
+                        await self.outlet.send_all(close_frame(piece.code, piece.reason))
                 raise trio.BrokenResourceError(piece.reason)
 
     async def _fill(self) -> tuple[int, bool]:

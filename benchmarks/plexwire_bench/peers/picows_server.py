@@ -1,6 +1,7 @@
 """picows_server PORT: picows on asyncio, the peer that is hardest to beat; all of its work is in Cython callbacks."""
 
 import asyncio
+import logging
 
 from picows import (
     WSCloseCode,
@@ -98,6 +99,8 @@ def accept(request: WSUpgradeRequest) -> Connection:
 
 async def main() -> None:
     """Serve for ever."""
+    # It reports each pause of a slow viewer, which costs time that the other peers don't spend.
+    logging.getLogger("picows").setLevel(logging.ERROR)
     server = await ws_create_server(accept, "127.0.0.1", port(), max_frame_size=MAX_MESSAGE_BYTES)
     await server.serve_forever()
 

@@ -1,37 +1,89 @@
 """Which cases a run has: by id, pattern, clause or area."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import Final
 
 from plexwire_conformance.cases import CASES, Case
+from plexwire_conformance.run.control import CONTROL
+from plexwire_spec import AREAS, clauses, clauses_named
+
+#: Letters that are enough of an id.
+_ENOUGH: Final = 3
 
 
 class NothingSelected(Exception):
-    """No case is left; the text says which word matched none."""
+    """No case is left; the text names the word that matched none, and what there is."""
 
 
 def select(only: Sequence[str], skip: Sequence[str]) -> list[Case]:
     """Return the cases that match a word of *only* (all, without one) and none of *skip*.
 
-    A word is a case's id, a pattern over ids (`auth.*`), a clause (`PW-AUTH-3`), or an area (`auth`).
+    A word is a case's id or its beginning, an area (`frame`), a pattern (`auth.*`), or names clauses as `plexwire spec`
+    takes them (`AUTH-3`, `PW-FRAME-*`).  `control` stands for the control, which every run has.
 
     Raises:
         NothingSelected: a word matches no case, or no case is left.
     """
-    for word in (*only, *skip):
-        if not any(_matches(case, word) for case in CASES.values()):
-            raise NothingSelected(f"{word!r} matches no case; see plexwire conform --list")
-    chosen = [
-        case for case in CASES.values() if (not only or _any(case, only)) and not _any(case, skip)
-    ]
-    if not chosen:
+    wanted = [word for word in only if not _is_control(word)]
+    kept = set().union(*map(_named, wanted)) if only else set(CASES)
+    dropped = set().union(*map(_named, skip))
+    chosen = [case for name, case in CASES.items() if name in kept - dropped]
+    if not chosen and len(wanted) == len(only):
         raise NothingSelected("nothing is left after --only and --skip")
     return chosen
 
 
-def _any(case: Case, words: Iterable[str]) -> bool:
-    return any(_matches(case, word) for word in words)
+def cited_by(word: str) -> list[str]:
+    """Return the clauses of the cases that *word* names, in order; none if it names no case."""
+    if _is_control(word):
+        return list(CONTROL.clauses)
+    try:
+        cases = select([word], [])
+    except NothingSelected:
+        return []
+    cited = {clause for case in cases for clause in case.clauses}
+    return [clause for clause in clauses() if clause in cited]
 
 
-def _matches(case: Case, word: str) -> bool:
-    return fnmatchcase(case.id, word) or case.area == word.lower() or word.upper() in case.clauses
+def _is_control(word: str) -> bool:
+    return word.strip().lower() == CONTROL.id
+
+
+def _named(word: str) -> set[str]:
+    """Return the ids of the cases that *word* names.
+
+    Raises:
+        NothingSelected: there are none.
+    """
+    if _is_control(word):
+        raise NothingSelected("the control can't be skipped: without it nothing can be judged")
+    wanted = word.strip().lower()
+    for matches in (_by_area, _by_id, _by_clause):
+        if found := matches(wanted):
+            return found
+    ids = {*CASES, *(name.lower() for name in clauses())}
+    close = get_close_matches(wanted, ids, 2)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    areas = ", ".join(dict.fromkeys(case.area for case in CASES.values()))
+    raise NothingSelected(
+        f"{word!r} matches no case; {hint}There are the areas {areas}, and the clauses PW-{'-*, PW-'.join(AREAS)}-*; "
+        "plexwire conform --list has every case"
+    )
+
+
+def _by_area(word: str) -> set[str]:
+    return {name for name, case in CASES.items() if case.area == word}
+
+
+def _by_id(word: str) -> set[str]:
+    if word in CASES:
+        return {word}
+    begins = word if len(word) >= _ENOUGH else f"{word}."
+    return {name for name in CASES if fnmatchcase(name, word) or name.startswith(begins)}
+
+
+def _by_clause(word: str) -> set[str]:
+    named = set(clauses_named(word))
+    return {name for name, case in CASES.items() if not named.isdisjoint(case.clauses)}

@@ -74,8 +74,12 @@ class Config:
         return _Reader(where, self.path.parent, self.targets[name]).description()
 
 
-def resolve(place: str | None, given: TargetDescription, folder: Path) -> TargetDescription:
+def resolve(
+    place: str | None, given: TargetDescription, folder: Path | None = None
+) -> TargetDescription:
     """Return what there is to know about *place*: a URL, or the name of a target in a file of *folder* or above.
+
+    The working folder stands in for *folder*.
 
     What is *given* by options stands above what the file says.
 
@@ -84,7 +88,7 @@ def resolve(place: str | None, given: TargetDescription, folder: Path) -> Target
     """
     if place is None or "://" in place:
         return evolve(given, url=place)
-    config = find_config(folder)
+    config = find_config(folder or Path.cwd())
     if config is None:
         raise BadFile(
             f"{without_login(place)!r} is no URL, and no target: there is no {OWN_FILE} and no [tool.plexwire] in a "

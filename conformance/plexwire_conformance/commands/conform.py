@@ -2,12 +2,12 @@
 
 import os
 import secrets
+import signal
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Protocol, TextIO, TypeAlias
+from typing import NoReturn
 
 import click
 import trio
@@ -17,17 +17,25 @@ from rich.console import Console
 from plexwire_conformance.cases import CASES, Case
 from plexwire_conformance.cases.selection import NothingSelected, select
 from plexwire_conformance.commands.config_file import resolve
-from plexwire_conformance.commands.options import (
+from plexwire_conformance.commands.judging_command import (
     COULD_NOT_JUDGE,
+    JudgingCommand,
+    report_crash,
+)
+from plexwire_conformance.commands.options import (
     FILE,
-    INTERRUPTED,
+    INTERRUPTED_BY,
     NOTHING,
+    check_place,
     fail,
+    faulty,
     given_or_reference,
     make_settings,
+    place_of,
     run_trio,
     target_options,
 )
+from plexwire_conformance.commands.report_files import MakesReport, report_file
 from plexwire_conformance.recording.jsonlines import BadFile, read_text
 from plexwire_conformance.report.all_reports import Reports, heed_interrupt
 from plexwire_conformance.report.github import GithubReport
@@ -39,14 +47,15 @@ from plexwire_conformance.report.summary import Summary, plural
 from plexwire_conformance.report.terminal import TerminalReport
 from plexwire_conformance.report.transcripts import TranscriptsReport
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
+from plexwire_conformance.run.events import RunFinished
+from plexwire_conformance.run.findings import Trouble
 from plexwire_conformance.run.known_failures import (
-    Expected,
-    read_expected,
+    KnownFailure,
+    read_known,
     reckon,
-    update,
-    write_expected,
+    updated,
 )
-from plexwire_conformance.run.runner import RunEvent, RunFinished, Runner, Settings
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.description import (
     LEAST_CONNECTIONS,
     MAX_CONNECTIONS,
@@ -56,11 +65,17 @@ from plexwire_conformance.target.description import (
 from plexwire_conformance.target.target import BadTarget, Target
 
 
-@click.command()
+@click.command(cls=JudgingCommand)
 @click.argument("place", metavar="[URL|NAME]", required=False)
 @target_options
 @click.option(
-    "--only", multiple=True, metavar="WORD", help="Only these: id, pattern, clause, area."
+    "--fault",
+    metavar="ID",
+    callback=faulty,
+    help="Judge the reference gateway with this fault; see plexwire selftest --list.",
+)
+@click.option(
+    "--only", multiple=True, metavar="WORD", help="Only these: id, area, pattern, clause."
 )
 @click.option("--skip", multiple=True, metavar="WORD", help="Not these.")
 @click.option("--list", "listing", is_flag=True, help="List the cases and their clauses, run none.")
@@ -93,10 +108,11 @@ from plexwire_conformance.target.target import BadTarget, Target
     show_default=True,
     help="Seconds that one case may take beyond its own waits.",
 )
-@click.option("--quiet", "-q", is_flag=True, help="No table of all cases, only findings.")
+@click.option("--quiet", "-q", is_flag=True, help="Print only findings.")
 def conform(
     place: str | None,
     description: TargetDescription,
+    fault: str,
     only: tuple[str, ...],
     skip: tuple[str, ...],
     listing: bool,
@@ -112,11 +128,13 @@ def conform(
     budget: float,
     quiet: bool,
 ) -> None:
-    """Judge the gateway at URL, clause by clause; without URL, the reference gateway itself.
+    """Judge the gateway at URL, clause by clause; without a URL, the reference gateway itself.
 
     \b
     See how it looks, with nothing to set up:
         plexwire conform --html report.html
+    See how a failing report looks:
+        plexwire conform --fault auth.policy-violation --html report.html
     A gateway, its report for people, and the run for later:
         plexwire conform wss://staging.example.com --html report.html --report run.ndjson
     One area, or one case:
@@ -124,6 +142,9 @@ def conform(
 
     URL is the base, such as wss://gateway.example.com: what stands in front of /v1/sources/… . NAME is that of a
     target in plexwire.toml, or in [tool.plexwire] of pyproject.toml; options stand above what it says there.
+
+    Without URL, PLEXWIRE_URL in the environment or in --keys-file names the gateway, as plexwire serve --write-keys
+    writes it. In CI ($CI is set, or --github) one of them is needed: the reference gateway is not judged there.
 
     Keys come from the environment or from --keys-file, never from the command line:
 
@@ -140,6 +161,7 @@ def conform(
     \b
     Exit codes: 0 conformant · 1 violations · 2 could not judge
                 3 nothing selected, or nothing testable
+                130, 143, 129 ended by Ctrl-C, SIGTERM, SIGHUP
 
     With --expected-failures, 0 means that exactly the listed failures are there, and 1 that something differs: a
     failure that is new or looks otherwise, an entry whose failure is gone or whose date is over.
@@ -152,20 +174,25 @@ def conform(
         expected_failures=expected_file,
     )
     try:
-        description = resolve(place, said, Path.cwd())
+        place, whence = (
+            (place, "")
+            if listing or fault
+            else place_of(place, description.keys_file, os.environ, is_ci=github)
+        )
+        description = resolve(place, said)
         cases = select(description.only, description.skip)
     except NothingSelected as error:
         fail(str(error), NOTHING)
-    except BadFile as error:
+    except (BadFile, BadTarget) as error:
         fail(str(error), COULD_NOT_JUDGE)
     if listing:
-        for case in cases:
+        for case in cases or [CONTROL]:
             click.echo(f"{case.id:32} {' '.join(case.clauses)}\n    {case.title}")
         return
     settings = make_settings(
         max_connections=description.max_connections or MAX_CONNECTIONS, case_budget=budget
     )
-    files: tuple[tuple[Path | None, _MakesReport], ...] = (
+    files: tuple[tuple[Path | None, MakesReport], ...] = (
         (report, NdjsonReport),
         (transcripts, TranscriptsReport),
         (junit, JunitReport),
@@ -173,70 +200,89 @@ def conform(
         (html, HtmlReport),
     )
     try:
-        target = description.target(os.environ)
+        check_place(place, fault)
+        target = None if fault else description.target(os.environ)
         known = _known_failures(description.expected_failures, update_expected, settings)
         with ExitStack() as stack:
             listeners = [
-                made(_open(stack, path)).listen for path, made in files if path is not None
+                stack.enter_context(report_file(path, made))
+                for path, made in files
+                if path is not None
             ]
-            terminal = TerminalReport(Console(), Console(stderr=True), every_case=not quiet)
+            terminal = TerminalReport(
+                Console(), Console(stderr=True), is_quiet=quiet, whence=whence
+            )
             listeners.append(stack.enter_context(terminal).listen)
             if github:
                 # The nonce is in every source's id: a gateway could say the word that lets it command.
                 annotations = GithubReport(sys.stdout, secrets.token_hex(16))
                 listeners.append(stack.enter_context(annotations).listen)
             reports = Reports(listeners, None if known is None else known.compare)
-            try:
-                run_trio(_run, target, cases, settings, reports)
-            except KeyboardInterrupt:
-                reports.cut_short()
+            crash = _judge(target, fault, cases, settings, reports)
         finished = reports.finished
+        if reports.signal is not None:
+            _fail_interrupted(reports.signal, nothing=finished is None)
+        if crash is not None:
+            _fail_for(crash)
         if finished is None:
-            fail("interrupted; nothing was judged by then", INTERRUPTED)
-        if reports.interrupted:
-            fail("interrupted; what was not judged by then is an error in the reports", INTERRUPTED)
+            fail("the run ended before its time", COULD_NOT_JUDGE)
+        if reports.failures:
+            _fail_for(reports.failures[0])
         if known is not None and update_expected:
             known.store(finished)
-    except (BadTarget, BadFile, CouldNotJudge) as error:
+    except (BadTarget, BadFile) as error:
         fail(str(error), COULD_NOT_JUDGE)
     except OSError as error:
-        # The disk is full, or went away, while a report was written.
-        fail(f"can't write a report: {error.strerror or error}", COULD_NOT_JUDGE)
-    raise SystemExit(Summary.of(finished.results, finished.reckoning).exit_code)
+        _fail_for(error)
+    raise SystemExit(Summary.of(finished).exit_code)
 
 
-class _Listens(Protocol):
-    """A report."""
-
-    def listen(self, event: RunEvent) -> None: ...
-
-
-_MakesReport: TypeAlias = Callable[[TextIO], _Listens]
-
-
-def _open(stack: ExitStack, path: Path) -> TextIO:
-    # What is left empty, since nothing could be judged, is no report.
-    stack.callback(_drop_if_empty, path)
+def _judge(
+    target: Target | None, fault: str, cases: list[Case], settings: Settings, reports: Reports
+) -> Exception | None:
+    """Judge *target*, or the reference gateway with *fault*; return what kept the suite from it, once all reports are complete."""
+    crash: Exception | None = None
     try:
-        return stack.enter_context(path.open("w", encoding="utf-8", newline="\n"))
-    except OSError as error:
-        raise BadTarget(f"can't write {path}: {error.strerror}") from None
+        run_trio(_run, target, fault, cases, settings, reports)
+    except KeyboardInterrupt:
+        reports.signal = signal.SIGINT
+    except Exception as error:
+        crash = error
+    if reports.signal is not None:
+        reports.cut_short(Trouble.INTERRUPTED, "the run was interrupted before it ended")
+    elif crash is not None:
+        reports.cut_short(Trouble.SUITE, f"the suite failed before it ended: {crash}")
+    return crash
 
 
-def _drop_if_empty(path: Path) -> None:
-    if path.is_file() and not path.stat().st_size:
-        path.unlink()
+def _fail_interrupted(number: int, *, nothing: bool) -> NoReturn:
+    kept = "what was not judged by then is an error in the reports"
+    what = "nothing was judged by then" if nothing else kept
+    fail(f"interrupted; {what}", INTERRUPTED_BY + number)
+
+
+def _fail_for(error: Exception) -> NoReturn:
+    match error:
+        case BadTarget() | BadFile() | CouldNotJudge():
+            fail(str(error), COULD_NOT_JUDGE)
+        case OSError():
+            # The disk is full, or went away, while a report was written.
+            fail(f"can't write a report: {error.strerror or error}", COULD_NOT_JUDGE)
+        case _:
+            report_crash(error)
+            raise SystemExit(COULD_NOT_JUDGE)
 
 
 async def _run(
     target: Target | None,
+    fault: str,
     cases: list[Case],
     settings: Settings,
     reports: Reports,
 ) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(heed_interrupt, reports, nursery.cancel_scope)
-        async with given_or_reference(target) as given:
+        async with given_or_reference(target, fault) as given:
             await Runner(given, settings).run(cases, reports.listen)
         nursery.cancel_scope.cancel()
 
@@ -249,13 +295,13 @@ class _KnownFailures:
     """The file of expected failures; with `renew`, this run says what is in it."""
 
     path: Path
-    entries: tuple[Expected, ...]
+    text: str
     today: date
     renew: bool
 
     def compare(self, event: RunFinished) -> RunFinished:
-        """Return the end of the run, held against what was expected."""
-        entries = self._entries(event)
+        """Return the end of the run, compared with the known failures."""
+        entries = _read(self._text(event), self.path)
         return evolve(event, reckoning=reckon(event.results, entries, self.today))
 
     def store(self, event: RunFinished) -> None:
@@ -264,15 +310,22 @@ class _KnownFailures:
         Raises:
             BadFile: it can't be written.
         """
-        entries = self._entries(event)
+        text = self._text(event)
         try:
-            self.path.write_text(write_expected(entries), encoding="utf-8")
+            self.path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise BadFile(f"can't write {self.path}: {error.strerror}") from None
-        click.echo(f"{self.path}: {plural(len(entries), 'known failure')}", err=True)
+        count = len(_read(text, self.path))
+        click.echo(f"{self.path}: {plural(count, 'known failure')}", err=True)
 
-    def _entries(self, event: RunFinished) -> tuple[Expected, ...]:
-        return update(event.results, self.entries, self.today) if self.renew else self.entries
+    def _text(self, event: RunFinished) -> str:
+        if not self.renew:
+            return self.text
+        return updated(self.text, self.path.name, event.results, self.today)
+
+
+def _read(text: str, path: Path) -> tuple[KnownFailure, ...]:
+    return read_known(text, path.name, (CONTROL.id, *CASES))
 
 
 def _known_failures(path: Path | None, renew: bool, settings: Settings) -> _KnownFailures | None:
@@ -280,8 +333,7 @@ def _known_failures(path: Path | None, renew: bool, settings: Settings) -> _Know
         if renew:
             raise BadTarget("--update-expected goes with --expected-failures FILE")
         return None
-    entries: tuple[Expected, ...] = ()
-    if path.exists() or not renew:
-        entries = read_expected(read_text(path), path.name, (CONTROL.id, *CASES))
+    text = read_text(path) if path.exists() or not renew else ""
+    _read(text, path)
     today = datetime.fromtimestamp(settings.unix_ms / 1000, UTC).date()
-    return _KnownFailures(path=path, entries=entries, today=today, renew=renew)
+    return _KnownFailures(path=path, text=text, today=today, renew=renew)

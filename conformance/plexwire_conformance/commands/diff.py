@@ -1,38 +1,41 @@
-"""What changed between stored runs, check by check; a check is one clause in one case."""
+"""What changed between stored runs, check by check."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import click
-from attrs import evolve, frozen
+from attrs import frozen
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from plexwire_conformance.commands.options import COULD_NOT_JUDGE, FILE, fail
+from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
+from plexwire_conformance.commands.options import FILE, fail
 from plexwire_conformance.recording.jsonlines import BadFile
 from plexwire_conformance.report.comparison import render_matrix
+from plexwire_conformance.report.sentences import observed_sentence
 from plexwire_conformance.report.stored_runs import StoredRun, read_run
 from plexwire_conformance.report.wording import name_some
-from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
-from plexwire_conformance.run.known_failures import Check, gist
+from plexwire_conformance.run.checks import checks, clause_of
+from plexwire_conformance.run.findings import UNJUDGED, CaseResult, Finding, Verdict, choice
 from plexwire_spec import clauses
 
-_BREACHES: Final = (Verdict.FAIL, Verdict.WARN)
-_SILENT: Final = (Verdict.ERROR, Verdict.UNTESTABLE)
+#: What is said of a check that found nothing.
+_KEPT: Final = "kept"
 
 
 @frozen(kw_only=True)
 class Change:
-    """One check that differs: how it was before and how it is after, in words; `clause` is empty for a whole case."""
+    """One check, or one whole case, that differs: how it was before and how it is after, in words."""
 
-    case: str
-    clause: str = ""
+    what: str
     verdict: Verdict
     before: str
     after: str
+    #: The cases that show it.
+    cases: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -40,14 +43,13 @@ class Diff:
     """What differs between two runs.
 
     `regressions` broke and `fixes` mended what both runs judged; `new` and `gone` are what only the later or only the
-    earlier one judged; `changed` fails in both, but otherwise; `dialect` is decided otherwise where the sources are silent.
+    earlier one judged; `dialect` is chosen differently where the sources are silent.
     """
 
     regressions: tuple[Change, ...] = ()
     fixes: tuple[Change, ...] = ()
     new: tuple[Change, ...] = ()
     gone: tuple[Change, ...] = ()
-    changed: tuple[Change, ...] = ()
     dialect: tuple[Change, ...] = ()
 
     @property
@@ -57,94 +59,93 @@ class Diff:
 
 
 def compare(before: StoredRun, after: StoredRun) -> Diff:
-    """Return what differs between *before* and *after*."""
+    """Return what differs between *before* and *after*; times, ids and counts in a finding make no difference."""
+    broke, breaks = _breaches(before), _breaches(after)
+    came = [
+        _change(after, check, before=_fate(before, check)) for check in breaks if check not in broke
+    ]
+    went = [
+        _change(before, check, after=_fate(after, check)) for check in broke if check not in breaks
+    ]
     then, now = _results(before), _results(after)
-    broke, breaks = _checks(before, _BREACHES), _checks(after, _BREACHES)
-    regressions, new = [], []
-    for check, finding in breaks.items():
-        if check in broke:
-            continue
-        if _judged(then.get(check[0])):
-            regressions.append(_change(check, finding, "kept", finding.actual))
-        elif check[0] in then:
-            was = then[check[0]]
-            new.append(_change(check, finding, _words(was), finding.actual))
-    fixes, gone = [], []
-    for check, finding in broke.items():
-        if check in breaks:
-            continue
-        if _judged(now.get(check[0])):
-            fixes.append(_change(check, finding, finding.actual, "kept"))
-        elif check[0] in now:
-            is_ = now[check[0]]
-            gone.append(_change(check, finding, finding.actual, _words(is_)))
     return Diff(
-        regressions=tuple(regressions),
-        fixes=tuple(fixes),
-        new=(*new, *_only_in(then, now), *(_turn(change) for change in _lost(now, then, breaks))),
-        gone=(*gone, *map(_turn, _only_in(now, then)), *_lost(then, now, broke)),
-        changed=_otherwise(broke, breaks),
-        dialect=_otherwise(_checks(before, (Verdict.INFO,)), _checks(after, (Verdict.INFO,))),
+        regressions=tuple(change for change in came if change.before == _KEPT),
+        fixes=tuple(change for change in went if change.after == _KEPT),
+        new=(*(c for c in came if c.before != _KEPT), *_judged_only_in(now, then, "after")),
+        gone=(*(c for c in went if c.after != _KEPT), *_judged_only_in(then, now, "before")),
+        dialect=tuple(_dialect(before, after)),
     )
 
 
 def _results(run: StoredRun) -> dict[str, CaseResult]:
-    return {result.case: result for result in run.results}
+    return {result.case: result for result in run.results if not result.is_observation}
 
 
-def _checks(run: StoredRun, verdicts: Sequence[Verdict]) -> dict[Check, Finding]:
-    return {
-        (result.case, finding.clause): finding
-        for result in run.results
-        for finding in result.findings
-        if finding.verdict in verdicts
-    }
+def _found(run: StoredRun) -> Iterator[tuple[str, Finding]]:
+    return ((result.case, finding) for result in run.results for finding in result.findings)
 
 
-def _judged(result: CaseResult | None) -> bool:
-    return result is not None and result.verdict not in _SILENT and not result.reason
+def _breaches(run: StoredRun) -> dict[str, Finding]:
+    """Return one finding of each check that failed."""
+    failed = {finding.check: finding for _, finding in _found(run) if finding.is_breach}
+    return {check: failed[check] for check in checks() if check in failed}
 
 
-def _change(check: Check, finding: Finding, before: str, after: str) -> Change:
-    case, clause = check
-    return Change(case=case, clause=clause, verdict=finding.verdict, before=before, after=after)
+def _change(run: StoredRun, check: str, *, before: str = "", after: str = "") -> Change:
+    """Return that *check*, which failed in *run*, fared differently in the other run."""
+    finding = _breaches(run)[check]
+    words = observed_sentence(finding)
+    return Change(
+        what=check,
+        verdict=finding.verdict,
+        before=before or words,
+        after=after or words,
+        cases=tuple(case for case, other in _found(run) if other.check == check),
+    )
 
 
-def _only_in(one: Mapping[str, CaseResult], other: Mapping[str, CaseResult]) -> Iterator[Change]:
-    """Yield the cases that *other* alone has."""
-    for case, result in other.items():
-        if case not in one:
-            yield Change(case=case, verdict=result.verdict, before="not run", after=_words(result))
+def _fate(run: StoredRun, check: str) -> str:
+    """Say what became of *check* in a run where it did not fail."""
+    clause = clause_of(check)
+    if any(clause in result.judged for result in run.results):
+        return _KEPT
+    verdict = run.summary.clauses.get(clause)
+    return "not run" if verdict is None else f"not judged ({verdict})"
 
 
-def _lost(
-    then: Mapping[str, CaseResult], now: Mapping[str, CaseResult], broke: Mapping[Check, Finding]
+def _judged_only_in(
+    one: Mapping[str, CaseResult], other: Mapping[str, CaseResult], side: str
 ) -> Iterator[Change]:
-    """Yield the cases that were judged, broke nothing, and could not be judged any more."""
-    told = {case for case, _ in broke}
-    for case, was in then.items():
-        is_ = now.get(case)
-        if is_ is None or case in told or was.verdict in _SILENT or is_.verdict not in _SILENT:
+    """Yield the cases that only *one* judged, without a finding: those are told check by check."""
+    for case, result in one.items():
+        there = other.get(case)
+        if not result.was_judged or (there is not None and there.was_judged):
             continue
-        yield Change(case=case, verdict=is_.verdict, before=_words(was), after=_words(is_))
+        if any(finding.is_breach for finding in result.findings):
+            continue
+        then, now = (result, there) if side == "before" else (there, result)
+        verdict = result.verdict
+        yield Change(what=case, verdict=verdict, before=_words(then), after=_words(now))
 
 
-def _turn(change: Change) -> Change:
-    return evolve(change, before=change.after, after=change.before)
-
-
-def _words(result: CaseResult) -> str:
-    broken = [finding.clause for finding in result.findings if finding.verdict in _BREACHES]
-    why = result.reason or ", ".join(broken)
+def _words(result: CaseResult | None) -> str:
+    if result is None:
+        return "not run"
+    why = result.blocked_by or (result.reason if result.verdict in UNJUDGED else "")
     return f"{result.verdict}: {why}" if why else result.verdict.value
 
 
-def _otherwise(then: Mapping[Check, Finding], now: Mapping[Check, Finding]) -> tuple[Change, ...]:
-    return tuple(
-        _change(check, now[check], finding.actual, now[check].actual)
-        for check, finding in then.items()
-        if check in now and gist(finding.actual) != gist(now[check].actual)
-    )
+def _dialect(before: StoredRun, after: StoredRun) -> Iterator[Change]:
+    then = {finding.check: finding for finding in before.summary.dialect}
+    for finding in after.summary.dialect:
+        was = then.get(finding.check)
+        if was is not None and choice(was) != choice(finding):
+            yield Change(
+                what=finding.check,
+                verdict=finding.verdict,
+                before=observed_sentence(was),
+                after=observed_sentence(finding),
+            )
 
 
 # ── the command ──────────────────────────────────────────────────────────────────────────────
@@ -154,13 +155,12 @@ _TITLES: Final = {
     "fixes": "Fixes: broken before, kept now",
     "new": "New: judged now, not before",
     "gone": "Gone: judged before, not now",
-    "changed": "Broken in both, but in another way",
-    "dialect": "Dialect: chosen otherwise, which is nobody's fault",
+    "dialect": "Dialect: chosen differently, which breaks no promise",
 }
 _STYLES: Final = {"regressions": "bold red", "fixes": "bold green"}
 
 
-@click.command()
+@click.command(cls=JudgingCommand)
 @click.argument("files", metavar="A B [C]...", nargs=-1, required=True, type=FILE)
 @click.option("--html", type=FILE, help="Write the runs side by side, as one HTML page.")
 def diff(files: tuple[Path, ...], html: Path | None) -> None:
@@ -211,17 +211,14 @@ def _tell(first: StoredRun, other: StoredRun, found: Diff, console: Console) -> 
             continue
         nothing = False
         console.print(Text(f"\n{title} ({len(changes)})", _STYLES.get(name, "bold")))
-        for alike in _alike(changes):
-            change, *others = alike
-            line = Text(change.case, "default")
-            if change.clause:
-                line.append(f" {change.clause}", "cyan").append(f" {change.verdict}", "dim")
+        for change in changes:
+            line = Text(change.what, "cyan").append(f" {change.verdict}", "dim")
             console.print(Padding(line, (0, 0, 0, 2)), highlight=False)
-            words = Text(f"{change.before} → {change.after}")
+            words = Text(f"before: {change.before}\nafter:  {change.after}")
             console.print(Padding(words, (0, 0, 0, 4)), highlight=False)
-            if others:
-                also = f"so too {name_some([other.case for other in others])}"
-                console.print(Padding(Text(also, "dim"), (0, 0, 0, 4)))
+            if change.cases:
+                cases = Text(f"in {name_some(change.cases)}", "dim")
+                console.print(Padding(cases, (0, 0, 0, 4)), highlight=False)
     console.print()
     if nothing:
         console.print("Nothing differs.")
@@ -230,17 +227,10 @@ def _tell(first: StoredRun, other: StoredRun, found: Diff, console: Console) -> 
         console.print(Text(_conclusion(found), style), highlight=False)
 
 
-def _alike(changes: Iterable[Change]) -> Iterable[list[Change]]:
-    """Return *changes* by what they say, made-up ids and times apart."""
-    alike: dict[tuple[str, str, str], list[Change]] = {}
-    for change in changes:
-        said = (change.clause, gist(change.before), gist(change.after))
-        alike.setdefault(said, []).append(change)
-    return alike.values()
-
-
 def _conclusion(found: Diff) -> str:
-    broken = {change.clause for change in found.regressions if change.verdict is Verdict.FAIL}
+    broken = {
+        clause_of(change.what) for change in found.regressions if change.verdict is Verdict.FAIL
+    }
     if not broken:
         return "No regression among what both judged."
     return f"Worse: {', '.join(clause for clause in clauses() if clause in broken)} broken since."

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from plexwire_conformance.cases import CASES
-from plexwire_conformance.commands.options import COULD_NOT_JUDGE, FILE, fail
+from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
+from plexwire_conformance.commands.options import FILE, fail
 from plexwire_conformance.recording.jsonlines import BadFile, read_text
 from plexwire_conformance.recording.transcript import Transcript, read_transcripts
 from plexwire_conformance.report.summary import Summary, plural
@@ -36,10 +37,11 @@ def _judge(transcript: Transcript) -> CaseResult:
         clauses=() if case is None else case.clauses,
         verdict=worst((finding.verdict for finding in findings), default=Verdict.PASS),
         findings=findings,
+        judged=tuple(dict.fromkeys(finding.clause for finding in findings)),
     )
 
 
-@click.command()
+@click.command(cls=JudgingCommand)
 @click.argument("file", type=FILE)
 def judge(file: Path) -> None:
     """Judge the conversations in FILE again, as plexwire conform --transcripts wrote it.
@@ -60,14 +62,14 @@ def judge(file: Path) -> None:
         transcripts = read_transcripts(read_text(file), file.name)
     except BadFile as error:
         fail(str(error), COULD_NOT_JUDGE)
-    summary = Summary.of(judge_transcripts(transcripts))
+    summary = Summary(judge_transcripts(transcripts))
     console = Console()
     for accusation in summary.accusations:
         console.print(show_finding(accusation.finding, f"seen in {accusation.case.case}"))
         for line in seen_elsewhere(accusation):
             console.print(Text(f"  {line}", "dim"))
     conversations = sum(len(transcript.conversations) for transcript in transcripts)
-    broken = sum(each.finding.verdict is Verdict.FAIL for each in summary.accusations)
+    broken = summary.broken
     judged = f"{plural(len(transcripts), 'transcript')}, {plural(conversations, 'conversation')}"
     words = f"{plural(broken, 'documented promise')} broken" if broken else "nothing broken"
     console.print(

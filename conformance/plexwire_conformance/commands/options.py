@@ -2,9 +2,11 @@
 
 import os
 import secrets
+import signal
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,9 +14,11 @@ from typing import Final, NoReturn, TypeVar, TypeVarTuple
 
 import click
 import trio
+from attrs import evolve
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from plexwire_conformance.commands.config_file import OWN_FILE, resolve
+from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE
 from plexwire_conformance.run.control import CouldNotJudge
 from plexwire_conformance.run.runner import Settings
 from plexwire_conformance.target.description import (
@@ -26,10 +30,12 @@ from plexwire_conformance.target.description import (
     looks_like_a_key,
 )
 from plexwire_conformance.target.target import BadTarget, Target
+from plexwire_trio import BadKeys, clean_key, read_keys_file
 
-COULD_NOT_JUDGE: Final = 2
 NOTHING: Final = 3
-INTERRUPTED: Final = 130
+#: The exit code of a command that a signal ends, less the signal's number.
+INTERRUPTED_BY: Final = 128
+INTERRUPTED: Final = INTERRUPTED_BY + signal.SIGINT
 
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
@@ -124,6 +130,43 @@ def _header(text: str) -> tuple[str, str]:
     return name, value
 
 
+#: Names the gateway if no URL is given; `plexwire serve --write-keys` writes it.
+URL_VARIABLE: Final = "PLEXWIRE_URL"
+_OFF: Final = ("", "0", "false", "no", "off")
+
+
+def place_of(
+    place: str | None,
+    keys_file: Path | None,
+    environment: Mapping[str, str],
+    *,
+    is_ci: bool = False,
+) -> tuple[str | None, str]:
+    """Return *place*, or the URL that *keys_file* or else *environment* has; and where it is from, if it was not given.
+
+    There may be none, and then the reference gateway is judged, but not in CI: there an empty variable would be green.
+
+    Raises:
+        BadTarget: *place* is empty, there is none in CI, or *keys_file* can't be read.
+    """
+    if place is not None:
+        if not place.strip():
+            raise BadTarget("the URL is empty; is the variable that should hold it unset?")
+        return place.strip(), ""
+    try:
+        held = environment if keys_file is None else read_keys_file(keys_file)
+    except BadKeys as error:
+        raise BadTarget(str(error)) from None
+    if url := clean_key(held.get(URL_VARIABLE, "")):
+        return url, URL_VARIABLE if keys_file is None else f"{URL_VARIABLE} in {keys_file}"
+    if is_ci or environment.get("CI", "").strip().lower() not in _OFF:
+        raise BadTarget(
+            f"no URL was given, and in CI the reference gateway is not judged instead: give the gateway's "
+            f"URL, or set {URL_VARIABLE} (is a variable of the job empty?)"
+        )
+    return None, ""
+
+
 def make_target(place: str | None, description: TargetDescription) -> Target | None:
     """Return the target at *place*, a URL or a name, as *description* describes it; None is the reference gateway itself.
 
@@ -131,7 +174,7 @@ def make_target(place: str | None, description: TargetDescription) -> Target | N
         BadTarget: there is none; the message says what to do.
         BadFile: it has a name, and something is wrong with the file that names are in.
     """
-    return resolve(place, description, Path.cwd()).target(os.environ)
+    return resolve(place, description).target(os.environ)
 
 
 def make_settings(*, max_connections: int = MAX_CONNECTIONS, case_budget: float = 30.0) -> Settings:
@@ -178,8 +221,8 @@ def _own_hypothesis_home() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def given_or_reference(target: Target | None) -> AsyncGenerator[Target]:
-    """Have *target*, or the reference gateway on a loopback port while the context lasts.
+async def given_or_reference(target: Target | None, fault: str = "") -> AsyncGenerator[Target]:
+    """Have *target*, or the reference gateway on a loopback port while the context lasts, with *fault* if one is given.
 
     Raises:
         CouldNotJudge: the reference gateway is not installed.
@@ -188,11 +231,47 @@ async def given_or_reference(target: Target | None) -> AsyncGenerator[Target]:
         yield target
         return
     try:
-        from plexwire_conformance.target.reference_gateway import reference_gateway
+        from plexwire_conformance.faults import FAULTS
+        from plexwire_conformance.target.reference_gateway import (
+            loopback_gateway,
+            reference_gateway,
+        )
     except ModuleNotFoundError as error:
         raise CouldNotJudge(
             f"without a URL the reference gateway is judged, and that needs {error.name}: "
             "pip install 'plexwire[server]'"
         ) from None
-    async with reference_gateway() as reference:
-        yield reference
+    if not fault:
+        async with reference_gateway() as reference:
+            yield reference
+        return
+    gateway = FAULTS[fault].build()
+    async with loopback_gateway(gateway, gateway.given) as faulty:
+        title = FAULTS[fault].title.rstrip(".")
+        called = f"the reference gateway with the fault {fault}: {title[0].lower()}{title[1:]}"
+        yield evolve(faulty, called=called, chosen_by=("--fault", fault))
+
+
+def faulty(context: click.Context, option: click.Parameter, fault: str | None) -> str:
+    """Check the id of a fault, as click asks a callback to; return "" for none."""
+    if fault is None:
+        return ""
+    from plexwire_conformance.faults import FAULTS
+
+    if fault not in FAULTS:
+        near = get_close_matches(fault, FAULTS, 3, 0.5)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise click.BadParameter(
+            f"there is no fault {fault}{hint} `plexwire selftest --list` lists them."
+        )
+    return fault
+
+
+def check_place(place: str | None, fault: str) -> None:
+    """Check that not both a target and a fault are given.
+
+    Raises:
+        BadTarget: they are.
+    """
+    if fault and place is not None:
+        raise BadTarget(f"--fault is a fault of the reference gateway; leave out {place}")

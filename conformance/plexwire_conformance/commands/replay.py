@@ -1,5 +1,6 @@
 """`plexwire replay`: one script, one case, or whatever failed in a stored run, once more on any target."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
@@ -13,14 +14,17 @@ from rich.console import Console
 from rich.text import Text
 
 from plexwire_conformance.cases import CASES
+from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
 from plexwire_conformance.commands.options import (
-    COULD_NOT_JUDGE,
     INTERRUPTED,
     NOTHING,
+    check_place,
     fail,
+    faulty,
     given_or_reference,
     make_settings,
     make_target,
+    place_of,
     run_trio,
     target_options,
 )
@@ -37,7 +41,8 @@ from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts.exploring import report
 from plexwire_conformance.scripts.properties import BadToken, Property, Script, read_token
 from plexwire_conformance.target.description import TargetDescription
-from plexwire_conformance.target.target import BadTarget, Target
+from plexwire_conformance.target.target import REFERENCE, BadTarget, Target
+from plexwire_spec import clauses
 
 #: Times that a script is played, at once: one that breaks something only now and then is not fixed.
 _TIMES: Final = 3
@@ -57,7 +62,7 @@ class Fate(StrEnum):
 
 @frozen(kw_only=True)
 class Item:
-    """Something to play again: a case, and the clauses that were broken in it; without any, every breach counts."""
+    """Something to play again: a case, and the checks that failed in it; without any, every breach counts."""
 
     case: Case
     broken: frozenset[str] = frozenset()
@@ -81,7 +86,7 @@ class UnknownItem(Exception):
 
 
 def items_of(what: str) -> list[Item]:
-    """Return what *what* names: a file with a stored run, the id of a case, or a token.
+    """Return what *what* names: a file with a stored run, a case, a clause (the cases that judge it), or a token.
 
     Raises:
         BadFile: it is a file, and holds no run.
@@ -92,9 +97,19 @@ def items_of(what: str) -> list[Item]:
         return items_of_run(read_run(Path(what)))
     if what in CASES or what == CONTROL.id:
         return [Item(case=CASES.get(what, CONTROL))]
+    if what in clauses():
+        return [Item(case=case) for case in _judging(what)]
     if ":" in what:
         return [Item(case=case_of_token(what))]
-    raise UnknownItem(f"{what!r} is no file, no case (see plexwire conform --list), and no token")
+    raise UnknownItem(
+        f"{what!r} is no file, no case (see plexwire conform --list), no clause, and no token"
+    )
+
+
+def _judging(clause: str) -> list[Case]:
+    """Return the cases that judge *clause*; the control, if only the monitor does."""
+    judging = [case for case in CASES.values() if clause in case.clauses and not case.scripted]
+    return judging or [CONTROL]
 
 
 def items_of_run(run: StoredRun) -> list[Item]:
@@ -106,24 +121,33 @@ def items_of_run(run: StoredRun) -> list[Item]:
     """
     items: list[Item] = []
     for result in run.results:
-        if result.verdict not in (Verdict.FAIL, Verdict.ERROR):
+        if result.verdict not in (Verdict.FAIL, Verdict.ERROR) or result.is_observation:
             continue
         tokens: dict[str, set[str]] = {}
         for finding in result.findings:
             if finding.replay:
-                tokens.setdefault(finding.replay, set()).add(finding.clause)
+                tokens.setdefault(finding.replay, set()).add(finding.check)
         items += [
             Item(case=case_of_token(token), broken=frozenset(broken))
             for token, broken in tokens.items()
         ]
         unscripted = frozenset(
-            finding.clause
+            finding.check
             for finding in result.findings
             if finding.verdict is Verdict.FAIL and not finding.replay
         )
         if unscripted or not tokens:
             items.append(Item(case=_known_case(result.case, run), broken=unscripted))
+    told = {check for item in items for check in item.broken}
+    for observed in filter(_is_failure, run.results):
+        if broken := frozenset(finding.check for finding in observed.findings) - told:
+            (clause,) = observed.clauses
+            items.append(Item(case=_judging(clause)[0], broken=broken))
     return _with_unique_ids(items)
+
+
+def _is_failure(result: CaseResult) -> bool:
+    return result.is_observation and result.verdict is Verdict.FAIL
 
 
 def _known_case(case_id: str, run: StoredRun) -> Case:
@@ -163,6 +187,7 @@ def case_of_token(token: str) -> Case:
         id=property_.id,
         title=property_.title,
         clauses=property_.clauses,
+        may_find=(),
         needs=property_.needs,
         takes=0.0,
         connections=_CONNECTIONS,
@@ -179,24 +204,24 @@ async def _play(trial: Trial, property_: Property, script: Script) -> None:
         Inconclusive: it broke nothing, and at least once it could not be played to its end.
     """
     found: list[tuple[Finding, ...]] = []
-    could_not: list[str] = []
+    could_not: list[Inconclusive] = []
 
     async def play() -> None:
         async with trial.branch(connections=property_.connections) as own:
             try:
                 await property_.play(own.stage, own, script)
             except Inconclusive as error:
-                could_not.append(str(error))
-        found.append(tuple(f for f in own.all_findings() if f.verdict in _BREACHES))
+                could_not.append(error)
+        found.append(tuple(f for f in own.own_findings() if f.is_breach))
 
     async with trio.open_nursery() as nursery:
         for _ in range(_TIMES):
             nursery.start_soon(play)
-    first = {finding.clause: finding for findings in reversed(found) for finding in findings}
+    first = {finding.check: finding for findings in reversed(found) for finding in findings}
     for finding in first.values():
         report(trial, property_, script, finding, found)
     if not first and could_not:
-        raise Inconclusive(could_not[0])
+        raise could_not[0]
 
 
 # ── playing ──────────────────────────────────────────────────────────────────────────────────
@@ -216,23 +241,26 @@ async def replay_items(
     cases = [item.case for item in items if item.case is not CONTROL]
     finished = await Runner(target, settings).run(cases, lambda event: None)
     results = {result.case: result for result in finished.results}
-    outcomes = [outcome_of(item, results[item.case.id]) for item in items]
+    observed = [f for r in finished.results if r.is_observation for f in r.findings]
+    outcomes = [outcome_of(item, results[item.case.id], observed) for item in items]
     for outcome in outcomes:
         tell(outcome)
     return outcomes
 
 
-def outcome_of(item: Item, result: CaseResult) -> Outcome:
-    """Return what *result* says about *item*."""
+def outcome_of(item: Item, result: CaseResult, observed: Iterable[Finding] = ()) -> Outcome:
+    """Return what *result* says about *item*, and what was *observed* in the run."""
     counts = (Verdict.FAIL,) if item.broken else _BREACHES
     still = tuple(
         finding
         for finding in result.findings
-        if finding.verdict in counts or finding.clause in item.broken
+        if finding.verdict in counts or finding.check in item.broken
     )
+    said = {finding.check for finding in still}
+    still += tuple(f for f in observed if f.check in item.broken - said)
     if still:
         return Outcome(item=item, fate=Fate.STILL_FAILS, findings=still)
-    if result.verdict in (Verdict.ERROR, Verdict.UNTESTABLE):
+    if not result.was_judged:
         return Outcome(item=item, fate=Fate.ERROR, reason=result.reason)
     return Outcome(item=item, fate=Fate.FIXED)
 
@@ -251,20 +279,26 @@ _SAID: Final = {
 }
 
 
-@click.command()
-@click.argument("what", metavar="TOKEN|FILE|CASE")
+@click.command(cls=JudgingCommand)
+@click.argument("what", metavar="TOKEN|FILE|CASE|CLAUSE")
 @click.option(
     "--url",
     "place",
     metavar="URL|NAME",
-    help="Where; without it, on the reference gateway itself.",
+    help="Where; without it, at PLEXWIRE_URL, or else on the reference gateway itself.",
+)
+@click.option(
+    "--fault",
+    metavar="ID",
+    callback=faulty,
+    help="Play it on the reference gateway with this fault; see plexwire selftest --list.",
 )
 @target_options
-def replay(what: str, place: str | None, description: TargetDescription) -> None:
+def replay(what: str, place: str | None, description: TargetDescription, fault: str) -> None:
     """Play again what failed: the script in a TOKEN, the failed cases of a stored run, or one CASE.
 
     A TOKEN is what a finding shows behind "replay"; FILE is what plexwire conform --report wrote. Any gateway will do,
-    not just the one on which it failed. Keys and targets are given as to plexwire conform.
+    not just the one on which it failed. A CLAUSE stands for the cases that judge it. Keys and targets are given as to plexwire conform.
 
     \b
     Is it mended?
@@ -279,19 +313,27 @@ def replay(what: str, place: str | None, description: TargetDescription) -> None
                 3 nothing failed there, and nothing was testable
     """
     try:
-        target = make_target(place, description)
+        if fault:
+            whence = ""
+        else:
+            place, whence = place_of(place, description.keys_file, os.environ)
+        check_place(place, fault)
+        target = None if fault else make_target(place, description)
         items = items_of(what)
         if not items:
             _nothing(what)
         cases = plural(len(items), "case")
-        click.echo(f"playing {cases} of {what[:60]}", err=True)
+        where = REFERENCE if target is None else target.viewers.url
+        where = f"the reference gateway with the fault {fault}" if fault else where
+        source = f" ({whence})" if whence else ""
+        click.echo(f"playing {cases} of {what[:60]} on {where}{source}", err=True)
         with Console(stderr=True).status("waiting for what the gateway does"):
-            outcomes = run_trio(_run, target, items, make_settings())
+            outcomes = run_trio(_run, target, fault, items, make_settings())
     except (BadTarget, BadFile, BadToken, UnknownItem, CouldNotJudge) as error:
         fail(str(error), COULD_NOT_JUDGE)
     except KeyboardInterrupt:
         fail("interrupted; nothing was concluded", INTERRUPTED)
-    _tell(outcomes, Console())
+    _tell(outcomes, where, Console())
     fates = Counter(outcome.fate for outcome in outcomes)
     raise SystemExit(1 if Fate.STILL_FAILS in fates else 2 if Fate.ERROR in fates else 0)
 
@@ -301,28 +343,30 @@ def _nothing(what: str) -> None:
     raise SystemExit(0 if read_run(Path(what)).summary.exit_code == 0 else NOTHING)
 
 
-async def _run(target: Target | None, items: Sequence[Item], settings: Settings) -> list[Outcome]:
-    async with given_or_reference(target) as given:
+async def _run(
+    target: Target | None, fault: str, items: Sequence[Item], settings: Settings
+) -> list[Outcome]:
+    async with given_or_reference(target, fault) as given:
         return await replay_items(given, items, settings)
 
 
-def _tell(outcomes: Sequence[Outcome], console: Console) -> None:
+def _tell(outcomes: Sequence[Outcome], where: str, console: Console) -> None:
     shown: set[str] = set()
     for outcome in outcomes:
         for finding in outcome.findings:
-            if finding.clause not in shown:
-                shown.add(finding.clause)
+            if finding.check not in shown:
+                shown.add(finding.check)
                 console.print(show_finding(finding, f"found by {outcome.item.case.id}"))
     console.print()
     width = max(len(outcome.item.case.id) for outcome in outcomes)
     for outcome in outcomes:
         line = Text(f"{outcome.fate:12}", _STYLES[outcome.fate])
         line.append(f"{outcome.item.case.id:{width}}", "default")
-        broken = sorted({f.clause for f in outcome.findings} or outcome.item.broken)
+        broken = sorted({f.check for f in outcome.findings} or outcome.item.broken)
         line.append(f"  {' '.join(broken)}", "dim")
         if outcome.reason:
             line.append(f"  {outcome.reason}", "default")
         console.print(line, highlight=False)
     counted = Counter(outcome.fate for outcome in outcomes)
     words = ", ".join(f"{counted[fate]} {said}" for fate, said in _SAID.items() if counted[fate])
-    console.print(f"\n{words}.", highlight=False)
+    console.print(f"\n{words}. Played on {where}.", highlight=False)

@@ -18,9 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from plexwire_conformance.cases import CASES as ALL_CASES
+from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
 from plexwire_conformance.faults import FAULTS, Fault, FaultyGateway
-from plexwire_conformance.run.control import CouldNotJudge
-from plexwire_conformance.run.findings import CaseResult, Verdict
+from plexwire_conformance.report.sentences import lacking
+from plexwire_conformance.run.control import CONTROL, CouldNotJudge
+from plexwire_conformance.run.findings import CaseResult, Trouble, Verdict
 from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.reference_gateway import memory_gateway
 
@@ -35,7 +37,6 @@ _UNIX_MS: Final = 1_750_000_000_000
 
 _ID_WIDTH: Final = max(map(len, FAULTS))
 _ACCUSING: Final = (Verdict.FAIL, Verdict.WARN)
-_COULD_NOT_JUDGE: Final = 2
 _NOTHING: Final = 3
 
 #: Which cases have a finding, by the clause that they find broken.
@@ -82,11 +83,30 @@ def examine(fault_id: str) -> Outcome:
     clock = trio.testing.MockClock(autojump_threshold=0)
     results, problem = trio.run(_judge, gateway, clock=clock)
     problems = [problem] if problem else []
-    problems += [f"{r.case}: {r.reason}" for r in results if r.verdict is Verdict.ERROR]
+    problems += [f"{r.case}: {r.reason}" for r in results if r.trouble is Trouble.SUITE]
+    problems += contradictions(results)
     if crashes := gateway.metrics.crashes:
         # What a broken fault does is not what its docstring says.
         problems.append(f"the gateway had {crashes} internal errors")
     return Outcome(fault=fault_id, accused=accusations(results), problem="; ".join(problems))
+
+
+def contradictions(results: Iterable[CaseResult]) -> Iterator[str]:
+    """Yield what can't be in the results of any run, in a sentence each."""
+    results = list(results)
+    cases = {case.id: (*case.clauses, *case.may_find) for case in (CONTROL, *ALL_CASES.values())}
+    found = {finding.check for result in results for finding in result.findings}
+    for result in results:
+        answers_for = cases.get(result.case, result.clauses)
+        for finding in result.findings:
+            if finding.clause not in answers_for:
+                yield f"{result.case} can't answer for {finding.check}"
+            if names := lacking(finding):
+                yield f"{result.case}: {finding.check} lacks {', '.join(names)}"
+        if result.blocked_by and result.blocked_by not in found:
+            yield f"{result.case} is blocked by {result.blocked_by}, which nothing found"
+        if not {f.clause for f in result.findings} <= {*result.judged}:
+            yield f"{result.case} has a finding about a clause that it did not judge"
 
 
 async def _judge(gateway: FaultyGateway) -> tuple[tuple[CaseResult, ...], str]:
@@ -139,7 +159,7 @@ def _be_quiet() -> None:
 # ── the command ──────────────────────────────────────────────────────────────────────────────
 
 
-@click.command()
+@click.command(cls=JudgingCommand)
 @click.argument("words", nargs=-1, metavar="[FAULT]...")
 @click.option(
     "--jobs",
@@ -178,7 +198,7 @@ def selftest(words: tuple[str, ...], jobs: int, listing: bool) -> None:
         outcomes = list(_watched(examine_all(fault_ids, jobs), len(fault_ids)))
     except BrokenProcessPool:
         click.echo("Error: one of the processes was killed; nothing was concluded", err=True)
-        raise SystemExit(_COULD_NOT_JUDGE) from None
+        raise SystemExit(COULD_NOT_JUDGE) from None
     outcomes.sort(key=lambda outcome: fault_ids.index(outcome.fault))
     out = Console()
     for outcome in outcomes:

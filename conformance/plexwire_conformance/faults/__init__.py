@@ -16,10 +16,12 @@ from plexwire_conformance.faults import (
     _iso,
     _keys,
     _media,
+    _recon,
     _rob,
     _time,
 )
 from plexwire_conformance.faults._fault import FAULTS as FAULTS
+from plexwire_conformance.faults._fault import RETIRED as RETIRED
 from plexwire_conformance.faults._fault import Fault as Fault
 from plexwire_conformance.faults._fault import FaultyGateway as FaultyGateway
 from plexwire_conformance.faults._fault import InvalidFault as InvalidFault
@@ -39,6 +41,7 @@ _AREAS = (
     _iso,
     _keys,
     _media,
+    _recon,
     _rob,
     _time,
 )

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from plexwire_conformance.faults._fault import FaultyGateway, Viewer, fault
 from plexwire_conformance.faults._parts import Leaking, is_of
-from plexwire_conformance.faults._wire import Wire
+from plexwire_conformance.faults._wire import CLOSE, Wire, encode_frame
 from plexwire_protocol import DEVICE_PATH, AddressRefused, StreamAddress, VideoFrame
 from plexwire_protocol.limits import DEFAULT_CAMERA
 from plexwire_server.extending import Request, Response, Upgrade
@@ -28,55 +28,56 @@ class _Reading(FaultyGateway):
         return evolve(address, cameras=self.cameras(address.cameras))
 
 
-@fault("addr.last-camera-only", "PW-ADDR-2")
+@fault(
+    "addr.last-camera-only",
+    "Takes the last camera_id alone, as a dict of parameters does.",
+    "PW-ADDR-2",
+)
 class LastCameraOnly(_Reading):
-    """Takes the last camera_id alone, as a dict of parameters does."""
-
     def cameras(self, cameras: tuple[str, ...]) -> tuple[str, ...]:
         return cameras[-1:]
 
 
-@fault("addr.first-camera-only", "PW-ADDR-2")
+@fault("addr.first-camera-only", "Takes the first camera_id alone.", "PW-ADDR-2")
 class FirstCameraOnly(_Reading):
-    """Takes the first camera_id alone."""
-
     def cameras(self, cameras: tuple[str, ...]) -> tuple[str, ...]:
         return cameras[:1]
 
 
-@fault("addr.one-camera-allowed", "PW-ADDR-2")
+@fault("addr.one-camera-allowed", "Refuses an address with more than one camera_id.", "PW-ADDR-2")
 class OneCameraAllowed(FaultyGateway):
-    """Refuses an address with more than one camera_id."""
-
     def route(self, request: Request) -> Response | Upgrade:
         if request.target.count("camera_id=") > 1:
             return Response(HTTPStatus.BAD_REQUEST, "One camera at a time.\n")
         return super().route(request)
 
 
-@fault("addr.default-means-all", "PW-ADDR-3", also=("PW-ISO-1",))
+@fault(
+    "addr.default-means-all",
+    "Sends every camera of a source where the address names none.",
+    "PW-ADDR-3",
+    also=("PW-ISO-1",),
+)
 class DefaultMeansAll(Leaking):
-    """Sends every camera of a source where the address names none."""
-
     def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
         asked = viewer.address.cameras
         return asked == (DEFAULT_CAMERA,) and is_of(viewer, organisation, frame.source_id)
 
 
-@fault("addr.default-by-another-name", "PW-ADDR-3")
+@fault(
+    "addr.default-by-another-name",
+    "Takes the camera `main` where the address names none.",
+    "PW-ADDR-3",
+)
 class DefaultByAnotherName(FaultyGateway):
-    """Takes the camera `main` where the address names none."""
-
     def read_address(self, target: str) -> StreamAddress:
         return super().read_address(
             target if "camera_id=" in target else f"{target}?camera_id=main"
         )
 
 
-@fault("addr.camera-demanded", "PW-ADDR-3")
+@fault("addr.camera-demanded", "Refuses an address that names no camera.", "PW-ADDR-3")
 class CameraDemanded(FaultyGateway):
-    """Refuses an address that names no camera."""
-
     def route(self, request: Request) -> Response | Upgrade:
         if request.path.startswith("/v1/sources/") and "camera_id=" not in request.target:
             return Response(HTTPStatus.BAD_REQUEST, "Which camera?\n")
@@ -86,50 +87,46 @@ class CameraDemanded(FaultyGateway):
 # ── decoding ─────────────────────────────────────────────────────────────────────────────────
 
 
-@fault("addr.not-decoded", "PW-ADDR-4")
+@fault("addr.not-decoded", "Compares ids as they stand in the address.", "PW-ADDR-4")
 class NotDecoded(FaultyGateway):
-    """Compares ids as they stand in the address."""
-
     def read_address(self, target: str) -> StreamAddress:
         return super().read_address(target.replace("%", "%25"))
 
 
-@fault("addr.decoded-twice", "PW-ADDR-4")
+@fault("addr.decoded-twice", "Decodes camera ids twice.", "PW-ADDR-4")
 class DecodedTwice(_Reading):
-    """Decodes camera ids twice."""
-
     def cameras(self, cameras: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(unquote, cameras))
 
 
-@fault("addr.decoded-before-split", "PW-ADDR-4")
+@fault(
+    "addr.decoded-before-split", "Decodes the address first and takes it apart then.", "PW-ADDR-4"
+)
 class DecodedBeforeSplit(FaultyGateway):
-    """Decodes the address first and takes it apart then."""
-
     def read_address(self, target: str) -> StreamAddress:
         return super().read_address(unquote(target).replace("%", "%25"))
 
 
-@fault("addr.plus-becomes-space", "PW-ADDR-4")
+@fault(
+    "addr.plus-becomes-space", "Takes a plus for a space even where it was escaped.", "PW-ADDR-4"
+)
 class PlusBecomesSpace(_Reading):
-    """Takes a plus for a space even where it was escaped."""
-
     def cameras(self, cameras: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(camera.replace("+", " ") for camera in cameras)
 
 
-@fault("addr.latin-1", "PW-ADDR-4")
+@fault("addr.latin-1", "Decodes ids as Latin-1.", "PW-ADDR-4")
 class Latin1(_Reading):
-    """Decodes ids as Latin-1."""
-
     def cameras(self, cameras: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(camera.encode().decode("latin-1") for camera in cameras)
 
 
-@fault("addr.unknown-parameter-refused", "PW-ADDR-10")
+@fault(
+    "addr.unknown-parameter-refused",
+    "Refuses an address with a parameter that it does not know.",
+    "PW-ADDR-10",
+)
 class UnknownParameterRefused(FaultyGateway):
-    """Refuses an address with a parameter that it does not know."""
-
     def route(self, request: Request) -> Response | Upgrade:
         for parameter in filter(None, request.target.partition("?")[2].split("&")):
             if parameter.partition("=")[0] not in ("camera_id", "timeout"):
@@ -140,58 +137,83 @@ class UnknownParameterRefused(FaultyGateway):
 # ── the handshake ────────────────────────────────────────────────────────────────────────────
 
 
-@fault("addr.viewers-hung-up-on", "PW-ADDR-1")
+@fault("addr.viewers-hung-up-on", "Hangs up on every handshake of a viewer.", "PW-ADDR-1")
 class ViewersHungUpOn(Wire):
-    """Hangs up on every handshake of a viewer."""
-
     def answer(self, head: bytes) -> bytes:
         raise trio.BrokenResourceError
 
 
-@fault("addr.header-demanded", "PW-ADDR-5")
+@fault("addr.header-demanded", "Wants the key in an Authorization header as well.", "PW-ADDR-5")
 class HeaderDemanded(FaultyGateway):
-    """Wants the key in an Authorization header as well."""
-
     def route(self, request: Request) -> Response | Upgrade:
         if request.path != DEVICE_PATH and not request.header("authorization"):
             return Response(HTTPStatus.UNAUTHORIZED, "Who are you?\n")
         return super().route(request)
 
 
-@fault("addr.key-in-url-demanded", "PW-ADDR-5")
+@fault("addr.key-in-url-demanded", "Wants the key in the address as well.", "PW-ADDR-5")
 class KeyInUrlDemanded(FaultyGateway):
-    """Wants the key in the address as well."""
-
     def route(self, request: Request) -> Response | Upgrade:
         if request.path != DEVICE_PATH and "api_key=" not in request.target:
             return Response(HTTPStatus.FORBIDDEN, "No api_key.\n")
         return super().route(request)
 
 
-@fault("addr.no-device-endpoint", "PW-ADDR-6")
+@fault("addr.no-device-endpoint", "Serves devices somewhere else.", "PW-ADDR-6")
 class NoDeviceEndpoint(FaultyGateway):
-    """Serves devices somewhere else."""
-
     def route(self, request: Request) -> Response | Upgrade:
         if request.path == DEVICE_PATH:
             return Response(HTTPStatus.NOT_FOUND, "There is nothing at this path.\n")
         return super().route(request)
 
 
-@fault("addr.device-origin-refused", "PW-ADDR-7")
+@fault(
+    "addr.device-origin-refused",
+    "Takes a device with an Origin header for a browser, and refuses it.",
+    "PW-ADDR-7",
+)
 class DeviceOriginRefused(FaultyGateway):
-    """Takes a device with an Origin header for a browser, and refuses it."""
-
     def route(self, request: Request) -> Response | Upgrade:
         if request.path == DEVICE_PATH and request.header("origin"):
             return Response(HTTPStatus.FORBIDDEN, "No browsers here.\n")
         return super().route(request)
 
 
-@fault("addr.any-path", "PW-ADDR-13")
-class AnyPath(FaultyGateway):
-    """Upgrades whatever the path is."""
+@fault(
+    "addr.viewer-origin-refused",
+    "Refuses a viewer that comes from a page of another site.",
+    "PW-ADDR-18",
+)
+class ViewerOriginRefused(FaultyGateway):
+    def route(self, request: Request) -> Response | Upgrade:
+        origin = request.header("origin")
+        if request.path != DEVICE_PATH and origin and not origin.endswith("//gateway.test"):
+            return Response(HTTPStatus.FORBIDDEN, "Not from there.\n")
+        return super().route(request)
 
+
+@fault(
+    "addr.viewer-origin-closed",
+    "Upgrades a viewer that comes from a page, and closes it with 1008.",
+    "PW-ADDR-18",
+)
+class ViewerOriginClosed(Wire):
+    _from_page = False
+
+    def hears(self, data: bytes) -> bytes:
+        if not self._answered:
+            self._from_page = b"/video/stream" in data and b"\r\norigin:" in data.lower()
+        return data
+
+    def answer(self, head: bytes) -> bytes:
+        return head + encode_frame(CLOSE, b"\x03\xf0") if self._from_page else head
+
+    def says(self, opcode: int, frame: bytes) -> bytes:
+        return b"" if self._from_page else frame
+
+
+@fault("addr.any-path", "Upgrades whatever the path is.", "PW-ADDR-13")
+class AnyPath(FaultyGateway):
     def read_address(self, target: str) -> StreamAddress:
         try:
             return super().read_address(target)

@@ -44,59 +44,53 @@ class _Reader(GatewayViewerSession):
         return super()._receive(text, now=now)
 
 
-@fault("auth.case-insensitive-type", "PW-AUTH-5")
+@fault("auth.case-insensitive-type", "Takes `Auth` for `auth`.", "PW-AUTH-5")
 class CaseInsensitiveType(_Reader):
-    """Takes `Auth` for `auth`."""
-
     def read(self, text: str) -> str:
         return text.replace('"Auth"', '"auth"')
 
 
-@fault("auth.key-in-a-list", "PW-AUTH-6")
+@fault("auth.key-in-a-list", "Takes the key out of a list, as some query parsers do.", "PW-AUTH-6")
 class KeyInAList(_Reader):
-    """Takes the key out of a list, as some query parsers do."""
-
     def read(self, text: str) -> str:
         return re.sub(r'\["(plx_[^"]*)"\]', r'"\1"', text)
 
 
-@fault("auth.trailing-comma", "PW-AUTH-6")
+@fault("auth.trailing-comma", "Reads JSON as loosely as a configuration file.", "PW-AUTH-6")
 class TrailingComma(_Reader):
-    """Reads JSON as loosely as a configuration file."""
-
     def read(self, text: str) -> str:
         return text.rstrip(", ")
 
 
-@fault("auth.by-pattern", "PW-AUTH-2")
+@fault("auth.by-pattern", "Looks for the auth by a pattern instead of parsing it.", "PW-AUTH-2")
 class ByPattern(_Reader):
-    """Looks for the auth by a pattern instead of parsing it."""
-
     def read(self, text: str) -> str | None:
         found = re.match(r'\{"type": ?"auth"(, ?"api_key": ?"|\})', text)
         return text if found or '"auth"' not in text else None
 
 
-@fault("auth.extra-members-refused", "PW-AUTH-11")
+@fault(
+    "auth.extra-members-refused",
+    "Refuses an auth with a member that it does not know.",
+    "PW-AUTH-11",
+)
 class ExtraMembersRefused(_Reader):
-    """Refuses an auth with a member that it does not know."""
-
     def read(self, text: str) -> str | None:
         return text if text.count('":') <= 2 else None
 
 
-@fault("auth.anything-before", "PW-AUTH-5")
+@fault("auth.anything-before", "Passes over messages that come before the auth.", "PW-AUTH-5")
 class AnythingBefore(GatewayViewerSession):
-    """Passes over messages that come before the auth."""
-
     def _received_unknown(self, message: AnyMessage, *, now: float) -> list[Event]:
         return [MessageIgnored(message)]
 
 
-@fault("auth.malformed-ignored", "PW-AUTH-6")
+@fault(
+    "auth.malformed-ignored",
+    "Passes over an auth that it can't read, until the deadline.",
+    "PW-AUTH-6",
+)
 class MalformedIgnored(GatewayViewerSession):
-    """Passes over an auth that it can't read, until the deadline."""
-
     def _received_malformed(self, error: MalformedMessage, *, now: float) -> list[Event]:
         if error.refusal is Refusal.NO_TYPE:
             return super()._received_malformed(error, now=now)
@@ -110,10 +104,10 @@ class _Anonymous(GatewayViewerSession):
         return super()._received_malformed(error, now=now)
 
 
-@fault("auth.anonymous", "PW-AUTH-6")
+@fault(
+    "auth.anonymous", "Takes an auth without a key for a visitor's, and lets it in.", "PW-AUTH-6"
+)
 class Anonymous(FaultyGateway):
-    """Takes an auth without a key for a visitor's, and lets it in."""
-
     viewer_rules = _Anonymous
 
     async def check_key(self, api_key: str) -> KeyDecision:
@@ -123,10 +117,8 @@ class Anonymous(FaultyGateway):
 # ── what comes before it ─────────────────────────────────────────────────────────────────────
 
 
-@fault("auth.greeting", "PW-AUTH-10")
+@fault("auth.greeting", "Greets a viewer as soon as it has connected.", "PW-AUTH-10")
 class Greeting(Talkative):
-    """Greets a viewer as soon as it has connected."""
-
     def __init__(self, address: StreamAddress, *, now: float) -> None:
         super().__init__(address, now=now)
         self.say(json.dumps({"type": "hello", "gateway": "faulty"}))
@@ -140,10 +132,13 @@ class _Impatient(Viewer):
         self.gateway.waiting[self] = None
 
 
-@fault("auth.frames-before", "PW-AUTH-10", also=("PW-INIT-3",))
+@fault(
+    "auth.frames-before",
+    "Sends frames to viewers that have not authenticated yet.",
+    "PW-AUTH-10",
+    also=("PW-INIT-3",),
+)
 class FramesBefore(Listening):
-    """Sends frames to viewers that have not authenticated yet."""
-
     viewer_peer = _Impatient
 
     def __init__(self) -> None:

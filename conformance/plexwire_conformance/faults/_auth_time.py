@@ -4,13 +4,11 @@ from contextvars import ContextVar
 from typing import ClassVar
 
 import trio
-from attrs import evolve
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._wire import PING, ClientFrame, FrameWire, Wire
 from plexwire_protocol import CloseCode, Event, GatewayViewerSession, State, StreamAddress
 from plexwire_protocol.tables import Deadline, Timer
-from plexwire_server.extending import Request, Response, Upgrade
 
 
 class _Deadline(GatewayViewerSession):
@@ -22,31 +20,27 @@ class _Deadline(GatewayViewerSession):
         return self.wait if timer.deadline is Deadline.AUTH else super()._timer_seconds(timer)
 
 
-@fault("auth.no-deadline", "PW-AUTH-3")
+@fault("auth.no-deadline", "Waits for the auth for ever.", "PW-AUTH-3")
 class NoDeadline(_Deadline):
-    """Waits for the auth for ever."""
-
     wait = None
 
 
-@fault("auth.deadline-too-long", "PW-AUTH-3")
+@fault("auth.deadline-too-long", "Waits fourteen seconds for the auth.", "PW-AUTH-3")
 class DeadlineTooLong(_Deadline):
-    """Waits fourteen seconds for the auth."""
-
     wait = 14.0
 
 
-@fault("auth.deadline-too-short", "PW-AUTH-4")
+@fault("auth.deadline-too-short", "Waits five seconds for the auth.", "PW-AUTH-4")
 class DeadlineTooShort(_Deadline):
-    """Waits five seconds for the auth."""
-
     wait = 5.0
 
 
-@fault("auth.late-refused", "PW-AUTH-2")
+@fault(
+    "auth.late-refused",
+    "Refuses an auth that comes later than five seconds after connecting.",
+    "PW-AUTH-2",
+)
 class LateRefused(GatewayViewerSession):
-    """Refuses an auth that comes later than five seconds after connecting."""
-
     def __init__(self, address: StreamAddress, *, now: float) -> None:
         super().__init__(address, now=now)
         self._since = now
@@ -55,14 +49,6 @@ class LateRefused(GatewayViewerSession):
         if self.state is State.AWAITING_AUTH and now > self._since + 5:
             return self.close(CloseCode.UNAUTHORIZED, now=now)
         return super()._receive(data, now=now)
-
-
-@fault("auth.pipelined-lost", "PW-AUTH-2")
-class PipelinedLost(FaultyGateway):
-    """Loses what comes behind the handshake in the same segment."""
-
-    def route(self, request: Request) -> Response | Upgrade:
-        return super().route(evolve(request, rest=b""))
 
 
 # ── a deadline that is put off ───────────────────────────────────────────────────────────────
@@ -111,17 +97,19 @@ class _PutOffByBytes(_Attentive):
         return Wire.hears(self, data)
 
 
-@fault("auth.deadline-restarted-by-pings", "PW-AUTH-3")
+@fault(
+    "auth.deadline-restarted-by-pings", "Counts the ten seconds anew with every ping.", "PW-AUTH-3"
+)
 class DeadlineRestartedByPings(FaultyGateway):
-    """Counts the ten seconds anew with every ping."""
-
     viewer_rules = _PutOff
     wire = _PutOffByPings
 
 
-@fault("auth.deadline-restarted-by-bytes", "PW-AUTH-3")
+@fault(
+    "auth.deadline-restarted-by-bytes",
+    "Counts the ten seconds anew with every byte that comes.",
+    "PW-AUTH-3",
+)
 class DeadlineRestartedByBytes(FaultyGateway):
-    """Counts the ten seconds anew with every byte that comes."""
-
     viewer_rules = _PutOff
     wire = _PutOffByBytes

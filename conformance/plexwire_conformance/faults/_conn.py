@@ -23,26 +23,20 @@ from plexwire_conformance.faults._wire import (
 # ── control frames ───────────────────────────────────────────────────────────────────────────
 
 
-@fault("conn.no-pong", "PW-CONN-1")
+@fault("conn.no-pong", "Answers no ping.", "PW-CONN-1")
 class NoPong(Wire):
-    """Answers no ping."""
-
     def says(self, opcode: int, frame: bytes) -> bytes:
         return b"" if opcode == PONG else frame
 
 
-@fault("conn.empty-pong", "PW-CONN-1")
+@fault("conn.empty-pong", "Answers pings without their payload.", "PW-CONN-1")
 class EmptyPong(Wire):
-    """Answers pings without their payload."""
-
     def says(self, opcode: int, frame: bytes) -> bytes:
         return b"\x8a\x00" if opcode == PONG else frame
 
 
-@fault("conn.pong-after-auth", "PW-CONN-1")
+@fault("conn.pong-after-auth", "Answers pings once it has said something itself.", "PW-CONN-1")
 class PongAfterAuth(Wire):
-    """Answers pings once it has said something itself."""
-
     _spoken = False
 
     def says(self, opcode: int, frame: bytes) -> bytes:
@@ -50,10 +44,8 @@ class PongAfterAuth(Wire):
         return b"" if opcode == PONG and not self._spoken else frame
 
 
-@fault("conn.close-unanswered", "PW-CONN-3")
+@fault("conn.close-unanswered", "Hangs up when it gets a close.", "PW-CONN-3")
 class CloseUnanswered(FrameWire):
-    """Hangs up when it gets a close."""
-
     _closed = False
 
     def hears_frame(self, frame: ClientFrame) -> bytes:
@@ -69,20 +61,20 @@ class CloseUnanswered(FrameWire):
 # ── messages ─────────────────────────────────────────────────────────────────────────────────
 
 
-@fault("conn.first-fragment-only", "PW-CONN-2")
+@fault("conn.first-fragment-only", "Takes the first fragment for the whole message.", "PW-CONN-2")
 class FirstFragmentOnly(FrameWire):
-    """Takes the first fragment for the whole message."""
-
     def hears_frame(self, frame: ClientFrame) -> bytes:
         if frame.opcode == CONTINUATION:
             return b""
         return ClientFrame(frame.opcode, True, frame.payload).encode()
 
 
-@fault("conn.fragments-lost-to-pings", "PW-CONN-2")
+@fault(
+    "conn.fragments-lost-to-pings",
+    "Forgets the beginning of a message when a ping comes in between.",
+    "PW-CONN-2",
+)
 class FragmentsLostToPings(FrameWire):
-    """Forgets the beginning of a message when a ping comes in between."""
-
     _begun: ClientFrame | None = None
 
     def hears_frame(self, frame: ClientFrame) -> bytes:
@@ -99,10 +91,8 @@ class FragmentsLostToPings(FrameWire):
         return begun.encode() if frame.fin else b""
 
 
-@fault("conn.not-utf8-tolerated", "PW-CONN-5")
+@fault("conn.not-utf8-tolerated", "Puts a question mark where text is not UTF-8.", "PW-CONN-5")
 class NotUtf8Tolerated(FrameWire):
-    """Puts a question mark where text is not UTF-8."""
-
     def hears_frame(self, frame: ClientFrame) -> bytes:
         if frame.opcode == TEXT and frame.fin:
             text = frame.payload.decode("utf-8", "replace").replace(
@@ -112,10 +102,8 @@ class NotUtf8Tolerated(FrameWire):
         return super().hears_frame(frame)
 
 
-@fault("conn.latin-1", "PW-CONN-6")
+@fault("conn.latin-1", "Writes text as Latin-1.", "PW-CONN-6")
 class Latin1(Wire):
-    """Writes text as Latin-1."""
-
     def says(self, opcode: int, frame: bytes) -> bytes:
         if opcode != TEXT or rb"\u00" not in frame:
             return frame
@@ -138,40 +126,36 @@ class _Adding(Wire):
         return head.replace(b"\r\n", b"\r\n" + self.header + b"\r\n", 1)
 
 
-@fault("conn.unoffered-extension", "PW-CONN-4")
+@fault("conn.unoffered-extension", "Accepts compression that nobody offered.", "PW-CONN-4")
 class UnofferedExtension(_Adding):
-    """Accepts compression that nobody offered."""
-
     header = b"Sec-WebSocket-Extensions: permessage-deflate"
 
 
-@fault("conn.unoffered-subprotocol", "PW-CONN-4")
+@fault("conn.unoffered-subprotocol", "Chooses a subprotocol that nobody offered.", "PW-CONN-4")
 class UnofferedSubprotocol(_Adding):
-    """Chooses a subprotocol that nobody offered."""
-
     header = b"Sec-WebSocket-Protocol: video.v1"
 
 
-@fault("conn.wrong-accept", "PW-CONN-6")
+@fault(
+    "conn.wrong-accept", "Answers every handshake by the same Sec-WebSocket-Accept.", "PW-CONN-6"
+)
 class WrongAccept(Wire):
-    """Answers every handshake by the same Sec-WebSocket-Accept."""
-
     def answer(self, head: bytes) -> bytes:
         accept = b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
         return re.sub(rb"(?i)sec-websocket-accept: *[^\r]*", accept, head)
 
 
-@fault("conn.masked", "PW-CONN-6")
+@fault("conn.masked", "Masks its frames as clients do.", "PW-CONN-6")
 class Masked(Wire):
-    """Masks its frames as clients do."""
-
     def says(self, opcode: int, frame: bytes) -> bytes:
         return ClientFrame(opcode, True, payload_of(frame)).encode()
 
 
-@fault("conn.reserved-bit", "PW-CONN-6")
+@fault(
+    "conn.reserved-bit",
+    "Sets the bit of compression on frames, without compressing them.",
+    "PW-CONN-6",
+)
 class ReservedBit(Wire):
-    """Sets the bit of compression on frames, without compressing them."""
-
     def says(self, opcode: int, frame: bytes) -> bytes:
         return bytes((frame[0] | 0x40,)) + frame[1:] if opcode == TEXT else frame

@@ -31,10 +31,8 @@ from plexwire_server.extending import ViewerConnection
 # ── order and number ─────────────────────────────────────────────────────────────────────────
 
 
-@fault("frames.newest-first", "PW-FRAME-5", also=("PW-FLOW-5",))
+@fault("frames.newest-first", "Sends the newer of two waiting frames first.", "PW-FRAME-5")
 class NewestFirst(Queueing):
-    """Sends the newer of two waiting frames first."""
-
     places = 2
 
     def _take_frame(self) -> EncodedFrame | None:
@@ -55,9 +53,9 @@ class _Repeated(Viewer):
         return frame
 
 
-@fault("frames.twice", "PW-FRAME-6")
+@fault("frames.twice", "Sends every frame twice, to be on the safe side.", "PW-FRAME-6")
 class SentTwice(_Repeated):
-    """Sends every frame twice, to be on the safe side."""
+    pass
 
 
 @frozen(kw_only=True)
@@ -71,10 +69,12 @@ class _OncePerMention(_Repeated):
         super()._admit(online, now)
 
 
-@fault("frames.once-per-mention", "PW-FRAME-6")
+@fault(
+    "frames.once-per-mention",
+    "Sends a frame as often as the address names its camera.",
+    "PW-FRAME-6",
+)
 class OncePerMention(FaultyGateway):
-    """Sends a frame as often as the address names its camera."""
-
     viewer_peer = _OncePerMention
 
     def read_address(self, target: str) -> StreamAddress:
@@ -98,20 +98,22 @@ class _Caught(Mailbox):
                 self.take(last[camera])
 
 
-@fault("frames.last-frame-replayed", "PW-FRAME-7")
+@fault(
+    "frames.last-frame-replayed",
+    "Shows the last frame of a camera to whoever comes later, so that no screen stays dark.",
+    "PW-FRAME-7",
+)
 class LastFrameReplayed(Remembering):
-    """Shows the last frame of a camera to whoever comes later, so that no screen stays dark."""
-
     viewer_peer = _Caught
 
 
 # ── losses and delays ────────────────────────────────────────────────────────────────────────
 
 
-@fault("frames.every-second-dropped", "PW-FRAME-9")
+@fault(
+    "frames.every-second-dropped", "Sends every second frame, to halve the traffic.", "PW-FRAME-9"
+)
 class EverySecondDropped(Viewer):
-    """Sends every second frame, to halve the traffic."""
-
     _odd = False
 
     def _take_frame(self) -> EncodedFrame | None:
@@ -122,10 +124,8 @@ class EverySecondDropped(Viewer):
         return None
 
 
-@fault("frames.one-behind", "PW-FRAME-9")
+@fault("frames.one-behind", "Sends a frame when the next one has come.", "PW-FRAME-9")
 class OneBehind(Viewer):
-    """Sends a frame when the next one has come."""
-
     _held: EncodedFrame | None = None
 
     def _take_frame(self) -> EncodedFrame | None:
@@ -161,10 +161,10 @@ class _Late(ViewerConnection):
             self.start_soon(partial(self.peer.release, 3))
 
 
-@fault("frames.three-seconds-late", "PW-FRAME-9")
+@fault(
+    "frames.three-seconds-late", "Buffers three seconds of video before it sends any.", "PW-FRAME-9"
+)
 class ThreeSecondsLate(FaultyGateway):
-    """Buffers three seconds of video before it sends any."""
-
     viewer_peer = _Buffering
     viewer_connection = _Late
 
@@ -186,24 +186,28 @@ class _Limited(Viewer):
         return of_camera.index(self)
 
 
-@fault("frames.first-viewer-only", "PW-FRAME-10")
+@fault(
+    "frames.first-viewer-only",
+    "Gives a camera's frames to the viewer who came first.",
+    "PW-FRAME-10",
+)
 class FirstViewerOnly(_Limited):
-    """Gives a camera's frames to the viewer who came first."""
-
     places = 1
 
 
-@fault("frames.two-viewers-at-most", "PW-FRAME-10")
+@fault(
+    "frames.two-viewers-at-most", "Gives a camera's frames to two viewers at most.", "PW-FRAME-10"
+)
 class TwoViewersAtMost(_Limited):
-    """Gives a camera's frames to two viewers at most."""
-
     places = 2
 
 
-@fault("frames.end-with-one-viewer", "PW-FRAME-10")
+@fault(
+    "frames.end-with-one-viewer",
+    "Ends the fan-out of a source with the first viewer that closes.",
+    "PW-FRAME-10",
+)
 class EndWithOneViewer(Mutable):
-    """Ends the fan-out of a source with the first viewer that closes."""
-
     def _leave(self) -> None:
         super()._leave()
         if self.closed is not None and self.closed.code == CloseCode.NORMAL:
@@ -216,9 +220,11 @@ class _EndingVideo(Device):
         mute(watchers(self.gateway, self.source_id))
 
 
-@fault("frames.end-with-the-device", "PW-FRAME-9")
+@fault(
+    "frames.end-with-the-device",
+    "Keeps the viewers of a device that has left, and never finds it again when it is back.",
+    "PW-FRAME-9",
+)
 class EndWithTheDevice(FaultyGateway):
-    """Keeps the viewers of a device that has left, and never finds it again when it is back."""
-
     viewer_peer = Mutable
     device_peer = _EndingVideo

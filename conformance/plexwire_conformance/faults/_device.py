@@ -23,69 +23,55 @@ from plexwire_server.extending import DeviceConnection
 # ── the answer ───────────────────────────────────────────────────────────────────────────────
 
 
-@fault("dev.unanswered", "PW-DEV-2")
+@fault("dev.unanswered", "Lets devices in without a word.", "PW-DEV-2")
 class Unanswered(GatewayDeviceSession):
-    """Lets devices in without a word."""
-
     def take_outbox(self) -> list[Outgoing]:
         return [item for item in super().take_outbox() if not isinstance(item, str)]
 
 
-@fault("dev.answered-late", "PW-DEV-2")
+@fault("dev.answered-late", "Answers a device after twelve seconds.", "PW-DEV-2")
 class AnsweredLate(DeviceConnection):
-    """Answers a device after twelve seconds."""
-
     async def answer(self, api_key: str) -> None:
         await trio.sleep(12)
         await super().answer(api_key)
 
 
-@fault("dev.welcomed-first", "PW-DEV-2")
+@fault("dev.welcomed-first", "Says welcome before it says authenticated.", "PW-DEV-2")
 class WelcomedFirst(GatewayDeviceSession):
-    """Says welcome before it says authenticated."""
-
     def grant(self, *, server_time_ms: int, now: float) -> None:
         self._put('{"type":"welcome"}')
         super().grant(server_time_ms=server_time_ms, now=now)
 
 
-@fault("dev.source-renamed", "PW-DEV-2")
+@fault(
+    "dev.source-renamed", "Tells a device another source_id than the one it declared.", "PW-DEV-2"
+)
 class SourceRenamed(RetoldAnswer):
-    """Tells a device another source_id than the one it declared."""
-
     def tell(self, members: Members) -> Members:
         return {**members, "source_id": f"source-{len(members['source_id'])}"}
 
 
-@fault("dev.time-in-seconds", "PW-DEV-3")
+@fault("dev.time-in-seconds", "Gives its time in seconds.", "PW-DEV-3")
 class TimeInSeconds(RetoldAnswer):
-    """Gives its time in seconds."""
-
     def tell(self, members: Members) -> Members:
         return {**members, "server_time_ms": members["server_time_ms"] // 1000}
 
 
-@fault("dev.time-as-string", "PW-DEV-3")
+@fault("dev.time-as-string", "Gives its time as a string.", "PW-DEV-3")
 class TimeAsString(RetoldAnswer):
-    """Gives its time as a string."""
-
     def tell(self, members: Members) -> Members:
         return {**members, "server_time_ms": str(members["server_time_ms"])}
 
 
-@fault("dev.time-since-start", "PW-DEV-3")
+@fault("dev.time-since-start", "Gives the milliseconds since it was started.", "PW-DEV-3")
 class TimeSinceStart(FaultyGateway):
-    """Gives the milliseconds since it was started."""
-
     def __init__(self) -> None:
         super().__init__()
         self.unix_ms = lambda: 1000
 
 
-@fault("dev.unfulfilled-acks", "PW-DEV-8")
+@fault("dev.unfulfilled-acks", "Promises to acknowledge telemetry, and never does.", "PW-DEV-8")
 class UnfulfilledAcks(RetoldAnswer):
-    """Promises to acknowledge telemetry, and never does."""
-
     def tell(self, members: Members) -> Members:
         return {**members, "acks": True}
 
@@ -93,10 +79,8 @@ class UnfulfilledAcks(RetoldAnswer):
 # ── who is let in ────────────────────────────────────────────────────────────────────────────
 
 
-@fault("dev.any-key", "PW-DEV-4")
+@fault("dev.any-key", "Lets every device in, whatever its key.", "PW-DEV-4")
 class AnyKey(DeviceConnection):
-    """Lets every device in, whatever its key."""
-
     gateway: FaultyGateway
 
     async def answer(self, api_key: str) -> None:
@@ -124,10 +108,13 @@ class _StillRelaying(AnyKey):
         await super().answer(api_key)
 
 
-@fault("dev.refused-and-relayed", "PW-DEV-4", also=("PW-DEV-5",))
+@fault(
+    "dev.refused-and-relayed",
+    "Tells a device that its key is bad, and relays its frames all the same.",
+    "PW-DEV-4",
+    also=("PW-DEV-5",),
+)
 class RefusedAndRelayed(FaultyGateway):
-    """Tells a device that its key is bad, and relays its frames all the same."""
-
     device_connection = _StillRelaying
     device_rules = _Undecided
 
@@ -149,26 +136,26 @@ class _Turning(GatewayDeviceSession):
         return outbox
 
 
-@fault("dev.refused-in-silence", "PW-DEV-5")
+@fault(
+    "dev.refused-in-silence", "Closes on a device with a bad key without saying why.", "PW-DEV-5"
+)
 class RefusedInSilence(_Turning):
-    """Closes on a device with a bad key without saying why."""
-
     def turned(self, report: str) -> list[Outgoing]:
         return []
 
 
-@fault("dev.refused-without-code", "PW-DEV-5")
+@fault("dev.refused-without-code", "Tells a refused device why in words alone.", "PW-DEV-5")
 class RefusedWithoutCode(_Turning):
-    """Tells a refused device why in words alone."""
-
     def turned(self, report: str) -> list[Outgoing]:
         return [json.dumps({"type": "error", "detail": json.loads(report)["detail"]})]
 
 
-@fault("dev.extra-members-refused", "PW-DEV-6")
+@fault(
+    "dev.extra-members-refused",
+    "Refuses a device_auth with members that the first SDK did not send.",
+    "PW-DEV-6",
+)
 class ExtraMembersRefused(GatewayDeviceSession):
-    """Refuses a device_auth with members that the first SDK did not send."""
-
     _known = frozenset(("type", "api_key", "source_id", "platform", "agent_version"))
 
     def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
@@ -202,34 +189,34 @@ class _Strict(GatewayDeviceSession):
         return isinstance(members, dict) and self.minds(str(members.get("type")))
 
 
-@fault("dev.telemetry-closes", "PW-DEV-7")
+@fault("dev.telemetry-closes", "Closes on a device that sends telemetry.", "PW-DEV-7")
 class TelemetryCloses(_Strict):
-    """Closes on a device that sends telemetry."""
-
     def minds(self, name: str) -> bool:
         return name == "telemetry"
 
 
-@fault("dev.heartbeat-closes", "PW-DEV-7")
+@fault("dev.heartbeat-closes", "Closes on a device that sends a heartbeat.", "PW-DEV-7")
 class HeartbeatCloses(_Strict):
-    """Closes on a device that sends a heartbeat."""
-
     def minds(self, name: str) -> bool:
         return name == "heartbeat"
 
 
-@fault("dev.unknown-type-closes", "PW-DEV-9")
+@fault(
+    "dev.unknown-type-closes",
+    "Closes on a device that sends a message of a type that it does not know.",
+    "PW-DEV-9",
+)
 class UnknownTypeCloses(_Strict):
-    """Closes on a device that sends a message of a type that it does not know."""
-
     def minds(self, name: str) -> bool:
         return not name.startswith(("video_", "telemetry", "heartbeat", "command_"))
 
 
-@fault("dev.commands-end-video", "PW-DEV-7")
+@fault(
+    "dev.commands-end-video",
+    "Takes a device that answers a command for one without cameras.",
+    "PW-DEV-7",
+)
 class CommandsEndVideo(GatewayDeviceSession):
-    """Takes a device that answers a command for one without cameras."""
-
     _commanded = False
 
     def _received_unknown(self, message: AnyMessage, *, now: float) -> list[Event]:

@@ -140,6 +140,14 @@ class Fault:
         return gateway
 
 
+#: Ids of what were faults, and why they no longer are.
+RETIRED: Final[Mapping[str, str]] = {
+    "auth.no-access-as-bad-key": "a gateway that does not know the key answers alike, so nobody can tell",
+    "auth.pipelined-lost": "PW-AUTH-19 leaves the choice to the gateway",
+    "flow.newest-dropped": "PW-FLOW-5 leaves the choice to the gateway",
+    "flow.queue-of-ten": "PW-FLOW-5 leaves the choice to the gateway",
+}
+
 _faults: dict[str, Fault] = {}
 
 #: Every fault, by id.
@@ -150,23 +158,24 @@ class InvalidFault(Exception):
     """A fault was declared wrongly; the text names it and the fix."""
 
 
-def fault(fault_id: str, clause: str, *, also: tuple[str, ...] = ()) -> Callable[[P], P]:
+def fault(
+    fault_id: str, title: str, clause: str, *, also: tuple[str, ...] = ()
+) -> Callable[[P], P]:
     """Register a class as the fault *fault_id*, which breaks *clause*: a gateway, or the part that is faulty in it.
 
-    Its docstring says in one sentence what it does wrong.
+    *title* is one sentence that says what it does wrong.
 
     Raises:
-        InvalidFault: the id is taken, a clause does not exist, or there is no docstring.
+        InvalidFault: the id is taken, a clause does not exist, or *title* is empty.
     """
 
     def register(part: P) -> P:
-        title = (vars(part).get("__doc__") or "").strip().partition("\n")[0]
-        if fault_id in _faults:
+        if fault_id in _faults or fault_id in RETIRED:
             raise InvalidFault(f"{fault_id} is taken; ids are never reused, choose another")
         if unknown := [name for name in (clause, *also) if name not in clauses()]:
             raise InvalidFault(f"{fault_id} breaks {', '.join(unknown)}; see clauses.toml")
         if not title:
-            raise InvalidFault(f"{fault_id} has no docstring; say in one sentence what is wrong")
+            raise InvalidFault(f"{fault_id} has no title; say in one sentence what is wrong")
         _faults[fault_id] = Fault(
             id=fault_id, clause=clause, also=frozenset(also), title=title, part=part
         )

@@ -39,10 +39,8 @@ class _TakingTurns(Viewer):
                     other._note_frame()
 
 
-@fault("flow.one-writer", "PW-FLOW-1")
+@fault("flow.one-writer", "Writes to the viewers of a source one after the other.", "PW-FLOW-1")
 class OneWriter(FaultyGateway):
-    """Writes to the viewers of a source one after the other."""
-
     viewer_peer = _TakingTurns
 
     def __init__(self) -> None:
@@ -54,31 +52,13 @@ class OneWriter(FaultyGateway):
 # ── the queue ────────────────────────────────────────────────────────────────────────────────
 
 
-@fault("flow.unbounded-queue", "PW-FLOW-3")
+@fault("flow.unbounded-queue", "Stores up whatever a viewer can't take.", "PW-FLOW-3")
 class UnboundedQueue(Queueing):
-    """Stores up whatever a viewer can't take."""
+    pass
 
 
-@fault("flow.queue-of-ten", "PW-FLOW-5")
-class QueueOfTen(Queueing):
-    """Keeps the last ten frames for a viewer that stalls."""
-
-    places = 10
-
-
-@fault("flow.newest-dropped", "PW-FLOW-5")
-class NewestDropped(Queueing):
-    """Drops what comes while a frame waits."""
-
-    def take(self, frame: EncodedFrame) -> None:
-        if not self.queue:
-            super().take(frame)
-
-
-@fault("flow.told-of-drops", "PW-FLOW-2")
+@fault("flow.told-of-drops", "Tells a viewer how many frames it has missed.", "PW-FLOW-2")
 class ToldOfDrops(Queueing):
-    """Tells a viewer how many frames it has missed."""
-
     places = 1
     _missed = 0
 
@@ -112,20 +92,24 @@ class _Impatient(Viewer):
         super()._note_written(now)
 
 
-@fault("flow.slow-viewer-closed", "PW-FLOW-2")
+@fault(
+    "flow.slow-viewer-closed",
+    "Closes a viewer that takes more than two seconds for a frame.",
+    "PW-FLOW-2",
+)
 class SlowViewerClosed(_Impatient):
-    """Closes a viewer that takes more than two seconds for a frame."""
-
     def _note_written(self, now: float) -> None:
         super()._note_written(now)
         if self.through:
             self.close(CloseReason.TRY_AGAIN_LATER, "too slow", now=now)
 
 
-@fault("flow.slow-viewer-forgotten", "PW-FLOW-4")
+@fault(
+    "flow.slow-viewer-forgotten",
+    "Sends nothing any more to a viewer that took more than two seconds for a frame.",
+    "PW-FLOW-4",
+)
 class SlowViewerForgotten(_Impatient):
-    """Sends nothing any more to a viewer that took more than two seconds for a frame."""
-
     def _take_frame(self) -> EncodedFrame | None:
         frame = super()._take_frame()
         return None if self.through else frame

@@ -26,18 +26,14 @@ from plexwire_server.extending import ViewerConnection
 # ── whether and when ─────────────────────────────────────────────────────────────────────────
 
 
-@fault("init.never", "PW-INIT-1")
+@fault("init.never", "Lets viewers in without a word.", "PW-INIT-1")
 class Never(GatewayViewerSession):
-    """Lets viewers in without a word."""
-
     def take_outbox(self) -> list[Outgoing]:
         return [item for item in super().take_outbox() if not _is_init(item)]
 
 
-@fault("init.twice", "PW-INIT-1")
+@fault("init.twice", "Sends the init twice.", "PW-INIT-1")
 class Twice(GatewayViewerSession):
-    """Sends the init twice."""
-
     def take_outbox(self) -> list[Outgoing]:
         return [item for item in super().take_outbox() for _ in range(2 if _is_init(item) else 1)]
 
@@ -54,17 +50,17 @@ class _Announcing(Device):
             viewer.say(encode(Init(online_sources=now_online)), now=now)
 
 
-@fault("init.again", "PW-INIT-1")
+@fault(
+    "init.again",
+    "Sends another init to the viewers of a source whenever a device of it joins.",
+    "PW-INIT-1",
+)
 class Again(FaultyGateway):
-    """Sends another init to the viewers of a source whenever a device of it joins."""
-
     device_peer = _Announcing
 
 
-@fault("init.late", "PW-INIT-2")
+@fault("init.late", "Takes four seconds to answer a good auth.", "PW-INIT-2")
 class Late(ViewerConnection):
-    """Takes four seconds to answer a good auth."""
-
     async def answer(self, api_key: str) -> None:
         if isinstance(await self.gateway.check_key(api_key), KeyGranted):
             await trio.sleep(4)
@@ -104,10 +100,10 @@ class _SubscribingFirst(ViewerConnection):
             self.peer.say(*session.take_outbox(), now=trio.current_time())
 
 
-@fault("init.after-frames", "PW-INIT-3")
+@fault(
+    "init.after-frames", "Subscribes a viewer first, and takes its time over the init.", "PW-INIT-3"
+)
 class AfterFrames(FaultyGateway):
-    """Subscribes a viewer first, and takes its time over the init."""
-
     viewer_rules = _HoldingBack
     viewer_connection = _SubscribingFirst
 
@@ -115,54 +111,56 @@ class AfterFrames(FaultyGateway):
 # ── what it says ─────────────────────────────────────────────────────────────────────────────
 
 
-@fault("init.by-source", "PW-INIT-4")
+@fault("init.by-source", "Gives online_sources as an object, cameras by source.", "PW-INIT-4")
 class BySource(RetoldInit):
-    """Gives online_sources as an object, cameras by source."""
-
     def tell(self, members: Members) -> Members:
         listed = members["online_sources"]
         by_source = {source["source_id"]: source["cameras"] for source in listed}
         return {**members, "online_sources": by_source}
 
 
-@fault("init.cameras-as-objects", "PW-INIT-4")
+@fault("init.cameras-as-objects", "Lists cameras as objects with an id.", "PW-INIT-4")
 class CamerasAsObjects(RetoldInit):
-    """Lists cameras as objects with an id."""
-
     def tell(self, members: Members) -> Members:
         for source in members["online_sources"]:
             source["cameras"] = [{"id": camera} for camera in source["cameras"]]
         return members
 
 
-@fault("init.null-when-empty", "PW-INIT-4")
-class NullWhenEmpty(RetoldInit):
-    """Says null where nothing is online."""
+@fault(
+    "init.cameras-with-camera-id",
+    "Lists cameras as objects with a camera_id, which can be understood all the same.",
+    "PW-INIT-4",
+)
+class CamerasWithCameraId(RetoldInit):
+    def tell(self, members: Members) -> Members:
+        for source in members["online_sources"]:
+            source["cameras"] = [{"camera_id": camera} for camera in source["cameras"]]
+        return members
 
+
+@fault("init.null-when-empty", "Says null where nothing is online.", "PW-INIT-4")
+class NullWhenEmpty(RetoldInit):
     def tell(self, members: Members) -> Members:
         return {**members, "online_sources": members["online_sources"] or None}
 
 
-@fault("init.always-empty", "PW-INIT-5")
+@fault("init.always-empty", "Lists nothing, whatever is online.", "PW-INIT-5")
 class AlwaysEmpty(Viewer):
-    """Lists nothing, whatever is online."""
-
     def _online(self) -> Iterable[OnlineSource]:
         return ()
 
 
-@fault("init.one-camera-only", "PW-INIT-5")
+@fault(
+    "init.one-camera-only", "Lists one camera of a source, the last in the alphabet.", "PW-INIT-5"
+)
 class OneCameraOnly(Viewer):
-    """Lists one camera of a source, the last in the alphabet."""
-
     def _online(self) -> Iterable[OnlineSource]:
         return [evolve(source, cameras=source.cameras[-1:]) for source in super()._online()]
 
 
-@fault("init.echo", "PW-INIT-6")
+@fault("init.echo", "Lists what was asked for, online or not.", "PW-INIT-6")
 class Echo(Viewer):
-    """Lists what was asked for, online or not."""
-
     def _online(self) -> Iterable[OnlineSource]:
         address = self.address
         return [OnlineSource(source_id=address.source_id, cameras=address.cameras)]
@@ -177,8 +175,6 @@ class _Nostalgic(Viewer):
         return [OnlineSource(source_id=source_id, cameras=cameras)] if cameras else []
 
 
-@fault("init.never-forgets", "PW-INIT-7")
+@fault("init.never-forgets", "Lists every camera that ever sent something.", "PW-INIT-7")
 class NeverForgets(Remembering):
-    """Lists every camera that ever sent something."""
-
     viewer_peer = _Nostalgic

@@ -8,45 +8,40 @@ from plexwire_protocol import OnlineSource, VideoFrame
 from plexwire_server import KeyDecision, KeyGranted
 
 
-@fault("iso.all-cameras", "PW-ISO-1")
+@fault("iso.all-cameras", "Sends every camera of the source, whichever were asked for.", "PW-ISO-1")
 class AllCameras(Leaking):
-    """Sends every camera of the source, whichever were asked for."""
-
     def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
         return is_of(viewer, organisation, frame.source_id)
 
 
-@fault("iso.camera-prefix", "PW-ISO-1")
+@fault("iso.camera-prefix", "Compares camera ids by their beginning.", "PW-ISO-1")
 class CameraPrefix(Leaking):
-    """Compares camera ids by their beginning."""
-
     def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
         asked = viewer.address.cameras
         return is_of(viewer, organisation, frame.source_id) and frame.camera_id.startswith(asked)
 
 
-@fault("iso.camera-in-any-case", "PW-ISO-1")
+@fault("iso.camera-in-any-case", "Compares camera ids without regard to case.", "PW-ISO-1")
 class CameraInAnyCase(Leaking):
-    """Compares camera ids without regard to case."""
-
     def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
         asked = {camera.lower() for camera in viewer.address.cameras}
         return is_of(viewer, organisation, frame.source_id) and frame.camera_id.lower() in asked
 
 
-@fault("iso.same-camera-elsewhere", "PW-ISO-2")
+@fault("iso.same-camera-elsewhere", "Finds viewers by the name of the camera alone.", "PW-ISO-2")
 class SameCameraElsewhere(Leaking):
-    """Finds viewers by the name of the camera alone."""
-
     def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
         address = viewer.address
         return viewer.organisation == organisation and frame.camera_id in address.cameras
 
 
-@fault("iso.organisations-ignored", "PW-ISO-3", also=("PW-ISO-4", "PW-ISO-6"))
+@fault(
+    "iso.organisations-ignored",
+    "Takes all organisations for one.",
+    "PW-ISO-3",
+    also=("PW-ISO-4", "PW-ISO-6"),
+)
 class OrganisationsIgnored(FaultyGateway):
-    """Takes all organisations for one."""
-
     async def check_key(self, api_key: str) -> KeyDecision:
         decision = await super().check_key(api_key)
         if isinstance(decision, KeyGranted):
@@ -54,10 +49,12 @@ class OrganisationsIgnored(FaultyGateway):
         return decision
 
 
-@fault("iso.foreign-frames", "PW-ISO-3")
+@fault(
+    "iso.foreign-frames",
+    "Hands frames to every viewer of that source id, whose key it is or not.",
+    "PW-ISO-3",
+)
 class ForeignFrames(Leaking):
-    """Hands frames to every viewer of that source id, whose key it is or not."""
-
     def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
         address = viewer.address
         return address.source_id == frame.source_id and frame.camera_id in address.cameras
@@ -72,10 +69,12 @@ class _Impersonating(Heard):
         super()._admit(online, now)
 
 
-@fault("iso.foreign-device", "PW-ISO-3")
+@fault(
+    "iso.foreign-device",
+    "Lets a device of any organisation speak for a source that is there already.",
+    "PW-ISO-3",
+)
 class ForeignDevice(Remembering):
-    """Lets a device of any organisation speak for a source that is there already."""
-
     device_peer = _Impersonating
 
 
@@ -88,8 +87,11 @@ class _Gossiping(Viewer):
         return [source for sources in everything for source in sources]
 
 
-@fault("iso.all-sources-listed", "PW-ISO-4", also=("PW-ISO-6",))
+@fault(
+    "iso.all-sources-listed",
+    "Lists in the init whatever is online, of whichever organisation.",
+    "PW-ISO-4",
+    also=("PW-ISO-6",),
+)
 class AllSourcesListed(Remembering):
-    """Lists in the init whatever is online, of whichever organisation."""
-
     viewer_peer = _Gossiping

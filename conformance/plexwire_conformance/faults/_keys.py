@@ -35,61 +35,70 @@ class _Lenient(FaultyGateway):
         return (self.given.api_key, self.given.device_key, self.given.foreign_key)
 
 
-@fault("auth.any-key", "PW-AUTH-7", also=("PW-AUTH-8", "PW-AUTH-9", "PW-DEV-4"))
+@fault(
+    "auth.any-key",
+    "Accepts whatever is given as a key.",
+    "PW-AUTH-7",
+    also=("PW-AUTH-8", "PW-AUTH-9", "PW-DEV-4"),
+)
 class AnyKey(_Lenient):
-    """Accepts whatever is given as a key."""
-
     def meant(self, api_key: str) -> str:
         return api_key if api_key in self.known else self.given.api_key
 
 
-@fault("auth.prefix-compare", "PW-AUTH-7", also=("PW-DEV-4",))
+@fault(
+    "auth.prefix-compare",
+    "Compares keys by as many characters as were given.",
+    "PW-AUTH-7",
+    also=("PW-DEV-4",),
+)
 class PrefixCompare(_Lenient):
-    """Compares keys by as many characters as were given."""
-
     def meant(self, api_key: str) -> str:
         return next((key for key in self.known if key.startswith(api_key)), api_key)
 
 
-@fault("auth.longer-key", "PW-AUTH-7", also=("PW-DEV-4",))
+@fault(
+    "auth.longer-key", "Cuts keys at the length that its own have.", "PW-AUTH-7", also=("PW-DEV-4",)
+)
 class LongerKey(_Lenient):
-    """Cuts keys at the length that its own have."""
-
     def meant(self, api_key: str) -> str:
         return next((key for key in self.known if api_key.startswith(key)), api_key)
 
 
-@fault("auth.last-character", "PW-AUTH-7", also=("PW-DEV-4",))
+@fault(
+    "auth.last-character",
+    "Compares all of a key but its last character.",
+    "PW-AUTH-7",
+    also=("PW-DEV-4",),
+)
 class LastCharacter(_Lenient):
-    """Compares all of a key but its last character."""
-
     def meant(self, api_key: str) -> str:
         same = (key for key in self.known if api_key and api_key[:-1] == key[:-1])
         return next(same, api_key)
 
 
-@fault("auth.revoked-accepted", "PW-AUTH-8")
+@fault("auth.revoked-accepted", "Knows nothing of revocation.", "PW-AUTH-8")
 class RevokedAccepted(_Lenient):
-    """Knows nothing of revocation."""
-
     def meant(self, api_key: str) -> str:
         return self.given.api_key if api_key == self.given.revoked_key else api_key
 
 
-@fault("auth.no-access-accepted", "PW-AUTH-9")
+@fault("auth.no-access-accepted", "Serves keys whose plan has no API access.", "PW-AUTH-9")
 class NoAccessAccepted(_Lenient):
-    """Serves keys whose plan has no API access."""
-
     def meant(self, api_key: str) -> str:
         return self.given.api_key if api_key == self.given.no_access_key else api_key
 
 
-@fault("auth.no-access-as-bad-key", "PW-AUTH-9")
-class NoAccessAsBadKey(_Lenient):
-    """Closes with 4001 where the plan has no API access."""
-
-    def meant(self, api_key: str) -> str:
-        return "" if api_key == self.given.no_access_key else api_key
+@fault(
+    "auth.no-access-by-another-code",
+    "Closes with 4001 where the plan has no API access, and says why.",
+    "PW-AUTH-9",
+)
+class NoAccessByAnotherCode(GatewayViewerSession):
+    def _closing(self, close: Close) -> Close:
+        if close.code == CloseCode.NO_API_ACCESS:
+            return evolve(close, code=CloseCode.UNAUTHORIZED, reason="no API access")
+        return close
 
 
 # ── how a bad one is refused ─────────────────────────────────────────────────────────────────
@@ -97,40 +106,38 @@ class NoAccessAsBadKey(_Lenient):
 
 @fault(
     "auth.private-code",
+    "Closes with 4401 where 4001 is due.",
     "PW-AUTH-7",
     also=("PW-AUTH-3", "PW-AUTH-5", "PW-AUTH-6", "PW-AUTH-8"),
 )
 class PrivateCode(GatewayViewerSession):
-    """Closes with 4401 where 4001 is due."""
-
     def _closing(self, close: Close) -> Close:
         return evolve(close, code=4401) if close.code == CloseCode.UNAUTHORIZED else close
 
 
-@fault("auth.policy-violation", "PW-AUTH-6")
+@fault("auth.policy-violation", "Closes with 1008 for an auth that it can't read.", "PW-AUTH-6")
 class PolicyViolation(GatewayViewerSession):
-    """Closes with 1008 for an auth that it can't read."""
-
     def _received_malformed(self, error: MalformedMessage, *, now: float) -> list[Event]:
         if error.refusal is Refusal.NO_TYPE:
             return super()._received_malformed(error, now=now)
         return self.close(1008, error.clause, now=now)
 
 
-@fault("auth.slow-refusal", "PW-AUTH-7", also=("PW-AUTH-8",))
+@fault(
+    "auth.slow-refusal",
+    "Lets the bearer of a bad key wait five seconds for its close.",
+    "PW-AUTH-7",
+    also=("PW-AUTH-8",),
+)
 class SlowRefusal(ViewerConnection):
-    """Lets the bearer of a bad key wait five seconds for its close."""
-
     async def answer(self, api_key: str) -> None:
         if await self.gateway.check_key(api_key) == KeyRefused(CloseCode.UNAUTHORIZED):
             await trio.sleep(5)
         await super().answer(api_key)
 
 
-@fault("auth.reason-as-message", "PW-AUTH-10")
+@fault("auth.reason-as-message", "Says in a message why it is going to close.", "PW-AUTH-10")
 class ReasonAsMessage(GatewayViewerSession):
-    """Says in a message why it is going to close."""
-
     def take_outbox(self) -> list[Outgoing]:
         outbox = super().take_outbox()
         if outbox and isinstance(last := outbox[-1], Close) and last.code == CloseCode.UNAUTHORIZED:
@@ -138,20 +145,23 @@ class ReasonAsMessage(GatewayViewerSession):
         return outbox
 
 
-@fault("close.tcp-drop", "PW-CLOSE-1", also=("PW-DEV-5",))
+@fault(
+    "close.tcp-drop",
+    "Drops the connection where a close of its own is due.",
+    "PW-CLOSE-1",
+    also=("PW-DEV-5",),
+)
 class TcpDrop(Wire):
-    """Drops the connection where a close of its own is due."""
-
     def says(self, opcode: int, frame: bytes) -> bytes:
         if opcode == CLOSE and int.from_bytes(frame[2:4], "big") >= CloseCode.UNAUTHORIZED:
             raise trio.BrokenResourceError
         return frame
 
 
-@fault("close.tcp-drop-on-timeout", "PW-CLOSE-1")
+@fault(
+    "close.tcp-drop-on-timeout", "Drops the connection once the timeout has passed.", "PW-CLOSE-1"
+)
 class TcpDropOnTimeout(Wire):
-    """Drops the connection once the timeout has passed."""
-
     def says(self, opcode: int, frame: bytes) -> bytes:
         if opcode == CLOSE and int.from_bytes(frame[2:4], "big") == CloseCode.TIMEOUT:
             raise trio.BrokenResourceError

@@ -30,43 +30,33 @@ class _Picky(GatewayDeviceSession):
         return []
 
 
-@fault("media.binary-ignored", "PW-BIN-1")
+@fault("media.binary-ignored", "Reads frames in their text form alone.", "PW-BIN-1")
 class BinaryIgnored(_Picky):
-    """Reads frames in their text form alone."""
-
     def wants(self, data: str | bytes) -> bool:
         return isinstance(data, str)
 
 
-@fault("media.text-ignored", "PW-TXT-1")
+@fault("media.text-ignored", "Reads frames in their binary form alone.", "PW-TXT-1")
 class TextIgnored(_Picky):
-    """Reads frames in their binary form alone."""
-
     def wants(self, data: str | bytes) -> bool:
         return isinstance(data, bytes) or '"video_frame"' not in data[:40]
 
 
-@fault("media.text-needs-source", "PW-TXT-1")
+@fault("media.text-needs-source", "Drops a text frame that does not name its source.", "PW-TXT-1")
 class TextNeedsSource(_Picky):
-    """Drops a text frame that does not name its source."""
-
     def wants(self, data: str | bytes) -> bool:
         return isinstance(data, bytes) or '"video_frame"' not in data[:40] or "source_id" in data
 
 
-@fault("media.zero-size-dropped", "PW-BIN-3")
+@fault("media.zero-size-dropped", "Drops frames without a size.", "PW-BIN-3")
 class ZeroSizeDropped(Device):
-    """Drops frames without a size."""
-
     def _publish(self, frame: VideoFrame, now: float) -> None:
         if frame.width and frame.height:
             super()._publish(frame, now)
 
 
-@fault("media.thermal-stripped", "PW-THERM-1")
+@fault("media.thermal-stripped", "Relays no member of a frame that it does not know.", "PW-THERM-1")
 class ThermalStripped(Device):
-    """Relays no member of a frame that it does not know."""
-
     def _publish(self, frame: VideoFrame, now: float) -> None:
         super()._publish(evolve(frame, extra={}), now)
 
@@ -95,18 +85,23 @@ class _PublishingForOthers(Device):
         relay.leave(named)
 
 
-@fault("media.source-field-believed", "PW-BIN-2", also=("PW-ISO-2",))
+@fault(
+    "media.source-field-believed",
+    "Relays a frame under the source that the frame itself names.",
+    "PW-BIN-2",
+    also=("PW-ISO-2",),
+)
 class SourceFieldBelieved(FaultyGateway):
-    """Relays a frame under the source that the frame itself names."""
-
     device_rules = _Credulous
     device_peer = _PublishingForOthers
 
 
-@fault("media.other-source-dropped", "PW-BIN-2")
+@fault(
+    "media.other-source-dropped",
+    "Drops a frame that names another source than the device's.",
+    "PW-BIN-2",
+)
 class OtherSourceDropped(GatewayDeviceSession):
-    """Drops a frame that names another source than the device's."""
-
     def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         return [
             event for event in super()._receive(data, now=now) if not self._strange(event, data)
@@ -131,17 +126,18 @@ class _Limited(FaultyGateway):
         self.limits = Limits(message_bytes=self.bytes_allowed)
 
 
-@fault("media.limit-512-kib", "PW-LIM-1", also=("PW-LIM-2",))
+@fault(
+    "media.limit-512-kib",
+    "Has a limit of 512 KiB, as its proxy does.",
+    "PW-LIM-1",
+    also=("PW-LIM-2",),
+)
 class Limit512Kib(_Limited):
-    """Has a limit of 512 KiB, as its proxy does."""
-
     bytes_allowed = 512 * 1024
 
 
-@fault("media.limit-million", "PW-LIM-2")
+@fault("media.limit-million", "Takes a megabyte for a million bytes.", "PW-LIM-2")
 class LimitMillion(_Limited):
-    """Takes a megabyte for a million bytes."""
-
     bytes_allowed = 1_000_000
 
 
@@ -153,9 +149,7 @@ class _Unlimited(GatewayDeviceSession):
         return super()._receive(data, now=now)
 
 
-@fault("media.no-limit", "PW-LIM-3")
+@fault("media.no-limit", "Relays messages of any size.", "PW-LIM-3")
 class NoLimit(_Limited):
-    """Relays messages of any size."""
-
     bytes_allowed = 1 << 30
     device_rules = _Unlimited

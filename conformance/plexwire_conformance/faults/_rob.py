@@ -15,10 +15,12 @@ from plexwire_protocol import (
 # ── devices ──────────────────────────────────────────────────────────────────────────────────
 
 
-@fault("rob.malformed-frame-ends-viewers", "PW-ROB-1")
+@fault(
+    "rob.malformed-frame-ends-viewers",
+    "Closes the viewers of a source when its device sends something malformed.",
+    "PW-ROB-1",
+)
 class MalformedFrameEndsViewers(Device):
-    """Closes the viewers of a source when its device sends something malformed."""
-
     def _handle(self, event: Event, now: float) -> list[Event]:
         more = super()._handle(event, now)
         if isinstance(event, MessageRefused):
@@ -34,10 +36,12 @@ class _Decoding(Device):
         return more
 
 
-@fault("rob.bad-picture-ends-video", "PW-ROB-1")
+@fault(
+    "rob.bad-picture-ends-video",
+    "Decodes a source's pictures in one place, which the first bad one brings to a halt.",
+    "PW-ROB-1",
+)
 class BadPictureEndsVideo(FaultyGateway):
-    """Decodes a source's pictures in one place, which the first bad one brings to a halt."""
-
     viewer_peer = Mutable
     device_peer = _Decoding
 
@@ -57,24 +61,30 @@ class _EndingTogether(Viewer):
         return more
 
 
-@fault("rob.rude-viewer-ends-others", "PW-ROB-2")
+@fault(
+    "rob.rude-viewer-ends-others",
+    "Closes all viewers of a source when one of them breaks WebSocket.",
+    "PW-ROB-2",
+)
 class RudeViewerEndsOthers(_EndingTogether):
-    """Closes all viewers of a source when one of them breaks WebSocket."""
-
     code = CloseCode.PROTOCOL_ERROR
 
 
-@fault("rob.oversize-message-ends-others", "PW-ROB-2")
+@fault(
+    "rob.oversize-message-ends-others",
+    "Closes all viewers of a source when one of them sends a message over the limit.",
+    "PW-ROB-2",
+)
 class OversizeMessageEndsOthers(_EndingTogether):
-    """Closes all viewers of a source when one of them sends a message over the limit."""
-
     code = CloseCode.TOO_BIG
 
 
-@fault("rob.vanished-viewer-ends-video", "PW-ROB-3")
+@fault(
+    "rob.vanished-viewer-ends-video",
+    "Ends the fan-out of a source with the first viewer whose connection breaks.",
+    "PW-ROB-3",
+)
 class VanishedViewerEndsVideo(Mutable):
-    """Ends the fan-out of a source with the first viewer whose connection breaks."""
-
     def _leave(self) -> None:
         super()._leave()
         if self.closed is not None and self.closed.code == CloseCode.ABNORMAL:

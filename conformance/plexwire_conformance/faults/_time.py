@@ -36,59 +36,45 @@ class _Timing(GatewayViewerSession):
         return self.meant(seconds) if timer.deadline is Deadline.TIMEOUT and seconds else seconds
 
 
-@fault("time.never", "PW-TIME-1")
+@fault("time.never", "Ignores the timeout.", "PW-TIME-1")
 class Never(_Timing):
-    """Ignores the timeout."""
-
     def meant(self, seconds: float) -> None:
         return None
 
 
-@fault("time.late", "PW-TIME-1")
+@fault("time.late", "Looks at timeouts every four seconds only.", "PW-TIME-1")
 class Late(_Timing):
-    """Looks at timeouts every four seconds only."""
-
     def meant(self, seconds: float) -> float:
         return seconds + 4
 
 
-@fault("time.minutes", "PW-TIME-1")
+@fault("time.minutes", "Takes the timeout for minutes.", "PW-TIME-1")
 class Minutes(_Timing):
-    """Takes the timeout for minutes."""
-
     def meant(self, seconds: float) -> float:
         return seconds * 60
 
 
-@fault("time.half", "PW-TIME-2")
+@fault("time.half", "Closes after half of the timeout.", "PW-TIME-2")
 class Half(_Timing):
-    """Closes after half of the timeout."""
-
     def meant(self, seconds: float) -> float:
         return seconds / 2
 
 
-@fault("time.milliseconds", "PW-TIME-2")
+@fault("time.milliseconds", "Takes the timeout for milliseconds.", "PW-TIME-2")
 class Milliseconds(_Timing):
-    """Takes the timeout for milliseconds."""
-
     def meant(self, seconds: float) -> float:
         return seconds / 1000
 
 
-@fault("time.restarted-by-frames", "PW-TIME-1")
+@fault("time.restarted-by-frames", "Counts the timeout from the last frame.", "PW-TIME-1")
 class RestartedByFrames(GatewayViewerSession):
-    """Counts the timeout from the last frame."""
-
     def send(self, message: VideoFrame | EncodedFrame | GatewayReconnecting, *, now: float) -> None:
         super().send(message, now=now)
         self._restart_timers(now)
 
 
-@fault("time.normal-close", "PW-TIME-1")
+@fault("time.normal-close", "Closes with 1000 when the timeout has passed.", "PW-TIME-1")
 class NormalClose(GatewayViewerSession):
-    """Closes with 1000 when the timeout has passed."""
-
     def _closing(self, close: Close) -> Close:
         return evolve(close, code=1000) if close.code == CloseCode.TIMEOUT else close
 
@@ -120,13 +106,15 @@ class _Banned(FaultyGateway):
         return trio.current_time() < self.banned_until[source_id]
 
 
-@fault("time.handshake-refused-afterwards", "PW-TIME-3")
+@fault(
+    "time.handshake-refused-afterwards",
+    "Refuses handshakes for a source for three seconds after a viewer has had its time.",
+    "PW-TIME-3",
+)
 class HandshakeRefusedAfterwards(_Banned):
-    """Refuses handshakes for a source for three seconds after a viewer has had its time."""
-
     def route(self, request: Request) -> Response | Upgrade:
         if any(map(self.is_banned, request.path.split("/"))):
-            return Response(HTTPStatus.TOO_MANY_REQUESTS, "You have had your time.\n")
+            return Response(HTTPStatus.FORBIDDEN, "You have had your time.\n")
         return super().route(request)
 
 
@@ -140,8 +128,10 @@ class _NoMore(ViewerConnection):
             await super().answer(api_key)
 
 
-@fault("time.key-refused-afterwards", "PW-TIME-3")
+@fault(
+    "time.key-refused-afterwards",
+    "Refuses the key for a source for three seconds after a viewer has had its time.",
+    "PW-TIME-3",
+)
 class KeyRefusedAfterwards(_Banned):
-    """Refuses the key for a source for three seconds after a viewer has had its time."""
-
     viewer_connection = _NoMore

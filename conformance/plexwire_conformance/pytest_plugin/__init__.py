@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from plexwire_conformance.pytest_plugin.option_names import in_pytest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -89,7 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
         words = [arg.partition("::")[2] for arg in wanted]
         run = Run.at(_description(config), [] if "" in words else words)
     except (BadTarget, BadFile, NothingSelected) as error:
-        raise pytest.UsageError(f"plexwire: {error}") from None
+        raise pytest.UsageError(f"plexwire: {in_pytest(str(error))}") from None
     config.pluginmanager.register(CasesPlugin(run), "plexwire-cases")
 
 
@@ -149,7 +151,8 @@ def plexwire_keys(pytestconfig: pytest.Config) -> Keys | Mapping[str, str] | str
         return _description(pytestconfig).keys(os.environ)
     except BadTarget as error:
         pytest.fail(
-            f'{error}; or override the fixture plexwire_keys (scope="session")', pytrace=False
+            f'{in_pytest(str(error))}; or override the fixture plexwire_keys (scope="session")',
+            pytrace=False,
         )
 
 
@@ -172,7 +175,7 @@ def plexwire_target(
     try:
         target = evolve(_description(pytestconfig), url=plexwire_url).target(os.environ, keys)
     except BadTarget as error:
-        pytest.fail(str(error), pytrace=False)
+        pytest.fail(in_pytest(str(error)), pytrace=False)
     if target is None:
         pytest.fail("plexwire_url returned None", pytrace=False)
     return target

@@ -3,7 +3,12 @@
 from collections.abc import Iterable
 
 from plexwire_conformance.recording.recorder import Entry, Way
-from plexwire_conformance.report.wording import off_by, replay_command, say, say_finding
+from plexwire_conformance.report.sentences import (
+    actual_with_margin,
+    expected_sentence,
+    red_sentence,
+)
+from plexwire_conformance.report.wording import replay_command, say, say_finding
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 from plexwire_conformance.run.known_failures import Red
 from plexwire_spec import clauses
@@ -18,7 +23,7 @@ def tell(result: CaseResult, url: str, red: Iterable[Red] = ()) -> str:
 
     *red* is what is not as expected, where failures are expected.
     """
-    reds = list(map(str, red))
+    reds = list(map(red_sentence, red))
     found = sorted(breaches(result), key=lambda finding: finding.verdict is not Verdict.FAIL)
     heads = [say_finding(found[0])] if found else []
     parts = [*(reds or heads), f"{result.case}: {result.title}"]
@@ -34,10 +39,10 @@ def breaches(result: CaseResult) -> list[Finding]:
 def tell_finding(finding: Finding, case_id: str, url: str) -> str:
     """Return one finding in full, and how to see it again."""
     lines = [
-        f"{finding.level} {finding.clause}  {clauses()[finding.clause].text}",
-        f"  expected  {finding.expected}",
-        f"  actual    {finding.actual}{off_by(finding)}",
-        f"  again     {replay_command(finding, case_id, url)}",
+        f"{finding.level} {finding.check}  {clauses()[finding.clause].text}",
+        f"  expected  {expected_sentence(finding)}",
+        f"  observed  {actual_with_margin(finding)}",
+        f"  again     {replay_command(finding, case_id, f'--url {url}')}",
         *_timeline(finding.timeline),
     ]
     return "\n".join(lines)

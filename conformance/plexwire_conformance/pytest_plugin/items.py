@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from inspect import unwrap
 from pathlib import Path
 from types import FunctionType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from attrs import define, field
@@ -18,17 +18,26 @@ from plexwire_conformance.cases.selection import select
 from plexwire_conformance.commands.options import make_settings, run_trio
 from plexwire_conformance.pytest_plugin import ROOT, ConformanceWarning
 from plexwire_conformance.pytest_plugin.failure_text import breaches, tell
+from plexwire_conformance.pytest_plugin.option_names import in_pytest
 from plexwire_conformance.recording.jsonlines import read_text
 from plexwire_conformance.report.wording import say_finding
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
 from plexwire_conformance.run.findings import CaseResult, Verdict
-from plexwire_conformance.run.known_failures import Expected, Reckoning, read_expected, reckon
-from plexwire_conformance.run.runner import RunFinished, Runner, Settings
+from plexwire_conformance.run.known_failures import KnownFailure, Reckoning, read_known, reckon
+from plexwire_conformance.run.monitor import MONITORED
+from plexwire_conformance.run.outcomes import observation
+from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.description import MAX_CONNECTIONS, TargetDescription
 from plexwire_conformance.target.target import BadTarget, Target
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
+
+    from plexwire_conformance.run.events import RunFinished
+
+
+#: What the monitor sees in the conversations of all cases, one item per clause.
+OBSERVATIONS: Final = tuple(observation(clause) for clause in MONITORED)
 
 
 @define(eq=False)
@@ -38,7 +47,7 @@ class Run:
     target: Target
     settings: Settings
     cases: Sequence[Case]
-    expected: Sequence[Expected] | None = None
+    expected: Sequence[KnownFailure] | None = None
     _results: dict[str, CaseResult] = field(factory=dict[str, CaseResult], init=False)
     #: How the run compares with what was expected; None where nothing was.
     reckoning: Reckoning | None = field(default=None, init=False)
@@ -60,7 +69,7 @@ class Run:
         expected = None
         if description.expected_failures is not None:
             path = description.expected_failures
-            expected = read_expected(read_text(path), path.name, (CONTROL.id, *CASES))
+            expected = read_known(read_text(path), path.name, (CONTROL.id, *CASES))
         settings = make_settings(max_connections=description.max_connections or MAX_CONNECTIONS)
         return cls(target, settings, cases, expected)
 
@@ -84,7 +93,7 @@ class Run:
         """
         if self._results:
             return
-        chosen = [case for case in selected if case is not CONTROL]
+        chosen = [case for case in selected if case is not CONTROL and case not in OBSERVATIONS]
         finished = run_trio(self._run, chosen)
         self._results = {result.case: result for result in finished.results}
         if self.expected is not None:
@@ -102,7 +111,12 @@ class Run:
         if self.untold is not None:
             told, self.untold = self.untold, None
             return told
-        return self._results[case.id]
+        return self._results.get(case.id) or _nothing_observed(case)
+
+
+def _nothing_observed(case: Case) -> CaseResult:
+    """Return the result of an observation that the monitor did not make."""
+    return CaseResult(case=case.id, title=case.title, clauses=case.clauses, verdict=Verdict.PASS)
 
 
 class Cases(pytest.Collector):
@@ -114,7 +128,7 @@ class Cases(pytest.Collector):
 
     def collect(self) -> Iterator[CaseItem]:
         """Yield the control and the cases."""
-        for case in (CONTROL, *self.run.cases):
+        for case in (CONTROL, *self.run.cases, *OBSERVATIONS):
             yield CaseItem.from_parent(self, name=case.id, case=case)
 
     def setup(self) -> None:
@@ -123,7 +137,9 @@ class Cases(pytest.Collector):
         try:
             self.run.judge([item.case for item in items])
         except CouldNotJudge as error:
-            pytest.exit(f"plexwire could not judge: {error}", pytest.ExitCode.USAGE_ERROR)
+            pytest.exit(
+                f"plexwire could not judge: {in_pytest(str(error))}", pytest.ExitCode.USAGE_ERROR
+            )
 
 
 class CaseItem(pytest.Item):
@@ -145,7 +161,7 @@ class CaseItem(pytest.Item):
         self.result = self.run.result(self.case)
         self.seconds = self.result.seconds
         if self.result.verdict is Verdict.ERROR:
-            pytest.fail(self.result.reason, pytrace=False)
+            pytest.fail(in_pytest(self.result.reason), pytrace=False)
 
     def runtest(self) -> None:
         """Report the verdict."""
@@ -161,14 +177,16 @@ class CaseItem(pytest.Item):
                 self._fail_as_expected(run.reckoning)
             case Verdict.FAIL:
                 pytest.fail(tell(result, run.url), pytrace=False)
+            case Verdict.BLOCKED:
+                pytest.skip(f"blocked by {result.blocked_by}: {in_pytest(result.reason)}")
             case Verdict.UNTESTABLE:
-                pytest.skip(result.reason)
+                pytest.skip(in_pytest(result.reason))
             case _:
                 self._warn()
 
     def _fail_as_expected(self, reckoning: Reckoning) -> None:
         entries = [reckoning.accepts(self.result.case, f) for f in self.result.findings]
-        reasons = [f"{e.clause}: {e.reason} {e.issue}".rstrip() for e in entries if e is not None]
+        reasons = [f"{e.check}: {e.reason} {e.issue}".rstrip() for e in entries if e is not None]
         self.add_report_section("call", "plexwire", tell(self.result, self.run.url))
         pytest.xfail("; ".join(reasons))
 

@@ -16,8 +16,9 @@ from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
 from plexwire_conformance.report.summary import Summary
 from plexwire_conformance.report.wording import say_finding
 from plexwire_conformance.run.control import CouldNotJudge
+from plexwire_conformance.run.events import RunFinished
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
-from plexwire_conformance.run.runner import RunFinished, Runner
+from plexwire_conformance.run.runner import Runner
 from plexwire_conformance.target.target import Target
 
 
@@ -32,7 +33,7 @@ class Verdicts:
     _thread: TrioThread
     _only: tuple[str, ...] = ()
     _skip: tuple[str, ...] = ()
-    _results: tuple[CaseResult, ...] | None = field(default=None, init=False)
+    _finished: RunFinished | None = field(default=None, init=False)
 
     def only(self, *words: str) -> Self:
         """Return the verdicts of these alone: id, pattern, clause or area."""
@@ -44,27 +45,29 @@ class Verdicts:
 
     @property
     def results(self) -> tuple[CaseResult, ...]:
-        """What every case said, the control first.
+        """What every case said, the control first and the observations of the run last.
 
         Raises:
             NothingSelected: a word matches no case, or none is left.
             CouldNotJudge: the gateway can't be reached, or refuses the key.
         """
-        if self._results is None:
-            cases = select(self._only, self._skip)
-            self._results = self._thread.call(self._run, cases).results
-        return self._results
+        return self._run_once().results
+
+    def _run_once(self) -> RunFinished:
+        if self._finished is None:
+            self._finished = self._thread.call(self._run, select(self._only, self._skip))
+        return self._finished
 
     @property
     def dialect(self) -> list[Finding]:
         """What the gateway chose where the sources leave it open."""
-        return Summary.of(self.results).dialect
+        return Summary.of(self._run_once()).dialect
 
     def assert_conformant(self) -> None:
         """Fail the test unless the gateway keeps every promise; a SHOULD that it does not keep is a warning."""
         __tracebackhide__ = True
         try:
-            summary = Summary.of(self.results)
+            summary = Summary.of(self._run_once())
         except CouldNotJudge as error:
             pytest.fail(f"could not judge: {error}", pytrace=False)
         for result in summary.results:

@@ -8,11 +8,11 @@ import re
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from functools import cache
 from typing import Any, Final, NoReturn
-from urllib.parse import quote
 
 from attrs import define, field, frozen
+
+from plexwire_conformance.recording.redaction import redact
 
 
 class Way(StrEnum):
@@ -58,6 +58,8 @@ class Entry:
     size: int = 0
     code: int | None = None
     body: Mapping[str, Any] | None = field(default=None, repr=False)
+    #: At which character a text stops being JSON; None if it is JSON, or not a text.
+    broken_at: int | None = None
 
     @property
     def type(self) -> Any:
@@ -84,6 +86,8 @@ def pong_with(payload: bytes) -> Callable[[Entry], bool]:
 
 #: Characters of a message that a timeline shows; the longest ping fits, in hex.
 _SHOWN: Final = 256
+#: Characters of a text that is not JSON in which keys are looked for; nothing after them is kept.
+_LOOKED_AT: Final = 4096
 
 
 @define
@@ -98,16 +102,18 @@ class WireRecorder:
         """Record a text message."""
         try:
             body = self._redacted_body(_digest_text(text, strictly=way is Way.RECEIVED))
-            shown = self._redacted(text) if body is None else _brief(body)
+            shown = self._redacted_head(text) if body is None else _cut_whole(_brief(body))
         except RecursionError:
             # It nests too deeply to be looked into.
-            body, shown = None, self._redacted(text)
-        return self._add(at, way, Kind.TEXT, shown, len(text.encode("utf-8", "replace")), body)
+            body, shown = None, self._redacted_head(text)
+        broken_at = _broken_at(text) if body is None and way is Way.RECEIVED else None
+        size = len(text.encode("utf-8", "replace"))
+        return self._add(at, way, Kind.TEXT, shown, size, body, broken_at=broken_at)
 
     def binary(self, at: float, way: Way, data: bytes) -> Entry:
         """Record a binary message."""
         body = self._redacted_body(_digest_binary(data))
-        shown = self._redacted_hex(data) if body is None else _brief(body)
+        shown = self._redacted_hex(data) if body is None else _cut_whole(_brief(body))
         return self._add(at, way, Kind.BINARY, shown, len(data), body)
 
     def event(
@@ -122,7 +128,7 @@ class WireRecorder:
     ) -> Entry:
         """Record anything that is not a message."""
         pings = kind in (Kind.PING, Kind.PONG)
-        shown = self._redacted_payload(text) if pings else self._redacted(text)
+        shown = self._redacted_payload(text) if pings else _cut_whole(self._redacted(text))
         return self._add(at, way, kind, shown, size, None, code)
 
     def _add(
@@ -134,16 +140,18 @@ class WireRecorder:
         size: int,
         body: Mapping[str, Any] | None,
         code: int | None = None,
+        broken_at: int | None = None,
     ) -> Entry:
         entry = Entry(
             at=at,
             peer=self.peer,
             way=way,
             kind=kind,
-            text=tame(_shown(text)),
+            text=tame(text),
             size=size,
             code=code,
             body=body,
+            broken_at=broken_at,
         )
         self.entries.append(entry)
         return entry
@@ -151,6 +159,11 @@ class WireRecorder:
     def _redacted(self, text: str) -> str:
         # A lone surrogate passes through JSON as an escape, but no report could hold it.
         return redact(text.encode("utf-8", "replace").decode(), self._secrets)
+
+    def _redacted_head(self, text: str) -> str:
+        # A timeline shows its beginning, and looking through megabytes takes a while.
+        head = self._redacted(text[:_LOOKED_AT])
+        return _cut(head, len(head if len(text) <= _LOOKED_AT else text))
 
     def _redacted_payload(self, text: str) -> str:
         try:
@@ -160,7 +173,8 @@ class WireRecorder:
         return text if self._redacted(payload) == payload else b"(a key)".hex()
 
     def _redacted_hex(self, data: bytes) -> str:
-        text = data.decode("utf-8", "replace")
+        # No more of it is shown.
+        text = data[:_SHOWN].decode("utf-8", "replace")
         return "bytes with a key" if self._redacted(text) != text else f"{data[:24].hex(' ')}…"
 
     def _redacted_body(self, value: Any) -> Any:
@@ -177,41 +191,6 @@ class WireRecorder:
 
 # ── what no report may show ──────────────────────────────────────────────────────────────────
 
-_REDACTED: Final = "plx_•••"
-#: Whatever looks like a key is one, whoever sent it.
-_ANY_KEY: Final = re.compile(r"plx_[A-Za-z0-9_\-]+")
-#: Characters from which on a part of a secret tells something, and is not a word by chance.
-_TELLING: Final = 8
-
-
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return *text* with every one of *secrets* taken out, however spelled, and whatever else looks like a key."""
-    for secret in filter(None, secrets):
-        for spelling in _spellings(secret):
-            text = text.replace(spelling, _REDACTED)
-    return _ANY_KEY.sub(_REDACTED, text)
-
-
-@cache
-def _spellings(secret: str) -> tuple[str, ...]:
-    """Return *secret* as texts, URLs and timelines spell it; also without its end, as cases send such keys."""
-    if len(secret) < _TELLING:
-        return (secret,)
-    spelled = {
-        spelling
-        for part in (secret, secret[:-1])
-        for spelling in (
-            part,
-            json.dumps(part)[1:-1],
-            json.dumps(json.dumps(part)[1:-1])[1:-1],
-            json.dumps(part, ensure_ascii=False)[1:-1],
-            quote(part, safe=""),
-            repr(part.encode())[2:-1],
-        )
-    }
-    return tuple(sorted(spelled, key=len, reverse=True))
-
-
 #: Control characters, each as a picture of itself: a timeline is made of lines, and no gateway steers a terminal.
 _PICTURES: Final = {
     **{code: 0x2400 + code for code in range(0x20)},
@@ -224,8 +203,13 @@ def tame(text: str) -> str:
     return text.encode("utf-8", "replace").decode().translate(_PICTURES)
 
 
-def _shown(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
+def _cut(text: str, length: int) -> str:
+    """Return the beginning of a text of *length* characters, of which *text* is at least what is shown."""
+    return text if length <= _SHOWN else f"{text[:_SHOWN]}… ({length} characters)"
+
+
+def _cut_whole(text: str) -> str:
+    return _cut(text, len(text))
 
 
 def _brief(body: Mapping[str, Any]) -> str:
@@ -252,6 +236,17 @@ def strict_json(text: str) -> Any:
         return json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _broken_at(text: str) -> int | None:
+    try:
+        strict_json(text)
+    except json.JSONDecodeError as error:
+        return error.pos
+    except ValueError:
+        # A literal such as NaN, or too deep a nesting, whose place the parser does not tell.
+        return None
+    return None
 
 
 def _digest_text(text: str, *, strictly: bool) -> dict[str, Any] | None:

@@ -2,83 +2,109 @@
 
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Final
 
 import trio
 from attrs import define, field
 
 from plexwire_conformance.run.case import Case
-from plexwire_conformance.run.findings import CaseResult, Verdict
-from plexwire_conformance.run.runner import (
+from plexwire_conformance.run.events import (
     CaseFinished,
     Listener,
     RunEvent,
     RunFinished,
     RunStarted,
 )
+from plexwire_conformance.run.findings import CaseResult, Trouble, Verdict
 
 
 @define
 class Reports:
-    """All reports of one run, told that it is over once it is held against what was expected."""
+    """All reports of one run, told that it is over once it is held against what was expected.
 
-    _listeners: Sequence[Listener]
+    A report that fails gets no more events; the others do.
+    """
+
+    _listeners: list[Listener]
     _known: Callable[[RunFinished], RunFinished] | None
-    interrupted: bool = field(default=False, init=False)
+    #: The signal that ended the run, if one did.
+    signal: int | None = field(default=None, init=False)
+    #: What kept reports from being written.
+    failures: list[Exception] = field(factory=list[Exception], init=False)
     finished: RunFinished | None = field(default=None, init=False)
     _started: RunStarted | None = field(default=None, init=False)
     _results: dict[str, CaseResult] = field(factory=dict[str, CaseResult], init=False)
     _began: float = field(factory=time.monotonic, init=False)
 
     def listen(self, event: RunEvent) -> None:
-        """Tell all of them, until the run is cut short."""
-        if not self.interrupted:
-            self._tell(event)
-
-    def _tell(self, event: RunEvent) -> None:
+        """Tell all of them."""
         match event:
             case RunStarted():
                 self._started = event
             case CaseFinished():
                 self._results[event.result.case] = event.result
             case RunFinished():
-                event = event if self._known is None else self._known(event)
+                event = self._compare(event)
                 self.finished = event
-        for listener in self._listeners:
-            listener(event)
+        for listener in tuple(self._listeners):
+            try:
+                listener(event)
+            except Exception as error:
+                self.failures.append(error)
+                self._listeners.remove(listener)
 
-    def cut_short(self) -> None:
+    def _compare(self, event: RunFinished) -> RunFinished:
+        if self._known is None:
+            return event
+        try:
+            return self._known(event)
+        except Exception as error:
+            self.failures.append(error)
+            return event
+
+    def cut_short(self, trouble: Trouble, reason: str) -> None:
         """End the run where it is: what was not judged by now is an error, if anything was."""
         started = self._started
-        self.interrupted = True
         if started is None or self.finished is not None:
             return
         for case in started.cases:
             if case.id not in self._results:
-                self._tell(CaseFinished(result=_interrupted(case)))
+                self.listen(CaseFinished(result=_unjudged(case, trouble, reason)))
         results = tuple(self._results[case.id] for case in started.cases)
-        self._tell(RunFinished(results=results, seconds=time.monotonic() - self._began))
+        self.listen(
+            RunFinished(
+                results=results,
+                seconds=time.monotonic() - self._began,
+            )
+        )
 
 
-def _interrupted(case: Case) -> CaseResult:
+def _unjudged(case: Case, trouble: Trouble, reason: str) -> CaseResult:
     return CaseResult(
         case=case.id,
         title=case.title,
         clauses=case.clauses,
         verdict=Verdict.ERROR,
-        reason="the run was interrupted before it ended",
+        trouble=trouble,
+        reason=reason,
     )
+
+
+#: The signals that end a run: what was judged by then is kept, and every report is complete.
+_ENDS: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 async def heed_interrupt(
     reports: Reports, run: trio.CancelScope, *, task_status: trio.TaskStatus[None]
 ) -> None:
-    """Cut *reports* short and cancel *run* at the first Ctrl-C; a second one is for who can't wait.
+    """Cancel *run* at the first Ctrl-C, SIGTERM or SIGHUP; a second one is for those who can't wait.
 
     A KeyboardInterrupt would strike any task, the reference gateway's as well: what then is seen of it proves nothing.
     """
-    with trio.open_signal_receiver(signal.SIGINT) as signals:
+    with trio.open_signal_receiver(*_ENDS) as signals:
         task_status.started()
-        await anext(signals)
-        reports.cut_short()
+        reports.signal = await anext(signals)
         run.cancel()

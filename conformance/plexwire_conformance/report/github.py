@@ -3,10 +3,15 @@
 from typing import Final, Self, TextIO
 
 from plexwire_conformance.report.run_description import About
+from plexwire_conformance.report.sentences import (
+    actual_with_margin,
+    expected_sentence,
+    red_sentence,
+)
 from plexwire_conformance.report.summary import Accusation, Summary, unjudged
-from plexwire_conformance.report.wording import name_some, off_by, replay_command, seen_elsewhere
+from plexwire_conformance.report.wording import name_some, replay_command, seen_elsewhere
+from plexwire_conformance.run.events import RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import Verdict
-from plexwire_conformance.run.runner import RunEvent, RunFinished, RunStarted
 from plexwire_spec import clauses
 
 #: What a command's message, and what its properties, can't hold as it is.
@@ -24,6 +29,7 @@ class GithubReport:
         self._out = out
         self._token = f"plexwire-{token}"
         self._place = ""
+        self._called = ""
 
     def __enter__(self) -> Self:
         self._print(f"::stop-commands::{self._token}")
@@ -36,10 +42,11 @@ class GithubReport:
         """Take one event of the run."""
         match event:
             case RunStarted():
-                self._place = About.of(event).place
+                about = About.of(event)
+                self._place, self._called = about.place, about.called
             case RunFinished():
                 self._resume()
-                for line in annotations(event, self._place):
+                for line in annotations(event, self._place, self._called):
                     self._print(line)
             case _:
                 pass
@@ -54,18 +61,20 @@ class GithubReport:
         self._out.flush()
 
 
-def annotations(event: RunFinished, place: str) -> list[str]:
+def annotations(event: RunFinished, place: str, called: str = "") -> list[str]:
     """Return the commands of a run that is over, one a line; what was expected is not annotated.
 
-    *place* is the target as the command line names it.
+    *place* are the options by which the command line names the target, which is *called* something if the suite ran it.
     """
-    summary = Summary.of(event.results, event.reckoning)
+    summary = Summary.of(event)
     reckoning = event.reckoning
     level = "notice" if summary.exit_code == 0 else "error"
-    said = " ".join(filter(None, (summary.conclusion, summary.advice)))
-    lines = [command(level, f"plexwire conform {place}", said)]
+    judged = f"Judged: {called}." if called else ""
+    said = " ".join(filter(None, (summary.conclusion, judged, summary.advice)))
+    title = f"plexwire conform {place.removeprefix('--url ')}".rstrip()
+    lines = [command(level, title, said)]
     for red in () if reckoning is None else reckoning.red:
-        lines.append(command("error", f"{red.clause} {red.case}", red.sentence))
+        lines.append(command("error", red.check, red_sentence(red)))
     for accusation in summary.accusations:
         if accusation.finding.verdict is Verdict.WARN:
             lines.append(_accuse("warning", accusation, place))
@@ -81,12 +90,12 @@ def _accuse(level: str, accusation: Accusation, place: str) -> str:
     finding = accusation.finding
     lines = [
         clauses()[finding.clause].text,
-        f"expected: {finding.expected}",
-        f"actual: {finding.actual}{off_by(finding)}",
+        f"expected: {expected_sentence(finding)}",
+        f"observed: {actual_with_margin(finding)}",
         *seen_elsewhere(accusation),
         replay_command(finding, accusation.case.case, place),
     ]
-    return command(level, f"{finding.clause} {accusation.case.case}", "\n".join(lines))
+    return command(level, f"{finding.check} {accusation.case.case}", "\n".join(lines))
 
 
 def command(name: str, title: str, message: str) -> str:

@@ -5,10 +5,11 @@ from typing import Final, TextIO
 from xml.etree import ElementTree
 
 from plexwire_conformance.report.run_description import About
+from plexwire_conformance.report.sentences import red_sentence
 from plexwire_conformance.report.wording import replay_command, say, say_finding
+from plexwire_conformance.run.events import RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 from plexwire_conformance.run.known_failures import Reckoning
-from plexwire_conformance.run.runner import RunEvent, RunFinished, RunStarted
 from plexwire_spec import Level, clauses
 
 #: What XML 1.0 can't hold, even escaped.
@@ -31,13 +32,18 @@ class JunitReport:
             case RunStarted():
                 self._about = About.of(event)
             case RunFinished() if self._about is not None:
-                self._out.write(render(event, self._about.url, self._about.place))
+                self._out.write(
+                    render(event, self._about.url, self._about.place, self._about.called)
+                )
             case _:
                 pass
 
 
-def render(event: RunFinished, url: str, place: str) -> str:
-    """Return the XML of a finished run at *url*; *place* is what the command line calls its target."""
+def render(event: RunFinished, url: str, place: str, called: str = "") -> str:
+    """Return the XML of a finished run at *url*, which is *called* something if the suite ran it.
+
+    *place* are the options by which the command line names the target.
+    """
     root = ElementTree.Element("testsuites")
     areas: dict[str, list[CaseResult]] = {}
     for result in event.results:
@@ -46,6 +52,8 @@ def render(event: RunFinished, url: str, place: str) -> str:
         suite = ElementTree.SubElement(root, "testsuite", {"name": f"plexwire.{area}"})
         properties = ElementTree.SubElement(suite, "properties")
         ElementTree.SubElement(properties, "property", {"name": "url", "value": url})
+        if called:
+            ElementTree.SubElement(properties, "property", {"name": "called", "value": called})
         for result in results:
             _case(suite, result, event.reckoning, place)
         seconds = sum(result.seconds for result in results)
@@ -78,17 +86,19 @@ def _case(
     story = "\n\n".join(_story(finding, result.case, place) for finding in breaches)
     match result.verdict:
         case _ if red:
-            text = "\n\n".join((*map(str, red), story))
-            _outcome(element, "failure", red[0].sentence, text, type=red[0].clause)
+            text = "\n\n".join((*map(red_sentence, red), story))
+            _outcome(element, "failure", red_sentence(red[0]), text, type=red[0].check)
         case Verdict.FAIL if reckoning is not None:
-            entries = [reckoning.accepted[result.case, finding.clause] for finding in breaches]
-            reasons = [f"{entry.clause}: {entry.reason} {entry.issue}".strip() for entry in entries]
+            entries = [reckoning.accepts(result.case, finding) for finding in breaches]
+            reasons = [f"{e.check}: {e.reason} {e.issue}".strip() for e in entries if e is not None]
             _outcome(element, "skipped", f"expected to fail: {'; '.join(reasons)}", story)
         case Verdict.FAIL:
             first = breaches[0]
-            _outcome(element, "failure", say_finding(first), story, type=first.clause)
+            _outcome(element, "failure", say_finding(first), story, type=first.check)
         case Verdict.ERROR:
             _outcome(element, "error", result.reason)
+        case Verdict.BLOCKED:
+            _outcome(element, "skipped", f"blocked by {result.blocked_by}: {result.reason}")
         case Verdict.UNTESTABLE:
             _outcome(element, "skipped", result.reason)
         case _:

@@ -5,24 +5,33 @@ from collections.abc import Iterable, Iterator
 from typing import Final, TextIO
 
 from plexwire_conformance.recording.recorder import Way
+from plexwire_conformance.report.causes import probable_causes
 from plexwire_conformance.report.run_description import About
+from plexwire_conformance.report.sentences import (
+    actual_with_margin,
+    expected_sentence,
+    observed_sentence,
+    red_sentence,
+)
 from plexwire_conformance.report.summary import Accusation, Summary, unjudged
 from plexwire_conformance.report.wording import (
-    off_by,
+    name_some,
     replay_command,
     say,
     say_late,
+    say_used,
     seen_elsewhere,
 )
+from plexwire_conformance.run.events import RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Verdict
 from plexwire_conformance.run.known_failures import Reckoning
-from plexwire_conformance.run.runner import RunEvent, RunFinished, RunStarted
 from plexwire_spec import clauses
 
 _SIGNS: Final = {
     Verdict.FAIL: "❌",
     Verdict.ERROR: "💥",
     Verdict.WARN: "⚠️",
+    Verdict.BLOCKED: "⛔",
     Verdict.UNTESTABLE: "➖",
     Verdict.INFO: "ℹ️",
     Verdict.PASS: "✅",
@@ -53,18 +62,23 @@ class MarkdownReport:
 
 def render(about: About, event: RunFinished) -> str:
     """Return the summary of a run that is over."""
-    summary = Summary.of(event.results, event.reckoning)
+    summary = Summary.of(event)
     sign = {0: "✅", 1: "❌"}.get(summary.exit_code, "⚠️")
     parts = [
         f"## {sign} {summary.conclusion}",
+        f"{f'{_plain(about.called)}<br>' if about.called else ''}"
         f"{code(about.url)} · {about.when} · {event.seconds:.1f} s · plexwire {about.version}<br>"
         f"{about.tolerances}{f'<br>live camera {code(about.live)}' if about.live else ''}"
         f"{f'<br>{late}' if (late := say_late(event.late)) else ''}",
         _table(
-            ("verdict", "cases"),
-            ((f"{_SIGNS[v]} {v}", str(count)) for v, count in summary.cases.items() if count),
+            ("verdict", "cases", "observed"),
+            (
+                (f"{_SIGNS[v]} {v}", str(count), str(summary.observed[v] or ""))
+                for v, count in summary.cases.items()
+                if count or summary.observed[v]
+            ),
         )
-        + f"\n\n{len(summary.results)} cases, {len(summary.clauses)} clauses.",
+        + f"\n\n{len(summary.judged_by)} cases, {len(summary.clauses)} clauses; the run used {say_used(event)}.",
         *_reckoning(event.reckoning),
         *_findings(summary, about.place),
         *_not_judged(event.results),
@@ -79,22 +93,21 @@ def _reckoning(reckoning: Reckoning | None) -> Iterator[str]:
     if reckoning.red:
         yield "### Not as expected"
         yield _table(
-            ("case", "clause", "", "why"),
-            ((r.case, r.clause, f"**{r.colour}**", code(r.sentence)) for r in reckoning.red),
+            ("", "why", "cases"),
+            ((f"**{r.colour}**", code(red_sentence(r)), name_some(r.cases)) for r in reckoning.red),
         )
     if reckoning.accepted:
         yield "### Known failures"
         yield _table(
-            ("case", "clause", "reason", "issue", "until"),
+            ("check", "reason", "issue", "until"),
             (
                 (
-                    entry.case,
-                    entry.clause,
+                    entry.check,
                     _plain(entry.reason),
                     _plain(entry.issue),
                     str(entry.expires),
                 )
-                for entry in reckoning.accepted.values()
+                for entry in reckoning.accepted
             ),
         )
 
@@ -103,6 +116,8 @@ def _findings(summary: Summary, place: str) -> Iterator[str]:
     accusations = summary.accusations
     if accusations:
         yield "### Findings"
+    for cause in probable_causes(accusations):
+        yield f"**{_plain(cause.sentence)}**<br>{', '.join(cause.checks)}"
     for accusation in accusations[:_TOLD]:
         yield _accuse(accusation, place)
     if (left := len(accusations) - _TOLD) > 0:
@@ -113,9 +128,9 @@ def _accuse(accusation: Accusation, place: str) -> str:
     finding = accusation.finding
     clause = clauses()[finding.clause]
     lines = [
-        f"{_SIGNS[finding.verdict]} **{clause.id}** {clause.level} · found by {code(accusation.case.case)}",
+        f"{_SIGNS[finding.verdict]} **{finding.check}** {clause.level} · found by {code(accusation.case.case)}",
         f"> {_plain(clause.text)}",
-        f"- expected: {code(finding.expected)}\n- actual: {code(finding.actual)}{off_by(finding)}",
+        f"- expected: {code(expected_sentence(finding))}\n- observed: {code(actual_with_margin(finding))}",
         *seen_elsewhere(accusation),
         fence(replay_command(finding, accusation.case.case, place), "sh"),
     ]
@@ -148,7 +163,7 @@ def _dialect(summary: Summary) -> Iterator[str]:
     if summary.dialect:
         table = _table(
             ("clause", "what this gateway does where the sources are silent"),
-            ((finding.clause, code(finding.actual)) for finding in summary.dialect),
+            ((finding.clause, code(observed_sentence(finding))) for finding in summary.dialect),
         )
         yield f"<details><summary>Dialect</summary>\n\n{table}\n\n</details>"
 

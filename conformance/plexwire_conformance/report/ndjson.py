@@ -9,14 +9,15 @@ from typing import Any, Final, TextIO
 
 from plexwire_conformance.recording.transcript import entry_members
 from plexwire_conformance.report.run_description import About
+from plexwire_conformance.report.sentences import expected_sentence, observed_sentence, red_sentence
 from plexwire_conformance.report.summary import Summary
+from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Finding
-from plexwire_conformance.run.runner import CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.tolerances import Tolerances
 
 #: What the header calls the file, and the version of the format; a reader refuses others.
 KIND: Final = "run"
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class NdjsonReport:
@@ -45,6 +46,7 @@ def _header_members(about: About) -> dict[str, Any]:
         "kind": KIND,
         "format": FORMAT,
         "plexwire": about.version,
+        "called": about.called,
         "url": about.url,
         "device_url": about.device_url,
         "began": about.began.isoformat(timespec="milliseconds"),
@@ -67,22 +69,27 @@ def _ms(seconds: float) -> float:
 
 
 def _footer_members(event: RunFinished) -> dict[str, Any]:
-    summary = Summary.of(event.results, event.reckoning)
+    summary = Summary.of(event)
     members: dict[str, Any] = {
         "cases": {verdict.value: count for verdict, count in summary.cases.items()},
         "clauses": {name: verdict.value for name, verdict in summary.clauses.items()},
         "seconds": round(event.seconds, 3),
+        "connections": event.connections,
+        "sources": event.sources,
+        "gone": event.gone,
+        "gone_at": round(event.gone_at, 3),
+        "lossy": event.lossy,
         "exit_code": summary.exit_code,
         "conclusion": summary.conclusion,
     }
     if event.reckoning is not None:
-        members["accepted"] = [list(check) for check in event.reckoning.accepted]
+        members["accepted"] = [entry.check for entry in event.reckoning.accepted]
         members["red"] = [
             {
-                "case": red.case,
-                "clause": red.clause,
+                "check": red.check,
+                "cases": list(red.cases),
                 "why": red.colour.value,
-                "sentence": red.sentence,
+                "sentence": red_sentence(red),
             }
             for red in event.reckoning.red
         ]
@@ -96,7 +103,10 @@ def result_members(result: CaseResult) -> dict[str, Any]:
         "title": result.title,
         "clauses": list(result.clauses),
         "verdict": result.verdict.value,
+        "judged": list(result.judged),
         "reason": result.reason,
+        "blocked_by": result.blocked_by,
+        "trouble": result.trouble.value,
         "seconds": round(result.seconds, 3),
         "findings": [_finding_members(finding) for finding in result.findings],
     }
@@ -104,13 +114,22 @@ def result_members(result: CaseResult) -> dict[str, Any]:
 
 def _finding_members(finding: Finding) -> dict[str, Any]:
     return {
+        "check": finding.check,
         "clause": finding.clause,
         "level": finding.level.value,
         "verdict": finding.verdict.value,
-        "expected": finding.expected,
-        "actual": finding.actual,
+        "expected": dict(finding.expected),
+        "observed": dict(finding.observed),
+        "sentences": {
+            "expected": expected_sentence(finding),
+            "observed": observed_sentence(finding),
+        },
+        "path": finding.path,
         "margin_ms": finding.margin_ms,
         "at": None if finding.at is None else round(finding.at, 6),
+        "shown": None if finding.shown is None else list(finding.shown),
+        "connections": finding.connections,
+        "steps": list(finding.steps),
         "replay": finding.replay,
         "timeline": [entry_members(entry) for entry in finding.timeline],
     }

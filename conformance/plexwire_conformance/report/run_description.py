@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
-from plexwire_conformance.run.runner import RunStarted
+from plexwire_conformance.run.events import RunStarted
 from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.target.description import SOURCE_ID
 from plexwire_protocol import __version__
@@ -23,6 +23,9 @@ class About:
     source_id: str = SOURCE_ID
     #: The camera that was watched, as SOURCE_ID/CAMERA_ID, where one was named that runs anyway.
     live: str = ""
+    #: What the gateway is called, if the suite ran it, and the options by which the command line chooses it.
+    called: str = ""
+    chosen_by: tuple[str, ...] = ()
     version: str = __version__
 
     @classmethod
@@ -36,12 +39,16 @@ class About:
             cases=tuple(case.id for case in event.cases),
             source_id=event.target.source_prefix,
             live="" if event.target.live is None else str(event.target.live),
+            called=event.target.called,
+            chosen_by=event.target.chosen_by,
         )
 
     @property
     def place(self) -> str:
-        """The target as the command line names it: its URL, and the options without which it is another one."""
-        words = [self.url]
+        """The options by which the command line names the target: its URL, and those without which it is another one."""
+        if self.called:
+            return shlex.join(self.chosen_by)
+        words = ["--url", self.url]
         if self.device_url != self.url:
             words += ["--device-url", self.device_url]
         if self.source_id != SOURCE_ID:

@@ -12,7 +12,8 @@ from plexwire_conformance.recording.transcript import read_entry
 from plexwire_conformance.report.ndjson import FORMAT, KIND
 from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.summary import Summary
-from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
+from plexwire_conformance.run.checks import checks, clause_of
+from plexwire_conformance.run.findings import CaseResult, Finding, Trouble, Verdict
 from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_spec import clauses
 
@@ -27,11 +28,14 @@ class StoredRun:
     about: About
     results: tuple[CaseResult, ...]
     seconds: float
+    gone: str = ""
+    gone_at: float = 0.0
+    lossy: str = ""
 
     @property
     def summary(self) -> Summary:
         """What it comes to."""
-        return Summary.of(self.results)
+        return Summary(self.results, None, self.gone, self.gone_at, self.lossy)
 
 
 def read_run(path: Path) -> StoredRun:
@@ -57,20 +61,24 @@ def parse_run(text: str, name: str) -> StoredRun:
         if counted[case] != 1:
             how_many = "no result" if not counted[case] else f"{counted[case]} results"
             raise BadFile(f"{name} is damaged: it has {how_many} of {case}")
-    if strange := set(counted) - set(about.cases):
+    observed = {result.case for result in results if result.is_observation}
+    if strange := set(counted) - set(about.cases) - observed:
         raise BadFile(f"{name} is damaged: its header does not name {min(strange)}")
     _compare(name, footer.object("cases"), results)
     places = {case: place for place, case in enumerate(about.cases)}
     return StoredRun(
         name=name,
         about=about,
-        results=tuple(sorted(results, key=lambda result: places[result.case])),
+        results=tuple(sorted(results, key=lambda r: places.get(r.case, len(places)))),
         seconds=footer.number("seconds"),
+        gone=footer.text("gone"),
+        gone_at=footer.number("gone_at"),
+        lossy=footer.text("lossy"),
     )
 
 
 def _compare(name: str, told: JsonObject, results: list[CaseResult]) -> None:
-    for verdict, count in Summary.of(results).cases.items():
+    for verdict, count in Summary(tuple(results)).cases.items():
         if told.whole(verdict) != count:
             raise BadFile(
                 f"{name} is damaged: its footer counts {told.whole(verdict)} {verdict}, "
@@ -86,6 +94,7 @@ def _about(line: JsonObject) -> About:
     if began.tzinfo is None:
         raise BadFile(f"{line.where}: 'began' must say in which time zone")
     return About(
+        called=line.text("called"),
         url=line.text("url"),
         device_url=line.text("device_url"),
         began=began,
@@ -100,35 +109,58 @@ def _result(line: JsonObject, about: About) -> CaseResult:
     findings = tuple(_finding(inner, about) for inner in line.objects("findings"))
     if (verdict is Verdict.FAIL) is not any(f.verdict is Verdict.FAIL for f in findings):
         raise BadFile(f"{line.where}: its verdict is {verdict}, and its findings say otherwise")
-    _known(line.texts("clauses"), line, about)
+    _known((*line.texts("clauses"), *line.texts("judged")), line, about)
     return CaseResult(
         case=line.text("case"),
         title=line.text("title"),
         clauses=line.texts("clauses"),
         verdict=verdict,
         findings=findings,
+        judged=line.texts("judged"),
         reason=line.text("reason"),
+        blocked_by=line.text("blocked_by"),
+        trouble=line.one_of("trouble", Trouble),
         seconds=line.number("seconds"),
     )
 
 
 def _finding(line: JsonObject, about: About) -> Finding:
-    clause = line.text("clause")
+    check = line.text("check")
+    clause = clause_of(check)
     _known((clause,), line, about)
+    if check not in checks():
+        raise BadFile(
+            f"{line.where} has the check {check}, which this version does not know; "
+            f"use plexwire {about.version}"
+        )
     if line.text("level") != clauses()[clause].level:
         raise BadFile(
             f"{line.where}: {clause} was {line.text('level')} then and is "
             f"{clauses()[clause].level} now; use plexwire {about.version}"
         )
     return Finding(
-        clause=clause,
-        expected=line.text("expected"),
-        actual=line.text("actual"),
+        check=check,
+        expected=line.object("expected").members,
+        observed=line.object("observed").members,
+        path=line.text("path"),
+        shown=_shown(line),
+        connections=line.whole("connections"),
+        steps=line.texts("steps"),
         margin_ms=line.number_or_none("margin_ms"),
         at=line.number_or_none("at"),
         replay=line.text("replay"),
         timeline=tuple(map(read_entry, line.objects("timeline"))),
     )
+
+
+def _shown(line: JsonObject) -> tuple[int, int] | None:
+    match line.members.get("shown"):
+        case None:
+            return None
+        case [int(k), int(n)]:
+            return k, n
+        case _:
+            raise BadFile(f"{line.where}: 'shown' must be two whole numbers, or null")
 
 
 def _known(cited: tuple[str, ...], line: JsonObject, about: About) -> None:

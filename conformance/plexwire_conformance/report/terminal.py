@@ -12,20 +12,27 @@ from rich.table import Table
 from rich.text import Text
 
 from plexwire_conformance.recording.recorder import Entry, Way
+from plexwire_conformance.report.causes import probable_causes
 from plexwire_conformance.report.run_description import About
+from plexwire_conformance.report.sentences import (
+    actual_with_margin,
+    expected_sentence,
+    observed_sentence,
+    red_sentence,
+)
 from plexwire_conformance.report.summary import Accusation, Summary, plural, unjudged
 from plexwire_conformance.report.wording import (
     name_some,
-    off_by,
     replay_command,
     say,
     say_late,
+    say_used,
     seen_elsewhere,
     waited,
 )
+from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
-from plexwire_conformance.run.known_failures import Expected, Reckoning
-from plexwire_conformance.run.runner import CaseFinished, RunEvent, RunFinished, RunStarted
+from plexwire_conformance.run.known_failures import KnownFailure, Reckoning
 from plexwire_spec import clauses
 
 _STYLES: Final = {
@@ -33,6 +40,7 @@ _STYLES: Final = {
     Verdict.FAIL: "bold red",
     Verdict.WARN: "yellow",
     Verdict.INFO: "cyan",
+    Verdict.BLOCKED: "magenta",
     Verdict.UNTESTABLE: "dim",
     Verdict.ERROR: "bold magenta",
 }
@@ -45,11 +53,19 @@ _SHOWN: Final = 14
 
 
 class TerminalReport:
-    """Shows the run: to *progress* while it lasts, to *out* when it is over."""
+    """Shows the run: to *progress* while it lasts, to *out* when it is over.
 
-    def __init__(self, out: Console, progress: Console, *, every_case: bool = True) -> None:
+    A quiet one shows only findings, and why there is no verdict if there is none.
+    """
+
+    def __init__(
+        self, out: Console, progress: Console, *, is_quiet: bool = False, whence: str = ""
+    ) -> None:
         self._out = out
-        self._every_case = every_case
+        #: Where the URL is from, if it was not given.
+        self._whence = f" ({whence})" if whence else ""
+        self._progress = progress
+        self._is_quiet = is_quiet
         self._bar = Progress(
             TextColumn("judging"),
             BarColumn(bar_width=20),
@@ -59,30 +75,35 @@ class TerminalReport:
             console=progress,
         )
         self._live = Live(self._bar, console=progress, transient=True, refresh_per_second=8)
-        self._plain = None if progress.is_terminal else progress
+        #: Where lines of progress go if nothing can be shown in place.
+        self._plain = None if progress.is_terminal or is_quiet else progress
+        self._is_live = progress.is_terminal
         self._task = self._bar.add_task("control", total=None)
         self._left: dict[str, None] = {}
         self._done = 0
         self._told = 0
         self._place = ""
+        self._called = ""
 
     def __enter__(self) -> Self:
-        if self._plain is None:
+        if self._is_live:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._plain is None:
+        if self._is_live:
             self._live.stop()
 
     def listen(self, event: RunEvent) -> None:
         """Take one event of the run."""
         match event:
             case RunStarted():
-                self._place = About.of(event).place
+                about = About.of(event)
+                self._place, self._called = about.place, about.called
                 self._left = dict.fromkeys(case.id for case in event.cases)
                 self._bar.update(self._task, total=len(event.cases), description="")
-                self._say(f"judging {event.target.viewers.url} by {len(event.cases)} cases")
+                called = f", {about.called}," if about.called else ""
+                self._say(f"judging {about.url}{called}{self._whence} by {len(event.cases)} cases")
                 if event.target.live is not None:
                     self._say(f"watching {event.target.live}")
                 self._say(f"{event.tolerances}")
@@ -110,23 +131,36 @@ class TerminalReport:
 
     def _say(self, text: str) -> None:
         if self._plain is not None:
-            self._plain.print(text, markup=False, highlight=False)
+            self._plain.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _finish(self, event: RunFinished) -> None:
-        summary = Summary.of(event.results, event.reckoning)
+        summary = Summary.of(event)
+        for cause in probable_causes(summary.accusations):
+            self._out.print(
+                Text(f"\n{cause.sentence}\n", "bold").append(f"  {name_some(cause.checks)}", "dim")
+            )
         for accusation in summary.accusations:
             self._accuse(accusation, event.reckoning)
+        if self._is_quiet:
+            if event.reckoning is not None and event.reckoning.red:
+                self._out.print(_reckoning(event.reckoning))
+            if summary.exit_code not in (0, 1):
+                self._progress.print(summary.conclusion, markup=False, highlight=False)
+            return
         if summary.dialect:
             self._out.print(_dialect(summary.dialect))
-        if self._every_case:
-            self._out.print(_table(event.results))
+        self._out.print(_table(event.results))
         if reasons := unjudged(event.results):
             self._out.print(_not_judged(reasons))
         if event.reckoning is not None:
             self._out.print(_reckoning(event.reckoning))
         if late := say_late(event.late):
             self._out.print(Text(late, "yellow"))
-        self._out.print(_conclusion(summary, event.seconds))
+        self._out.print(Text(f"\nused {say_used(event)}", "dim"))
+        # In one piece each: what limits a verdict stays in its line.
+        self._out.print(_conclusion(summary, event.seconds), soft_wrap=True)
+        if self._called:
+            self._out.print(Text(f"Judged: {self._called}."), soft_wrap=True)
 
     def _accuse(self, accusation: Accusation, reckoning: Reckoning | None) -> None:
         case, finding = accusation.case.case, accusation.finding
@@ -139,12 +173,12 @@ class TerminalReport:
         self._out.print(Text("  replay    ", "dim").append(command, "default"), soft_wrap=True)
 
 
-def show_finding(finding: Finding, by: str, accepted: Expected | None = None) -> RenderableType:
+def show_finding(finding: Finding, by: str, accepted: KnownFailure | None = None) -> RenderableType:
     """Return *finding* as the terminal shows it; *by* says what found it, *accepted* that it was expected."""
     clause = clauses()[finding.clause]
     style = _STYLES[finding.verdict if accepted is None else Verdict.INFO]
     head = Text(f"\n{finding.verdict.upper()} ", style)
-    head.append(f"{finding.clause} ", "bold")
+    head.append(f"{finding.check} ", "bold")
     head.append(f"{clause.level} · {by}", "dim")
     rows = Table.grid(padding=(0, 2, 0, 0))
     rows.add_column(style="dim", no_wrap=True)
@@ -152,9 +186,9 @@ def show_finding(finding: Finding, by: str, accepted: Expected | None = None) ->
     if accepted is not None:
         known = Text(f"{accepted.reason} {accepted.issue}".rstrip())
         rows.add_row("known", known.append(f" (until {accepted.expires})", "dim"))
-    if finding.expected:
-        rows.add_row("expected", Text(finding.expected))
-    rows.add_row("actual", Text(finding.actual, style).append(off_by(finding), "dim"))
+    if expected := expected_sentence(finding):
+        rows.add_row("expected", Text(expected))
+    rows.add_row("observed", Text(actual_with_margin(finding), style))
     indented = (Padding(part, (0, 0, 0, 2)) for part in (Text(clause.text), rows))
     return Group(head, *indented, _timeline(finding.timeline, finding.at))
 
@@ -194,7 +228,7 @@ def _dialect(findings: list[Finding]) -> RenderableType:
     table.add_column("clause", style="cyan", no_wrap=True)
     table.add_column("choice", overflow="fold")
     for finding in findings:
-        table.add_row(finding.clause, Text(finding.actual))
+        table.add_row(finding.clause, Text(observed_sentence(finding)))
     return Group("", table)
 
 
@@ -234,8 +268,9 @@ def _reckoning(reckoning: Reckoning) -> RenderableType:
     text.append(f"{plural(len(reckoning.accepted), 'known failure')}, as expected\n", "dim")
     for red in reckoning.red:
         text.append(f"{red.colour.upper()} ", "bold red")
-        text.append(f"{red.case} {red.clause} ", "bold")
-        text.append(f"{red.sentence}\n")
+        text.append(f"{red_sentence(red)}\n")
+        if red.cases:
+            text.append(f"  {name_some(red.cases)}\n", "dim")
     text.rstrip()
     return text
 
@@ -246,8 +281,11 @@ def _conclusion(summary: Summary, seconds: float) -> RenderableType:
     for number, (count, verdict) in enumerate(counted):
         text.append(" · " if number else "")
         text.append(f"{count} {verdict}", _STYLES[verdict])
+    observed = [f"{count} {verdict}" for verdict, count in summary.observed.items() if count]
+    if observed:
+        text.append(f"  and {', '.join(observed)} observed", "dim")
     text.append(
-        f"  {len(summary.results)} cases, {len(summary.clauses)} clauses, {seconds:.1f} s\n"
+        f"  {len(summary.judged_by)} cases, {len(summary.clauses)} clauses, {seconds:.1f} s\n"
     )
     style = {0: "bold green", 1: "bold red"}.get(summary.exit_code, "bold yellow")
     text.append(summary.conclusion, style)

@@ -1,13 +1,13 @@
-"""A timeline drawn to scale, a lane a connection, and below it what was said, line by line."""
+"""A timeline as data: a strip drawn to scale, a lane per connection, and below it what was said, line by line."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from attrs import frozen
 
 from plexwire_conformance.recording.recorder import Entry, Kind, Way
-from plexwire_conformance.report.html_page import h
+from plexwire_conformance.report.excerpt import Part, excerpt, shows
 from plexwire_conformance.report.timeline_scale import Scale, Wait, make_scale
 from plexwire_conformance.report.wording import ENDINGS, say, waited
 
@@ -29,6 +29,90 @@ _LAST: Final = 20
 _TYPE: Final = re.compile(r'"type": "([\w ]{1,24})"')
 
 
+@frozen(kw_only=True)
+class Gap:
+    """A wait that is named above the strip; places in percent of its width."""
+
+    words: str
+    middle: float
+    left: float
+    width: float
+    broken: bool
+
+
+@frozen(kw_only=True)
+class Mark:
+    """One entry in a lane, which leads to its line `anchor`; `x` in percent, `y` in pixels."""
+
+    x: float
+    y: int
+    shape: str
+    way: Way
+    kind: Kind
+    anchor: str
+
+
+@frozen(kw_only=True)
+class Label:
+    """The name of marks, to the right of `x` or to its left, on a wide `page` or a narrow one."""
+
+    x: float
+    y: int
+    text: str
+    page: str
+    left: bool
+
+
+@frozen(kw_only=True)
+class Lane:
+    """One connection: its line `middle` lies `top` pixels down and more, and is whole from `begin` to `end` percent."""
+
+    peer: str
+    top: int
+    middle: int
+    begin: float
+    end: float
+    marks: tuple[Mark, ...]
+    labels: tuple[Label, ...]
+
+
+@frozen(kw_only=True)
+class Row:
+    """A line of the list: an entry, or, without an `anchor`, a pause.
+
+    `excerpt` is the member that a finding is about and what is around it; it stands for the whole message.
+    """
+
+    words: str
+    anchor: str = ""
+    at: float = 0.0
+    peer: str = ""
+    way: Way = Way.SENT
+    folds: bool = False
+    unfolded: bool = False
+    excerpt: tuple[Part, ...] = ()
+
+
+@frozen(kw_only=True)
+class Timeline:
+    """Everything that a timeline shows."""
+
+    height: int
+    grid: tuple[float, ...]
+    gaps: tuple[Gap, ...]
+    lanes: tuple[Lane, ...]
+    judged: float | None
+    caption: str
+    earlier: tuple[Row, ...]
+    last: tuple[Row, ...]
+    top: int = _AXIS
+
+    @property
+    def earlier_entries(self) -> int:
+        """How many entries are folded away."""
+        return sum(bool(row.anchor) for row in self.earlier)
+
+
 @frozen
 class _Shown:
     """The entries that are shown, and when they were judged; behind entry `left_out_after`, `left_out` are not."""
@@ -45,18 +129,38 @@ class _Shown:
         return (*(entry.at for entry in self.entries), *last)
 
 
-def draw_timeline(entries: Sequence[Entry], name: str, judged_at: float | None = None) -> str:
-    """Return *entries* as HTML; *name* begins the ids of its lines, and is unique in the page.
+def make_timeline(
+    entries: Sequence[Entry], name: str, judged_at: float | None = None, path: str = ""
+) -> Timeline | None:
+    """Return the timeline of *entries*, None of none; *name* begins the ids of its lines, and is unique in the page.
 
-    Until *judged_at* (seconds) it was waited for more.
+    Until *judged_at* (seconds) it was waited for more.  *path* is the member that shows what was found.
     """
     if not entries:
-        return ""
+        return None
     shown = _shown(entries, judged_at)
     scale = make_scale(shown.times, shown.left_out_after)
-    return (
-        f'<div class="timeline">\n<figure>{_strip(shown, scale, name)}\n{_caption(shown, scale)}</figure>\n'
-        f"{_list(shown, name)}\n</div>"
+    peers = dict.fromkeys(entry.peer for entry in shown.entries)
+    lanes = tuple(
+        _lane(
+            [(n, e) for n, e in enumerate(shown.entries) if e.peer == peer],
+            scale,
+            _AXIS + lane * _LANE,
+            name,
+        )
+        for lane, peer in enumerate(peers)
+    )
+    rows = tuple(_rows(shown, name, path))
+    earlier = rows[:-_LAST] if len(shown.entries) > _LAST * 1.5 else ()
+    return Timeline(
+        height=_AXIS + _LANE * len(peers) + 4,
+        grid=scale.grid,
+        gaps=tuple(_gap(wait, shown) for wait in scale.waits),
+        lanes=lanes,
+        judged=None if shown.judged_at is None else scale.places[-1],
+        caption=_caption(shown, scale),
+        earlier=earlier,
+        last=rows[len(earlier) :],
     )
 
 
@@ -80,79 +184,54 @@ def length(seconds: float) -> str:
 # ── the strip ────────────────────────────────────────────────────────────────────────────────
 
 
-def _strip(shown: _Shown, scale: Scale, name: str) -> str:
-    peers = list(dict.fromkeys(entry.peer for entry in shown.entries))
-    height = _AXIS + _LANE * len(peers) + 4
-    parts = [
-        f'<svg class="strip" height="{height}" role="img" '
-        f'aria-label="The conversation to scale; the list below says the same.">'
-    ]
-    parts += [_line(x, x, _AXIS, height, "grid") for x in scale.grid]
-    parts += [_wait(wait, shown, height) for wait in scale.waits]
-    for lane, peer in enumerate(peers):
-        mine = [(n, e) for n, e in enumerate(shown.entries) if e.peer == peer]
-        parts.append(_lane(mine, scale, _AXIS + lane * _LANE, peer, name))
-    if shown.judged_at is not None:
-        x = scale.places[-1]
-        parts.append(_line(x, x, _AXIS, height, "judged"))
-        parts.append(f'<text class="label left" x="{x - 0.4:.2f}%" y="{_AXIS + 10}">judged</text>')
-    parts.append("</svg>")
-    return "\n".join(parts)
-
-
-def _line(x1: float, x2: float, y1: float, y2: float, kind: str) -> str:
-    return f'<line class="{kind}" x1="{x1:.2f}%" x2="{x2:.2f}%" y1="{y1:g}" y2="{y2:g}"/>'
-
-
-def _wait(wait: Wait, shown: _Shown, height: int) -> str:
-    middle = (wait.left + wait.right) / 2
+def _gap(wait: Wait, shown: _Shown) -> Gap:
     words = length(wait.seconds)
     if wait.after == shown.left_out_after:
         words = f"{shown.left_out} left out"
-    kind = "broken" if wait.broken else "wait"
-    parts = []
-    if wait.broken:
+    return Gap(
+        words=words,
+        middle=(wait.left + wait.right) / 2,
         # A little away from the entries at both sides.
-        x, width = wait.left + 0.9, max(0.5, wait.right - wait.left - 1.8)
-        parts.append(
-            f'<rect class="break" x="{x:.2f}%" width="{width:.2f}%" y="{_AXIS}" height="{height - _AXIS}"/>'
-        )
-    parts.append(f'<text class="{kind}" x="{middle:.2f}%" y="13">{h(words)}</text>')
-    return "".join(parts)
+        left=wait.left + 0.9,
+        width=max(0.5, wait.right - wait.left - 1.8),
+        broken=wait.broken,
+    )
 
 
-def _lane(mine: Sequence[tuple[int, Entry]], scale: Scale, top: int, peer: str, name: str) -> str:
+def _lane(mine: Sequence[tuple[int, Entry]], scale: Scale, top: int, name: str) -> Lane:
     middle = top + 33
     places = scale.places
-    begin, end = places[mine[0][0]], places[mine[-1][0]]
     ended = any(entry.kind in ENDINGS for _, entry in mine)
-    parts = [
-        f'<text class="peer" x="0" y="{top + 12}">{h(peer)}</text>',
-        _line(0, 100, middle, middle, "gone"),
-        _line(begin, end if ended else 100, middle, middle, "life"),
-    ]
+    marks: list[Mark] = []
+    labels: list[Label] = []
     for way in Way:
         there = [(n, entry) for n, entry in mine if entry.way is way]
         for number, entry in there:
-            parts.append(_mark(entry, places[number], middle, f"{name}-{number}"))
+            marks.append(_mark(entry, places[number], middle, f"{name}-{number}"))
         baseline = middle - 5 if way is Way.SENT else middle + 13
         for page, character in _CHARACTERS.items():
-            parts += _labels(there, places, baseline, page, character)
-    return "\n".join(parts)
+            labels += _labels(there, places, baseline, page, character)
+    return Lane(
+        peer=mine[0][1].peer,
+        top=top,
+        middle=middle,
+        begin=places[mine[0][0]],
+        end=places[mine[-1][0]] if ended else 100.0,
+        marks=tuple(marks),
+        labels=tuple(labels),
+    )
 
 
-def _mark(entry: Entry, x: float, middle: int, anchor: str) -> str:
-    up = entry.way is Way.SENT
-    y = middle - 14 if up else middle + 2
+def _mark(entry: Entry, x: float, middle: int, anchor: str) -> Mark:
     match entry.kind:
         case Kind.PING | Kind.PONG:
-            shape = f'<circle cx="{x:.2f}%" cy="{y + 6}" r="3"/>'
+            shape = "circle"
         case Kind.EOF | Kind.RESET | Kind.GARBAGE:
-            shape = f'<text class="cross" x="{x:.2f}%" y="{y + 11}">✕</text>'
+            shape = "cross"
         case _:
-            shape = f'<rect x="{x:.2f}%" y="{y}" width="4" height="12" rx="1"/>'
-    # What it says is in the line that it leads to; who goes by keys goes there at once.
-    return f'<a class="mark {entry.way} {entry.kind}" href="#{h(anchor)}" tabindex="-1">{shape}</a>'
+            shape = "bar"
+    y = middle - 14 if entry.way is Way.SENT else middle + 2
+    return Mark(x=x, y=y, shape=shape, way=entry.way, kind=entry.kind, anchor=anchor)
 
 
 def _labels(
@@ -161,7 +240,7 @@ def _labels(
     baseline: int,
     page: str,
     character: float,
-) -> list[str]:
+) -> Iterator[Label]:
     """Name as many marks as there is room for; marks that stand together are named together."""
     groups: list[list[tuple[float, str]]] = []
     for number, entry in there:
@@ -170,7 +249,6 @@ def _labels(
             groups[-1].append((x, label))
         else:
             groups.append([(x, label)])
-    written = []
     free_from = 0.0
     for place, group in enumerate(groups):
         x, label = group[-1]
@@ -179,17 +257,12 @@ def _labels(
         begin = x + character
         width = len(text) * character
         if begin + width <= end and begin >= free_from:
-            written.append(
-                f'<text class="label {page}" x="{begin:.2f}%" y="{baseline}">{h(text)}</text>'
-            )
+            yield Label(x=begin, y=baseline, text=text, page=page, left=False)
             free_from = begin + width
         elif end == 100.0 and (begin := group[0][0] - character - width) >= free_from:
-            written.append(
-                f'<text class="label left {page}" x="{group[0][0] - character:.2f}%" y="{baseline}">{h(text)}</text>'
-            )
+            yield Label(x=group[0][0] - character, y=baseline, text=text, page=page, left=True)
         else:
             free_from = max(free_from, x)
-    return written
 
 
 def _label(entry: Entry) -> str:
@@ -223,53 +296,29 @@ def _caption(shown: _Shown, scale: Scale) -> str:
         words.append(f"One division is {scale.division:g} s.")
     elif scale.division:
         words.append(f"One division is {scale.division * 1000:g} ms.")
-    return f"<figcaption>{' '.join(words)}</figcaption>"
+    return " ".join(words)
 
 
-def _list(shown: _Shown, name: str) -> str:
-    rows = []
+def _rows(shown: _Shown, name: str, path: str) -> Iterator[Row]:
     times = (*shown.times, shown.entries[-1].at)
     unfolded = len(shown.entries) <= _FEW
+    culprit = shows(shown.entries, path)
     for number, entry in enumerate(shown.entries):
-        rows.append(_row(entry, times[0], f"{name}-{number}", unfolded=unfolded))
+        words = say(entry, whole=True)
+        yield Row(
+            words=words,
+            anchor=f"{name}-{number}",
+            at=entry.at - times[0],
+            peer=entry.peer,
+            way=entry.way,
+            folds=len(words) > _SHORT,
+            unfolded=unfolded,
+            excerpt=excerpt(entry.body, path) if entry is culprit and entry.body else (),
+        )
         gap = times[number + 1] - entry.at
         if number == shown.left_out_after:
-            rows.append(_pause(f"{shown.left_out} left out"))
+            yield Row(words=f"{shown.left_out} left out")
         elif number == len(shown.entries) - 1 and shown.judged_at is not None:
-            rows.append(_pause(f"nothing more within {length(gap)}"))
+            yield Row(words=f"nothing more within {length(gap)}")
         elif gap >= _SILENCE:
-            rows.append(_pause(f"{length(gap)} of silence"))
-    if len(shown.entries) <= _LAST * 1.5:
-        return _table(rows)
-    earlier, last = rows[:-_LAST], rows[-_LAST:]
-    words = f"{len(shown.entries) - sum(map(_is_entry, last))} earlier lines"
-    return (
-        f'<details class="earlier"><summary>{words}</summary>{_table(earlier)}</details>\n'
-        f"{_table(last)}"
-    )
-
-
-def _table(rows: Sequence[str]) -> str:
-    body = "\n".join(rows)
-    return f'<table class="said"><tbody>\n{body}\n</tbody></table>'
-
-
-def _is_entry(row: str) -> bool:
-    return row.startswith("<tr id=")
-
-
-def _pause(words: str) -> str:
-    return f'<tr class="pause"><td></td><td colspan="3">{words}</td></tr>'
-
-
-def _row(entry: Entry, begin: float, anchor: str, *, unfolded: bool) -> str:
-    arrow, who = ("→", "sent") if entry.way is Way.SENT else ("←", "received")
-    words = say(entry, whole=True)
-    what = f"<bdi>{h(words)}</bdi>"
-    if len(words) > _SHORT:
-        what = f"<details{' open' * unfolded}><summary>{what}</summary></details>"
-    return (
-        f'<tr id="{h(anchor)}" class="{entry.way}"><td class="at">{entry.at - begin:.3f}</td>'
-        f'<td class="who">{h(entry.peer)}</td>'
-        f'<td class="way" title="{who}">{arrow}</td><td>{what}</td></tr>'
-    )
+            yield Row(words=f"{length(gap)} of silence")

@@ -3,7 +3,7 @@
 from typing import TextIO
 
 from plexwire_conformance.recording.transcript import TranscriptFile
-from plexwire_conformance.run.runner import CaseFinished, RunEvent, RunFinished, RunStarted
+from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished, RunStarted
 
 
 class TranscriptsReport:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from plexwire_conformance.recording.recorder import Entry, Kind
-from plexwire_conformance.report.summary import Accusation
-from plexwire_conformance.run.findings import Finding
+from plexwire_conformance.report.sentences import actual_with_margin, expected_sentence
+from plexwire_conformance.report.summary import Accusation, plural
+from plexwire_conformance.run.events import RunFinished
+from plexwire_conformance.run.findings import OBSERVED, Finding
 
 #: Characters of an entry that a line has room for.
 _LONG: Final = 110
@@ -41,7 +43,7 @@ def say(entry: Entry, *, whole: bool = False) -> str:
         case Kind.TEXT | Kind.HANDSHAKE | Kind.NOTE:
             return text
         case Kind.CLOSE:
-            return f"close {entry.code or ''} {text}".rstrip()
+            return f"close {entry.code or ''}{f' “{text}”' if text else ''}".rstrip()
         case Kind.EOF:
             return text or "TCP ended without a close frame"
         case Kind.RESET:
@@ -90,34 +92,40 @@ def _payload(text: str) -> str:
 
 def say_finding(finding: Finding) -> str:
     """Return what *finding* says, in one line."""
-    expected = f"expected {finding.expected}; " if finding.expected else ""
-    return f"{finding.clause} {finding.verdict}: {expected}{finding.actual}{off_by(finding)}"
+    expected = expected_sentence(finding)
+    wanted = f"Expected: {expected} Observed: " if expected else ""
+    return f"{finding.check} {finding.verdict}: {wanted}{actual_with_margin(finding)}"
 
 
-def off_by(finding: Finding) -> str:
-    """Return by how much, where time was measured."""
-    return "" if finding.margin_ms is None else f" (off by {finding.margin_ms:.0f} ms)"
+def say_used(event: RunFinished) -> str:
+    """Return what the run used of the gateway, for people."""
+    return f"{plural(event.connections, 'connection')} and {plural(event.sources, 'source')}"
 
 
 def say_late(late: float) -> str:
     """Return what to know of a judge whose machine was busy for *late* seconds in all; empty where it hardly was."""
     if late < _LATE_S:
         return ""
-    return f"the judge's machine was busy: it was late by {late:.1f} s in all, and waited longer for it"
+    return f"This machine was busy: the suite's own scheduling delay was {late:.1f} s in all, and its waits grew by it."
 
 
 def replay_command(finding: Finding, case_id: str, place: str) -> str:
     """Return the command that plays again what *finding* came from: its script, or the whole case.
 
-    *place* is the target as the command line names it.
+    *place* are the options by which the command line names the target.
     """
-    return f"plexwire replay {shlex.quote(finding.replay or case_id)} --url {place}"
+    # No case answers for what the monitor saw.
+    case_id = finding.clause if case_id.startswith(OBSERVED) else case_id
+    return f"plexwire replay {shlex.quote(finding.replay or case_id)} {place}".rstrip()
 
 
 def seen_elsewhere(accusation: Accusation) -> list[str]:
     """Return where else the same clause was seen broken, in at most one line."""
-    names = [result.case for result, _ in accusation.others]
-    return [f"also seen by {name_some(names)}"] if names else []
+    names = [result.case for result, _ in accusation.others if not result.is_observation]
+    lines = [f"also found by {name_some(names)}"] if names else []
+    if accusation.connections > len(accusation.sightings):
+        lines.append(f"seen on {accusation.connections} connections of the run")
+    return lines
 
 
 def name_some(names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ repeats, and fewer than `TELLING` of them tell nothing.
 
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -64,42 +64,41 @@ def repeated(view: Sequence[Shown]) -> int:
 
 @frozen
 class Disagreement:
-    """What two viewers of one camera can't both have been shown by a gateway that keeps `clause`."""
+    """What two viewers of one camera can't both have been shown by a gateway that passes `check`."""
 
-    clause: str
-    expected: str
-    actual: str
+    check: str
+    expected: Mapping[str, Any]
+    observed: Mapping[str, Any]
 
 
 def disagreements(one: Sequence[Shown], other: Sequence[Shown]) -> Iterator[Disagreement]:
     """Yield what the views *one* and *other*, of one camera at one time, can't both be right in."""
     pictures = _in_both(one, other, lambda frame: frame.picture)
-    for name, clause in (
-        ("stamp", "PW-FRAME-4"),
-        ("width", "PW-FRAME-3"),
-        ("height", "PW-FRAME-3"),
+    for name, check in (
+        ("stamp", "PW-FRAME-4/viewers-disagree"),
+        ("width", "PW-FRAME-3/viewers-disagree"),
+        ("height", "PW-FRAME-3/viewers-disagree"),
     ):
         differ = sum(getattr(here, name) != getattr(there, name) for here, there in pictures)
         if differ >= TELLING:
-            what = "timestamp" if name == "stamp" else name
-            actual = f"{differ} of {len(pictures)} pictures came with another {what} to each"
-            yield Disagreement(clause, f"the {what} that the device sent, for both viewers", actual)
+            observed = {"count": differ, "of": len(pictures), "member": name}
+            yield Disagreement(check, {"member": name}, observed)
 
     moments = _in_both(one, other, lambda frame: frame.stamp)
     differ = sum(here.picture != there.picture for here, there in moments)
     if differ >= TELLING:
-        actual = f"{differ} of {len(moments)} frames with one timestamp came with another picture to each"
-        yield Disagreement("PW-FRAME-2", "the JPEG that the device sent, for both viewers", actual)
+        observed = {"count": differ, "of": len(moments)}
+        yield Disagreement("PW-FRAME-2/viewers-disagree", {}, observed)
 
     frames = _in_both(one, other, lambda frame: frame.key)
     order = {frame.key: place for place, frame in enumerate(other)}
     if (astray := _astray([order[here.key] for here, _ in frames])) >= TELLING:
-        actual = f"{astray} of {len(frames)} frames came in another order to each"
-        yield Disagreement("PW-FRAME-5", "the order in which the device sent", actual)
+        observed = {"count": astray, "of": len(frames)}
+        yield Disagreement("PW-FRAME-5/viewers-disagree", {}, observed)
 
     if not pictures and not moments and min(_telling(one), _telling(other)) >= _APART:
-        actual = f"{len(one)} frames for one, {len(other)} for the other, and none for both"
-        yield Disagreement("PW-FRAME-10", "a camera's frames for each of its viewers", actual)
+        observed = {"count": len(one), "other_count": len(other)}
+        yield Disagreement("PW-FRAME-10/live-nothing-in-common", {}, observed)
 
 
 def _in_both(

@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 
 from attrs import frozen
 
+from plexwire_conformance.run.checks import WRONG_CLOSE_CODE, checks
 from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_spec import clauses
@@ -26,6 +27,8 @@ class Need(Enum):
 class Case:
     """One case: its frozen id, the clauses that it judges, and what it needs.
 
+    It answers for the clauses in `may_find` as well, but passing shows nothing about them.
+
     `takes` is the seconds that it waits by design, `connections` how many it has open at most; it can do with `least`,
     more slowly.  A `scripted` case thinks in a thread, so it can't run where time is virtual beside others.
     """
@@ -33,6 +36,7 @@ class Case:
     id: str
     title: str
     clauses: tuple[str, ...]
+    may_find: tuple[str, ...]
     needs: frozenset[Need]
     takes: float
     connections: int
@@ -52,13 +56,21 @@ _cases: dict[str, Case] = {}
 CASES: Final[Mapping[str, Case]] = _cases
 
 
+#: The clauses that ask for a close: a case of one of them answers for its manner as well.
+CLOSING: Final = frozenset(
+    check.clause for check in checks().values() if check.id.endswith(f"/{WRONG_CLOSE_CODE}")
+)
+
+
 class InvalidCase(Exception):
     """A case was declared wrongly; the text names it and the fix."""
 
 
 def case(
     case_id: str,
+    title: str,
     *cited: str,
+    may_find: tuple[str, ...] = (),
     needs: tuple[Need, ...] = (),
     takes: float = 0.0,
     connections: int = 2,
@@ -67,27 +79,30 @@ def case(
 ) -> Callable[[CaseBody], CaseBody]:
     """Register an async function as the case *case_id*, judging the clauses *cited*.
 
-    Its docstring is the case's title: one sentence that says what must be true.  *takes* is the seconds that it waits by
+    It may find breaches of the clauses in *may_find* too, without judging them when it finds none.
+
+    *title* is one sentence that says what must be true.  *takes* is the seconds that it waits by
     design, the longest cases starting first; *connections* is how many it has open at most, *least* how few will do.
 
     Raises:
-        InvalidCase: the id is taken, no clause is cited or one does not exist, or there is no docstring.
+        InvalidCase: the id is taken, no clause is cited or one does not exist, or *title* is empty.
     """
+    closing = ("PW-CLOSE-1",) if set(cited) & CLOSING and "PW-CLOSE-1" not in cited else ()
 
     def register(body: CaseBody) -> CaseBody:
-        title = (body.__doc__ or "").strip().partition("\n")[0]
         if case_id in _cases:
             raise InvalidCase(f"{case_id} is taken; ids are never reused, choose another")
         if not cited:
             raise InvalidCase(f"{case_id} cites no clause; name the one that it judges")
-        if unknown := [name for name in cited if name not in clauses()]:
+        if unknown := [name for name in (*cited, *may_find) if name not in clauses()]:
             raise InvalidCase(f"{case_id} cites {', '.join(unknown)}; see clauses.toml")
         if not title:
-            raise InvalidCase(f"{case_id} has no docstring; say in one sentence what must be true")
+            raise InvalidCase(f"{case_id} has no title; say in one sentence what must be true")
         _cases[case_id] = Case(
             id=case_id,
             title=title,
             clauses=cited,
+            may_find=(*may_find, *closing),
             needs=frozenset(needs),
             takes=takes,
             connections=connections,

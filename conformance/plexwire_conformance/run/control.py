@@ -1,15 +1,20 @@
 """The control: before anything is judged, an ordinary conversation that must be possible at all."""
 
 from collections.abc import Iterable
+from typing import NoReturn
+from urllib.parse import urljoin
 
 from plexwire_conformance.recording.recorder import Kind, Way
 from plexwire_conformance.recording.transcript import Transcript
 from plexwire_conformance.run.case import Case
 from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
+from plexwire_conformance.target.target import base_url
 from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed, NoConnection
 
 _ROUNDS = 3
+#: Seconds in which a gateway may show that it speaks TLS.
+_PROBE_S = 2.0
 _WANTS_CREDENTIALS = (401, 403, 407)
 _NOT_ACCEPTED = {4001: "does not accept", 4002: "grants no API access to"}
 
@@ -25,16 +30,21 @@ async def _control(stage: Stage, trial: Trial) -> None:
             viewer = await stage.connect_viewer()
         except NoConnection as error:
             url = stage.target.viewers.url
-            raise CouldNotJudge(f"{url}: {error.problem}. Is the gateway up?") from None
+            remedy = error.remedy or "Is the gateway up?"
+            raise CouldNotJudge(f"{url}: {error.problem}. {remedy}") from None
         except HandshakeFailed as error:
+            if error.status in (None, 400) and await stage.target.viewers.speaks_tls(_PROBE_S):
+                secure = stage.target.viewers.url.replace("ws://", "wss://", 1)
+                raise CouldNotJudge(
+                    f"{stage.target.viewers.url}: that port speaks TLS. Give {secure} instead."
+                ) from None
             _judge_handshake(stage, trial, error)
-            return
         await stage.authenticate(viewer)
         ending = viewer.peer.ending
         if ending is None:
             continue
         if ending.kind is ClosingKind.GARBAGE:
-            return  # The monitor says so, under its own clause.
+            trial.inconclusive(f"the viewer got {ending}", "PW-CONN-6")
         if ending.code in _NOT_ACCEPTED:
             raise CouldNotJudge(
                 f"the gateway {_NOT_ACCEPTED[ending.code]} the key in PLEXWIRE_API_KEY (close "
@@ -45,16 +55,23 @@ async def _control(stage: Stage, trial: Trial) -> None:
             raise CouldNotJudge(
                 f"the gateway lets nobody watch {watched} ({ending}). Does the camera run, and is it called so?"
             )
-        trial.find("PW-AUTH-2", "a valid auth is accepted", str(ending))
-        return
+        trial.find_and_stop(
+            "PW-AUTH-2/valid-auth-refused",
+            {"stimulus": "a valid auth", "within": stage.tolerances.immediate},
+            {"ending": viewer.peer.outcome()},
+        )
 
 
-def _judge_handshake(stage: Stage, trial: Trial, error: HandshakeFailed) -> None:
+def _judge_handshake(stage: Stage, trial: Trial, error: HandshakeFailed) -> NoReturn:
     url = stage.target.viewers.url
     if error.response is not None and error.response.status in _WANTS_CREDENTIALS:
-        expected = "a handshake that succeeds without any credential"
-        trial.find("PW-ADDR-5", expected, error.problem[:120])
-        return
+        trial.find_and_stop("PW-ADDR-5/credential-demanded", {}, {"refusal": error.refusal})
+    if error.response is not None and error.response.leads_to:
+        there = base_url(urljoin(url.replace("ws", "http", 1), error.response.leads_to))
+        raise CouldNotJudge(
+            f"{url} answers the handshake by {error.problem[:200]}, and clients of the protocol follow none. "
+            f"Give the base URL to which it leads, such as {there}"
+        )
     if error.response is not None and error.response.status != 101:
         if (watched := stage.target.watched) is not None:
             raise CouldNotJudge(
@@ -70,8 +87,9 @@ def _judge_handshake(stage: Stage, trial: Trial, error: HandshakeFailed) -> None
         raise CouldNotJudge(
             f"{url}: {error.problem}. Does it ask for a client certificate? Then give --client-cert"
         )
-    clause = "PW-ADDR-1" if error.response is None else "PW-CONN-6"
-    trial.find(clause, "an answer to the WebSocket handshake", error.problem)
+    unanswered = error.response is None
+    check = "PW-ADDR-1/handshake-unanswered" if unanswered else "PW-CONN-6/bad-handshake-answer"
+    trial.find_and_stop(check, {}, {"refusal": error.refusal})
 
 
 def served(transcripts: Iterable[Transcript]) -> bool:
@@ -88,6 +106,7 @@ CONTROL = Case(
     id="control",
     title="A viewer connects, authenticates, and is not turned away.",
     clauses=("PW-ADDR-1", "PW-ADDR-5", "PW-AUTH-2"),
+    may_find=("PW-CONN-6",),
     needs=frozenset(),
     takes=0.0,
     connections=_ROUNDS,

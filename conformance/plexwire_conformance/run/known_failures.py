@@ -1,29 +1,26 @@
-"""Failures that are expected: a TOML file of them, and how a run compares with it.
+"""Known failures: a TOML file of them, and how a run compares with it.
 
-A check is one clause in one case.  Whatever differs from the file is red: a failure that it does not have, one that it has
-and that is gone, one whose date is over, one that looks otherwise.  Only MUST clauses fail, so only they are in it.
+One entry accepts one fault: a check, in every case that shows it or in one named case.  Whatever differs from the file is
+red: a failure that it does not list, an entry whose check no longer fails, an entry whose date has passed.  An entry
+with `may = true` is about a fault that shows only sometimes.  Only a broken MUST is a failure.
 """
 
-import json
-import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from enum import StrEnum
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Final
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
+from tomlkit import TOMLDocument, aot, comment, document, dumps, table
 
 from plexwire_conformance.recording.jsonlines import BadFile
-from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
-from plexwire_spec import clauses
+from plexwire_conformance.recording.toml_files import parse_toml, structured
+from plexwire_conformance.run.checks import checks, clause_of
+from plexwire_conformance.run.findings import OBSERVED, CaseResult, Finding, Verdict
 
-#: The case and the clause that a finding is under.
-Check: TypeAlias = tuple[str, str]
-
-#: So long the tool lets a new entry stand, until somebody says for how long.
+#: How long an entry that the tool writes is accepted, until a person sets its date.
 _GRACE: Final = timedelta(days=90)
-#: What the tool writes where only people know.
+#: What the tool writes for what only people know.
 _REASON: Final = "not said yet"
 
 
@@ -33,225 +30,184 @@ class Colour(StrEnum):
     NEW = "new"
     STALE = "stale"
     EXPIRED = "expired"
-    DIFFERENT = "different"
 
 
 @frozen(kw_only=True)
-class Expected:
-    """One failure that is expected, until the end of the day `expires`; in `actual`, `*` stands for anything."""
+class KnownFailure:
+    """One fault that is accepted until the end of the day `expires`; an empty `case` stands for every case."""
 
-    case: str
-    clause: str
-    actual: str
+    check: str
     reason: str
     expires: date
+    case: str = ""
     issue: str = ""
+    may: bool = False
 
-    @property
-    def check(self) -> Check:
-        """The check that it is about."""
-        return self.case, self.clause
-
-    def fits(self, actual: str) -> bool:
-        """Whether a finding that says *actual* is the one that is meant."""
-        if gist(actual) == self.actual:
-            return True
-        pattern = ".*".join(map(re.escape, self.actual.split("*")))
-        return re.fullmatch(pattern, _bare(actual), re.DOTALL) is not None
+    def covers(self, case: str, finding: Finding) -> bool:
+        """Whether it is about this *finding* of *case*."""
+        return finding.check == self.check and self.case in ("", case)
 
 
 @frozen(kw_only=True)
 class Red:
-    """A check that is not as expected, and why in one sentence."""
+    """A check that is not as expected: in which cases, and why."""
 
-    case: str
-    clause: str
+    check: str
+    cases: tuple[str, ...]
     colour: Colour
-    sentence: str
-
-    def __str__(self) -> str:
-        return f"{self.case} {self.clause}: {self.sentence}"
+    entry: KnownFailure | None = None
+    finding: Finding | None = None
 
 
 @frozen(kw_only=True)
 class Reckoning:
-    """How a run compares with what was expected: what is red, and which failures were accepted."""
+    """How a run compares with the known failures: what is red, and which entries accepted something."""
 
     red: tuple[Red, ...] = ()
-    accepted: Mapping[Check, Expected] = field(factory=dict[Check, Expected])
+    accepted: tuple[KnownFailure, ...] = ()
 
-    def accepts(self, case: str, finding: Finding) -> Expected | None:
-        """Return the entry that accepts this finding of *case*; None where there is none."""
-        return self.accepted.get((case, finding.clause))
+    def accepts(self, case: str, finding: Finding) -> KnownFailure | None:
+        """Return the entry that accepts this *finding* of *case*, if there is one."""
+        return next((entry for entry in self.accepted if entry.covers(case, finding)), None)
 
     def of_case(self, case: str) -> tuple[Red, ...]:
         """Return what is red of *case*."""
-        return tuple(red for red in self.red if red.case == case)
+        return tuple(red for red in self.red if case in red.cases)
 
 
-def failures(results: Iterable[CaseResult]) -> dict[Check, Finding]:
-    """Return every check of *results* that failed."""
-    return {
-        (result.case, finding.clause): finding
+def _failures(results: Iterable[CaseResult]) -> list[tuple[str, Finding]]:
+    return [
+        (result.case, finding)
         for result in results
         for finding in result.findings
         if finding.verdict is Verdict.FAIL
-    }
+    ]
 
 
-def reckon(results: Sequence[CaseResult], expected: Iterable[Expected], today: date) -> Reckoning:
-    """Compare *results* with what is *expected*."""
-    entries = {entry.check: entry for entry in expected}
-    failed = failures(results)
-    red: list[Red] = []
-    accepted: dict[Check, Expected] = {}
-
-    def accuse(check: Check, colour: Colour, sentence: str) -> None:
-        red.append(Red(case=check[0], clause=check[1], colour=colour, sentence=sentence))
-
-    for check, finding in failed.items():
-        entry = entries.get(check)
-        if entry is None:
-            wanted = f"; expected {finding.expected}" if finding.expected else ""
-            accuse(check, Colour.NEW, f"a new failure: {finding.actual}{wanted}")
-        elif not entry.fits(finding.actual):
-            sentence = f"fails otherwise than expected: {finding.actual}, not {entry.actual}"
-            accuse(check, Colour.DIFFERENT, sentence)
-        elif today > entry.expires:
-            sentence = f"was expected until {entry.expires}; fix it, or give it a new date"
-            accuse(check, Colour.EXPIRED, sentence)
-        else:
-            accepted[check] = entry
-    judged = _judged(results)
-    for check, entry in entries.items():
-        if check not in failed and entry.case in judged:
-            sentence = "no longer fails; take it out of the expected failures"
-            accuse(check, Colour.STALE, sentence)
-    return Reckoning(red=tuple(red), accepted=accepted)
+def reckon(results: Sequence[CaseResult], known: Sequence[KnownFailure], today: date) -> Reckoning:
+    """Compare *results* with the *known* failures on the day *today*."""
+    red: dict[str, Red] = {}
+    accepted: dict[KnownFailure, None] = {}
+    failed = _failures(results)
+    for case, finding in failed:
+        entry = next((entry for entry in known if entry.covers(case, finding)), None)
+        if entry is not None and today <= entry.expires:
+            accepted[entry] = None
+            continue
+        colour = Colour.NEW if entry is None else Colour.EXPIRED
+        cases = (*red[finding.check].cases, case) if finding.check in red else (case,)
+        red[finding.check] = Red(
+            check=finding.check, cases=cases, colour=colour, entry=entry, finding=finding
+        )
+    stale = [
+        Red(
+            check=entry.check,
+            cases=_judging(entry, results)[:1],
+            colour=Colour.STALE,
+            entry=entry,
+        )
+        for entry in known
+        if _is_stale(entry, failed, results)
+    ]
+    return Reckoning(red=(*red.values(), *stale), accepted=tuple(accepted))
 
 
-def update(
-    results: Sequence[CaseResult], expected: Iterable[Expected], today: date
-) -> tuple[Expected, ...]:
-    """Return *expected* as *results* have it: without what is gone, with what is new, all else as people wrote it."""
-    entries = {entry.check: entry for entry in expected}
-    failed = failures(results)
-    judged = _judged(results)
-    kept = {
-        check: entry
-        for check, entry in entries.items()
-        if check in failed or entry.case not in judged
-    }
-    for check, finding in failed.items():
-        if check not in kept:
-            kept[check] = Expected(
-                case=check[0],
-                clause=check[1],
-                actual=gist(finding.actual),
-                reason=_REASON,
-                expires=today + _GRACE,
-            )
-        elif not kept[check].fits(finding.actual):
-            kept[check] = evolve(kept[check], actual=gist(finding.actual))
-    return tuple(kept.values())
+def _is_stale(
+    entry: KnownFailure, failed: Iterable[tuple[str, Finding]], results: Iterable[CaseResult]
+) -> bool:
+    if entry.may or any(entry.covers(case, finding) for case, finding in failed):
+        return False
+    return bool(_judging(entry, results))
 
 
-def _judged(results: Iterable[CaseResult]) -> set[str]:
-    """Return the cases that came to their end: what they do not find is not there."""
-    silent = (Verdict.ERROR, Verdict.UNTESTABLE)
-    return {result.case for result in results if result.verdict not in silent and not result.reason}
-
-
-# ── what a finding says, whatever the run ────────────────────────────────────────────────────
-
-_FLAKY: Final = re.compile(r"^FLAKY, \d+ of \d+ times: ")
-_STEPS: Final = re.compile(r" — after \d+ steps: .*$", re.DOTALL)
-#: Source ids that a run makes up, digests, and numbers that are no close code and no HTTP status.
-_VOLATILE: Final = re.compile(
-    r"[\w.-]*-[0-9a-f]{6}(?:-[\w-]*)?\b|\b(?=[a-f]*[0-9])[0-9a-f]{8,}\b|(?<!close )(?<!HTTP )\b\d+(?:\.\d+)*"
-)
-
-
-def _bare(actual: str) -> str:
-    return _STEPS.sub("", _FLAKY.sub("", actual))
-
-
-def gist(actual: str) -> str:
-    """Return what a finding says, with `*` for what is another in each run: times, counts, made-up ids, steps."""
-    return re.sub(r"\*(?:\s*\*)+", "*", _VOLATILE.sub("*", _bare(actual))).strip() or "*"
+def _judging(entry: KnownFailure, results: Iterable[CaseResult]) -> tuple[str, ...]:
+    """Return the cases that would have shown the fault of *entry*."""
+    clause = clause_of(entry.check)
+    return tuple(
+        result.case
+        for result in results
+        if clause in result.judged and entry.case in ("", result.case, f"{OBSERVED}{clause}")
+    )
 
 
 # ── the file ─────────────────────────────────────────────────────────────────────────────────
 
 _HEAD: Final = """\
-# Failures that are known.  Whatever differs from this list makes `plexwire conform --expected-failures` fail.
-# `actual` is what the suite sees, `*` in it stands for anything; `expires` is the last day on which it is accepted.
-# Written by `--update-expected`, which keeps `reason`, `issue` and `expires`, and no other comments.
-"""
-
-_MEMBERS: Final = ("case", "clause", "actual", "reason", "issue", "expires")
+Known failures.  `plexwire conform --expected-failures` fails when a run differs from this list.
+`check` is what fails; add `case` to accept it in one case only, and `may = true` if it shows only sometimes.
+`expires` is the last day on which it is accepted.  `--update-expected` adds and removes entries and keeps all else."""
 
 
-def write_expected(expected: Iterable[Expected]) -> str:
-    """Return the text of a file with these entries, by case."""
-    blocks = [_HEAD]
-    for entry in sorted(expected, key=lambda entry: entry.check):
-        lines = [
-            "[[failure]]",
-            *(f"{name} = {_string(getattr(entry, name))}" for name in _MEMBERS[:-1]),
-            f"expires = {entry.expires.isoformat()}",
-        ]
-        blocks.append("\n".join(lines) + "\n")
-    return "\n".join(blocks)
+@frozen(kw_only=True)
+class _File:
+    failure: list[KnownFailure] = field(factory=list[KnownFailure])
 
 
-def _string(text: str) -> str:
-    # JSON spells strings as TOML does, but for DEL.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def read_expected(text: str, name: str, known_cases: Iterable[str]) -> tuple[Expected, ...]:
+def read_known(text: str, name: str, known_cases: Iterable[str]) -> tuple[KnownFailure, ...]:
     """Return the entries in *text*, which messages call *name*.
 
     Raises:
-        BadFile: it is no such file; the message names the entry and what is wrong with it.
+        BadFile: it is not such a file; the message names the entry and what is wrong with it.
     """
-    try:
-        members = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadFile(f"{name} is no TOML: {error}") from None
-    if unknown := [word for word in members if word != "failure"]:
-        raise BadFile(f"{name} has {unknown[0]!r}; it may have [[failure]] tables alone")
-    tables = members.get("failure", [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise BadFile(f"{name}: write each failure as a table [[failure]]")
+    entries = structured(parse_toml(text, name).unwrap(), _File, name).failure
     cases = set(known_cases)
-    entries: dict[Check, Expected] = {}
-    for number, table in enumerate(tables, 1):
-        entry = _entry(table, f"{name}, failure {number}", cases)
-        if entry.check in entries:
-            raise BadFile(f"{name} has {entry.case} {entry.clause} twice")
-        entries[entry.check] = entry
-    return tuple(entries.values())
+    for number, entry in enumerate(entries, 1):
+        where = f"{name}, failure {number}"
+        if entry.check not in checks():
+            raise BadFile(f"{where}: there is no check {entry.check!r}; see plexwire spec --checks")
+        if entry.case and entry.case not in cases and not entry.case.startswith(OBSERVED):
+            raise BadFile(f"{where}: there is no case {entry.case!r}; see plexwire conform --list")
+        if not entry.reason.strip():
+            raise BadFile(f"{where}: 'reason' is empty; say why it is accepted")
+        if any(
+            (entry.check, entry.case) == (other.check, other.case)
+            for other in entries[: number - 1]
+        ):
+            raise BadFile(f"{where}: {entry.check} is listed twice; keep one of the entries")
+    return tuple(entries)
 
 
-def _entry(table: Mapping[str, Any], where: str, cases: set[str]) -> Expected:
-    def refuse(why: str) -> NoReturn:
-        raise BadFile(f"{where}: {why}")
+def updated(text: str, name: str, results: Sequence[CaseResult], today: date) -> str:
+    """Return the file *text* as *results* have it: stale entries removed, new failures added, all else as it was.
 
-    if unknown := [word for word in table if word not in _MEMBERS]:
-        refuse(f"there is no {unknown[0]!r}; it may have {', '.join(_MEMBERS)}")
-    texts = {name: table.get(name, "") for name in _MEMBERS[:-1]}
-    for name, value in texts.items():
-        if not isinstance(value, str):
-            refuse(f"{name!r} must be a string")
-        if not value.strip() and name != "issue":
-            refuse(f"{name!r} is missing" + (": say why it is accepted" * (name == "reason")))
-    expires = table.get("expires")
-    if type(expires) is not date:
-        refuse("'expires' must be a date, such as 2030-12-31")
-    if texts["case"] not in cases:
-        refuse(f"{texts['case']!r} is no case; see plexwire conform --list")
-    if texts["clause"] not in clauses():
-        refuse(f"{texts['clause']!r} is no clause; see plexwire spec")
-    return Expected(**texts, expires=expires)
+    Raises:
+        BadFile: *text* is not TOML.
+    """
+    content = parse_toml(text, name) if text.strip() else _new_file()
+    known = structured(content.unwrap(), _File, name).failure
+    failed = _failures(results)
+    fresh = dict.fromkeys(
+        finding.check
+        for case, finding in failed
+        if not any(entry.covers(case, finding) for entry in known)
+    )
+    stale = [place for place, e in enumerate(known) if _is_stale(e, failed, results)]
+    for place in reversed(stale):
+        del content["failure"][place]
+    if len(stale) == len(known):
+        content.pop("failure", None)
+    tables = content.get("failure", aot())
+    for check in fresh:
+        tables.append(_table(check, today))
+    if len(stale) == len(known) and fresh:
+        content["failure"] = tables
+    return dumps(content)
+
+
+def _new_file() -> TOMLDocument:
+    content = document()
+    for line in _HEAD.splitlines():
+        content.add(comment(line))
+    return content
+
+
+def _table(check: str, today: date) -> Mapping[str, object]:
+    entry = table()
+    for name, value in (
+        ("check", check),
+        ("reason", _REASON),
+        ("issue", ""),
+        ("expires", today + _GRACE),
+    ):
+        entry[name] = value
+    return entry

@@ -2,173 +2,150 @@
 
 It judges what must hold in every conversation, whatever the case was about: the shape and order of messages, and that
 each frame which reaches a viewer is one that a device sent, unaltered, in order, once, and within the viewer's scope.
+
+It reads leniently and judges strictly: a member of the wrong shape is one finding, and what can be understood of it is
+judged all the same.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from plexwire_conformance.recording.recorder import Entry, Kind, RecordedConversation, Way
 from plexwire_conformance.run.findings import Finding
+from plexwire_conformance.run.origins import Origin, Origins, first_seen, picture_of
 
-_Breach: TypeAlias = tuple[str, str, str, float]  # clause, expected, actual, at
+#: The clauses that the monitor judges in whatever is said.
+MONITORED: Final = (
+    "PW-CONN-6",
+    "PW-AUTH-10",
+    "PW-INIT-1",
+    "PW-INIT-3",
+    "PW-INIT-4",
+    "PW-FRAME-1",
+    "PW-FRAME-2",
+    "PW-FRAME-3",
+    "PW-FRAME-4",
+    "PW-FRAME-5",
+    "PW-FRAME-6",
+    "PW-FRAME-7",
+    "PW-FRAME-8",
+    "PW-FRAME-11",
+    "PW-ISO-1",
+    "PW-ISO-2",
+    "PW-ISO-3",
+    "PW-RECON-1",
+    "PW-RECON-4",
+)
 
 #: Seconds after an `auth` from which on a frame without an `init` before it shows that none comes.
 _NO_INIT_ANY_MORE: Final = 3.0
 
 
 @frozen
-class _Origin:
-    """A frame that a device sent: from where, and as how manieth of its camera."""
+class _Breach:
+    """A breach at one entry: `path` is the JSON path of the member that shows it."""
 
-    device: str
-    organisation: str
-    source_id: str
-    camera_id: str
-    index: int
-    body: Mapping[str, Any]
+    check: str
+    entry: Entry
+    expected: Mapping[str, Any] = field(factory=dict[str, Any])
+    observed: Mapping[str, Any] = field(factory=dict[str, Any])
+    path: str = ""
 
 
 def monitor(conversations: Iterable[RecordedConversation]) -> list[Finding]:
-    """Return what breaks a clause in *conversations*, all of one case; at most one finding a clause."""
+    """Return what breaks a clause in *conversations*, all of one case: one finding per check."""
     conversations = list(conversations)
-    origins = _Origins(conversations)
-    first_seen = _first_seen(conversations)
+    origins = Origins(conversations)
+    seen = first_seen(conversations)
     found: dict[str, Finding] = {}
     for conversation in conversations:
         if conversation.role != "viewer":
             continue
-        for clause, expected, actual, at in _judge(conversation, origins, first_seen):
-            if clause not in found:
-                found[clause] = Finding(
-                    clause=clause,
-                    expected=expected,
-                    actual=f"{conversation.name}: {actual}",
-                    timeline=_around(conversation.entries, at),
-                )
+        here: dict[str, _Breach] = {}
+        for breach in _judge(conversation, origins, seen):
+            here.setdefault(breach.check, breach)
+        for check, breach in here.items():
+            if check in found:
+                found[check] = evolve(found[check], connections=found[check].connections + 1)
+            else:
+                found[check] = _finding(conversation, breach)
     return list(found.values())
 
 
-def _around(entries: tuple[Entry, ...], at: float) -> tuple[Entry, ...]:
-    before = [entry for entry in entries if entry.at <= at][-20:]
-    after = [entry for entry in entries if entry.at > at][:3]
-    return (*before, *after)
+def _finding(conversation: RecordedConversation, breach: _Breach) -> Finding:
+    return Finding(
+        check=breach.check,
+        expected=breach.expected,
+        observed=breach.observed,
+        path=breach.path,
+        timeline=_until(conversation.entries, breach.entry),
+    )
 
 
-class _Origins:
-    """Finds the frame that a device sent from what a viewer got."""
-
-    def __init__(self, conversations: Iterable[RecordedConversation]) -> None:
-        self._by_picture: dict[str, _Origin] = {}
-        self._by_stamp: dict[tuple[str, int], _Origin] = {}
-        for conversation in conversations:
-            if conversation.role == "device":
-                self._add(conversation)
-
-    def _add(self, conversation: RecordedConversation) -> None:
-        counts: dict[str, int] = {}
-        for entry in conversation.entries:
-            body = entry.body
-            if entry.way is not Way.SENT or body is None or body.get("type") != "video_frame":
-                continue
-            picture, camera = body.get("frame"), body.get("camera_id")
-            if not isinstance(picture, dict) or not isinstance(camera, str):
-                continue
-            counts[camera] = counts.get(camera, 0) + 1
-            origin = _Origin(
-                conversation.name,
-                conversation.organisation,
-                conversation.source_id,
-                camera,
-                counts[camera],
-                body,
-            )
-            self._by_picture[picture["sha256"]] = origin
-            if isinstance(stamp := body.get("timestamp"), int):
-                self._by_stamp[camera, stamp] = origin
-
-    def of(self, body: Mapping[str, Any]) -> tuple[_Origin | None, bool]:
-        """Return the origin of a viewer's frame, and whether its picture is unaltered."""
-        picture = body.get("frame")
-        if isinstance(picture, dict) and picture["sha256"] in self._by_picture:
-            return self._by_picture[picture["sha256"]], True
-        camera, stamp = body.get("camera_id"), body.get("timestamp")
-        if isinstance(camera, str) and isinstance(stamp, int):
-            return self._by_stamp.get((camera, stamp)), False
-        return None, False
-
-    @property
-    def known(self) -> bool:
-        """Whether any device of this case sent anything."""
-        return bool(self._by_picture)
-
-
-def _first_seen(conversations: Iterable[RecordedConversation]) -> dict[str, float]:
-    """Return when each picture had certainly passed the gateway: when the first viewer got it."""
-    seen: dict[str, float] = {}
-    for conversation in conversations:
-        for entry in conversation.entries:
-            if entry.way is Way.RECEIVED and entry.body is not None:
-                picture = entry.body.get("frame")
-                if isinstance(picture, dict):
-                    at = seen.get(picture["sha256"], entry.at)
-                    seen[picture["sha256"]] = min(at, entry.at)
-    return seen
+def _until(entries: tuple[Entry, ...], last: Entry) -> tuple[Entry, ...]:
+    """Return the entries up to *last*, which shows the breach."""
+    place = next(place for place, entry in enumerate(entries) if entry is last)
+    return entries[max(0, place - 20) : place + 1]
 
 
 def _judge(
-    conversation: RecordedConversation, origins: _Origins, first_seen: Mapping[str, float]
+    conversation: RecordedConversation, origins: Origins, seen: Mapping[str, float]
 ) -> Iterator[_Breach]:
     authenticated_at: float | None = None
     inits = 0
+    reconnecting = False
     early: list[Entry] = []
-    last_index: dict[tuple[str, str], int] = {}
-    got: set[str] = set()
+    last_number: dict[tuple[str, str], int] = {}
+    got: set[int] = set()
     for entry in conversation.entries:
         if entry.way is Way.SENT:
             if entry.kind in (Kind.TEXT, Kind.BINARY, Kind.RAW) and authenticated_at is None:
                 authenticated_at = entry.at
             continue
-        if entry.kind is Kind.HANDSHAKE:
-            continue
         if entry.kind is Kind.GARBAGE:
-            yield "PW-CONN-6", "frames as RFC 6455 has them", entry.text, entry.at
+            yield _Breach("PW-CONN-6/bad-frame", entry, observed={"problem": entry.text})
         if entry.kind is Kind.BINARY:
-            yield "PW-FRAME-1", "JSON in text messages", "a binary message", entry.at
+            yield _Breach("PW-FRAME-1/binary-message", entry, observed={"size": entry.size})
         if entry.kind is not Kind.TEXT:
             continue
         if authenticated_at is None:
-            yield (
-                "PW-AUTH-10",
-                "nothing but a close before the auth",
-                f"a message: {entry.text[:80]}",
-                entry.at,
-            )
+            observed = {"message": entry.text}
+            yield _Breach("PW-AUTH-10/message-before-auth", entry, observed=observed)
         match entry.type:
             case "init":
                 inits += 1
                 if inits > 1:
-                    yield "PW-INIT-1", "exactly one init", f"init number {inits}", entry.at
+                    check = "PW-RECON-4" if reconnecting else "PW-INIT-1"
+                    yield _Breach(f"{check}/second-init", entry, observed={"count": inits})
+                reconnecting = False
                 if early:
-                    yield "PW-INIT-3", "init before any frame", "a video_frame first", early[0].at
-                yield from _judge_init(conversation, entry)
+                    yield _Breach("PW-INIT-3/frame-before-init", early[0])
+                yield from _judge_init(entry)
             case "video_frame":
                 if inits == 0:
                     early.append(entry)
+                origin, unaltered = origins.of(entry.body or {})
                 yield from _judge_shape(entry)
-                yield from _judge_frame(conversation, entry, origins)
-                yield from _judge_order(entry, origins, last_index, got)
-                if origins.of(entry.body or {})[1]:
-                    yield from _judge_replay(entry, authenticated_at, first_seen)
+                yield from _judge_scope(conversation, entry, origins, origin)
+                if origin is None or not _in_scope(conversation, origin):
+                    continue
+                yield from _judge_contents(entry, origin, unaltered)
+                if unaltered:
+                    yield from _judge_order(entry, origin, last_number, got)
+                    yield from _judge_replay(entry, origin, authenticated_at, seen)
             case "gateway_reconnecting":
+                reconnecting = True
                 yield from _judge_reconnecting(entry)
             case None if entry.body is None:
-                yield "PW-FRAME-1", "JSON in text messages", entry.text[:80], entry.at
+                broken = {"message": entry.text, "broken_at": entry.broken_at}
+                yield _Breach("PW-FRAME-1/not-json", entry, observed=broken)
             case _:
                 pass
     if inits == 0 and early and _asked(conversation, before=early[-1].at - _NO_INIT_ANY_MORE):
-        yield "PW-INIT-1", "exactly one init", "frames, and no init", early[-1].at
+        expected = {"within": _NO_INIT_ANY_MORE}
+        yield _Breach("PW-INIT-1/frames-without-init", early[-1], expected)
 
 
 def _asked(conversation: RecordedConversation, *, before: float) -> bool:
@@ -179,21 +156,34 @@ def _asked(conversation: RecordedConversation, *, before: float) -> bool:
     )
 
 
-def _judge_init(conversation: RecordedConversation, entry: Entry) -> Iterator[_Breach]:
-    body = entry.body or {}
-    sources = body.get("online_sources")
-    clause, expected = "PW-INIT-4", "online_sources: a list of {source_id, cameras}"
+# ── init ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _judge_init(entry: Entry) -> Iterator[_Breach]:
+    def breach(name: str, path: str, value: object) -> _Breach:
+        return _Breach(f"PW-INIT-4/{name}", entry, observed={"value": value}, path=path)
+
+    sources = (entry.body or {}).get("online_sources")
     if not isinstance(sources, list):
-        yield clause, expected, f"online_sources is {sources!r}", entry.at
+        yield breach("no-list", "online_sources", sources)
         return
-    for source in sources:
-        if (
-            not isinstance(source, dict)
-            or not isinstance(source.get("source_id"), str)
-            or not isinstance(source.get("cameras"), list)
-            or not all(isinstance(camera, str) for camera in source["cameras"])
-        ):
-            yield clause, expected, f"it lists {source!r}", entry.at
+    for number, source in enumerate(sources):
+        path = f"online_sources[{number}]"
+        if not isinstance(source, dict):
+            yield breach("source-not-an-object", path, source)
+            continue
+        if not isinstance(source.get("source_id"), str):
+            yield breach("source-id-not-a-string", f"{path}.source_id", source.get("source_id"))
+        cameras = source.get("cameras")
+        if not isinstance(cameras, list):
+            yield breach("cameras-not-a-list", f"{path}.cameras", cameras)
+            continue
+        for place, camera in enumerate(cameras):
+            if not isinstance(camera, str):
+                yield breach("cameras-not-strings", f"{path}.cameras[{place}]", camera)
+
+
+# ── frames ───────────────────────────────────────────────────────────────────────────────────
 
 
 def is_whole(value: object) -> bool:
@@ -205,103 +195,120 @@ def is_whole(value: object) -> bool:
 
 def _judge_shape(entry: Entry) -> Iterator[_Breach]:
     body = entry.body or {}
+
+    def breach(name: str, path: str) -> _Breach:
+        return _Breach(f"PW-FRAME-1/{name}", entry, observed={"value": body.get(path)}, path=path)
+
     for name in ("source_id", "camera_id"):
         if not isinstance(body.get(name), str):
-            yield "PW-FRAME-1", f"{name}: a string", f"{name} is {body.get(name)!r}", entry.at
+            yield breach("member-not-a-string", name)
     for name in ("width", "height", "timestamp"):
         if not is_whole(body.get(name)):
-            actual = f"{name} is {body.get(name)!r}"
-            yield "PW-FRAME-1", f"{name}: a whole number", actual, entry.at
+            yield breach("member-not-a-whole-number", name)
     picture = body.get("frame")
     if not isinstance(picture, dict):
-        yield "PW-FRAME-1", "frame: a string", f"frame is {picture!r}", entry.at
+        yield breach("member-not-a-string", "frame")
     elif picture["problem"] is not None:
-        yield "PW-FRAME-11", "padded base64, standard alphabet", picture["problem"], entry.at
+        observed = {"problem": picture["problem"]}
+        yield _Breach("PW-FRAME-11/bad-base64", entry, observed=observed, path="frame")
 
 
-def _judge_frame(
-    conversation: RecordedConversation, entry: Entry, origins: _Origins
+def _in_scope(conversation: RecordedConversation, origin: Origin) -> bool:
+    return (
+        origin.organisation == conversation.organisation
+        and origin.source_id == conversation.source_id
+        and origin.camera_id in conversation.cameras
+    )
+
+
+def _judge_scope(
+    conversation: RecordedConversation, entry: Entry, origins: Origins, origin: Origin | None
 ) -> Iterator[_Breach]:
     body = entry.body or {}
-    origin, unaltered = origins.of(body)
-    has_picture = isinstance(body.get("frame"), dict)
+    source = {"source": conversation.source_id}
     if origin is None:
         named = body.get("source_id")
-        if origins.known and isinstance(named, str) and named != conversation.source_id:
+        if not origins.known:
+            return
+        if isinstance(named, str) and named != conversation.source_id:
             # Whoever sent it, in this case or another, the gateway itself says that it does not belong here.
-            expected = f"frames of {conversation.source_id} alone"
-            yield "PW-ISO-2", expected, f"a frame of {named}", entry.at
-        elif origins.known and has_picture:
-            actual = f"a picture that no device sent ({entry.text[:80]})"
-            yield "PW-FRAME-2", "the JPEG of the device", actual, entry.at
+            yield _Breach("PW-ISO-2/other-source", entry, source, {"got": named}, "source_id")
+        elif isinstance(named, str) and picture_of(entry) is not None:
+            unknown = {"camera": body.get("camera_id"), "timestamp": body.get("timestamp")}
+            yield _Breach("PW-FRAME-2/unknown-picture", entry, observed=unknown, path="frame")
         return
-    what = f"frame {origin.index} of {origin.camera_id!r} of {origin.source_id}"
-    # What is no base64 is judged as such; what the picture in it may be is anybody's guess.
-    if has_picture and not unaltered and body["frame"]["problem"] is None:
-        yield "PW-FRAME-2", "the JPEG of the device, to the byte", f"{what} altered", entry.at
+    which = {"camera": origin.camera_id}
     if origin.organisation != conversation.organisation:
-        expected = "no frame of another organisation"
-        yield "PW-ISO-3", expected, f"{what}, of the other organisation", entry.at
-        return
-    if origin.source_id != conversation.source_id:
-        yield "PW-ISO-2", f"frames of {conversation.source_id} alone", what, entry.at
-        return
-    if origin.camera_id not in conversation.cameras:
-        yield "PW-ISO-1", f"frames of {list(conversation.cameras)} alone", what, entry.at
-        return
-    for name, true in (("source_id", origin.source_id), ("camera_id", origin.camera_id)):
+        yield _Breach("PW-ISO-3/other-organisation", entry, observed=which)
+    elif origin.source_id != conversation.source_id:
+        yield _Breach("PW-ISO-2/other-source", entry, source, {"got": origin.source_id})
+    elif origin.camera_id not in conversation.cameras:
+        asked = {"cameras": list(conversation.cameras)}
+        yield _Breach("PW-ISO-1/other-camera", entry, asked, which)
+
+
+def _judge_contents(entry: Entry, origin: Origin, unaltered: bool) -> Iterator[_Breach]:
+    body = entry.body or {}
+    which = {"frame": origin.number, "camera": origin.camera_id}
+    picture = body.get("frame")
+    # What is not base64 is judged as such; which picture it holds cannot be known.
+    if isinstance(picture, dict) and not unaltered and picture["problem"] is None:
+        sizes = {"sent_bytes": origin.body["frame"]["bytes"], "got_bytes": picture["bytes"]}
+        yield _Breach("PW-FRAME-2/altered", entry, which, sizes, "frame")
+    for name, true, check in (
+        ("source_id", origin.source_id, "PW-FRAME-8/other-source"),
+        ("camera_id", origin.camera_id, "PW-FRAME-8/other-camera"),
+    ):
         if isinstance(body.get(name), str) and body[name] != true:
-            yield "PW-FRAME-8", f"{name} {true!r}", f"{what} says {body[name]!r}", entry.at
-    for name, clause in (
-        ("width", "PW-FRAME-3"),
-        ("height", "PW-FRAME-3"),
-        ("timestamp", "PW-FRAME-4"),
+            yield _Breach(check, entry, {**which, "sent": true}, {"got": body[name]}, name)
+    for name, check in (
+        ("width", "PW-FRAME-3/other-size"),
+        ("height", "PW-FRAME-3/other-size"),
+        ("timestamp", "PW-FRAME-4/other-timestamp"),
     ):
         true_number = origin.body.get(name)
         if is_whole(body.get(name)) and is_whole(true_number) and body[name] != true_number:
-            expected = f"{name} {true_number}"
-            yield clause, expected, f"{what} says {body[name]}", entry.at
+            yield _Breach(check, entry, {**which, "sent": true_number}, {"got": body[name]}, name)
 
 
 def _judge_order(
-    entry: Entry, origins: _Origins, last_index: dict[tuple[str, str], int], got: set[str]
+    entry: Entry, origin: Origin, last_number: dict[tuple[str, str], int], got: set[int]
 ) -> Iterator[_Breach]:
-    origin, unaltered = origins.of(entry.body or {})
-    if origin is None or not unaltered:
+    if id(origin) in got:
+        repeats = {"count": 1, "camera": origin.camera_id}
+        yield _Breach("PW-FRAME-6/repeated", entry, observed=repeats)
         return
-    sha256 = (entry.body or {})["frame"]["sha256"]
-    what = f"frame {origin.index} of {origin.camera_id!r}"
-    if sha256 in got:
-        yield "PW-FRAME-6", "each frame at most once", f"{what} again", entry.at
-        return
-    got.add(sha256)
+    got.add(id(origin))
     # Between two connections of one source there is no order to keep.
     key = (origin.device, origin.camera_id)
-    previous = last_index.get(key, 0)
-    if origin.index < previous:
-        yield "PW-FRAME-5", "frames in the order sent", f"{what} after frame {previous}", entry.at
-    last_index[key] = max(previous, origin.index)
+    previous = last_number.get(key, 0)
+    if origin.number < previous:
+        yield _Breach(
+            "PW-FRAME-5/out-of-order",
+            entry,
+            {"camera": origin.camera_id},
+            {"frame": origin.number, "previous": previous},
+        )
+    last_number[key] = max(previous, origin.number)
 
 
 def _judge_replay(
-    entry: Entry, authenticated_at: float | None, first_seen: Mapping[str, float]
+    entry: Entry, origin: Origin, authenticated_at: float | None, seen: Mapping[str, float]
 ) -> Iterator[_Breach]:
-    picture = (entry.body or {}).get("frame")
-    if authenticated_at is None or not isinstance(picture, dict):
+    if authenticated_at is None or (picture := picture_of(entry)) is None:
         return
-    if (seen := first_seen[picture["sha256"]]) < authenticated_at:
-        actual = f"a frame that another viewer had {(authenticated_at - seen) * 1000:.0f} ms before"
-        yield "PW-FRAME-7", "no frame from before this viewer's auth", actual, entry.at
+    if (age := authenticated_at - seen[picture["sha256"]]) > 0:
+        observed = {"camera": origin.camera_id, "age": round(age, 3)}
+        yield _Breach("PW-FRAME-7/replayed", entry, observed=observed)
+
+
+# ── the rest ─────────────────────────────────────────────────────────────────────────────────
 
 
 def _judge_reconnecting(entry: Entry) -> Iterator[_Breach]:
     body = entry.body or {}
-    delay = body.get("delay_s")
-    if not (
-        is_whole(body.get("attempt"))
-        and is_whole(body.get("max_attempts"))
-        and isinstance(delay, int | float)
-        and not isinstance(delay, bool)
-    ):
-        expected = "attempt and max_attempts, whole numbers, and delay_s, a number"
-        yield "PW-RECON-1", expected, entry.text[:80], entry.at
+    for name in ("attempt", "max_attempts", "delay_s"):
+        value = body.get(name)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (number if name == "delay_s" else is_whole(value)):
+            yield _Breach("PW-RECON-1/bad-member", entry, observed={"value": value}, path=name)

@@ -5,12 +5,14 @@ at a source that is there.  A device of our own keeps it online; if a camera tha
 ours watches that one.
 """
 
+from contextlib import suppress
+
 import trio
 
 from plexwire_conformance.recording.recorder import pong_with
 from plexwire_conformance.run.latency import Latency
 from plexwire_conformance.run.stage import Inconclusive, Stage
-from plexwire_conformance.wire.peer import HandshakeFailed
+from plexwire_conformance.wire.peer import HandshakeFailed, NoConnection
 from plexwire_conformance.wire.roles import RawDevice, RawViewer
 
 #: Seconds between two of its frames, and before it connects again.
@@ -23,12 +25,22 @@ _NAP = 0.1
 
 
 async def keep_camera_online(
-    stage: Stage, latency: Latency, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    stage: Stage,
+    latency: Latency,
+    *,
+    task_status: trio.TaskStatus[Exception | None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Keep the camera `stage.online` online, and measure the *latency*; it has started once that is so, or can't be."""
-    peer = await _connect(stage)
-    task_status.started()
-    # Without a device's key no gateway has seen the source, and the cases run against that.
+    """Keep the camera `stage.online` online, and measure the *latency*.
+
+    It has started once the camera is online, or with the reason why it can't be.
+    """
+    peer: RawDevice | RawViewer | None
+    try:
+        peer = await _connect(stage)
+    except (Inconclusive, HandshakeFailed, NoConnection) as error:
+        task_status.started(error)
+        return
+    task_status.started(None)
     while peer is not None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_measure_round_trips, peer, latency)
@@ -38,7 +50,11 @@ async def keep_camera_online(
                 await trio.sleep(_FRAME_INTERVAL)
             nursery.cancel_scope.cancel()
         latency.lost()
-        peer = await _connect(stage)
+        peer = None
+        while peer is None:
+            with suppress(Inconclusive, HandshakeFailed, NoConnection):
+                peer = await _connect(stage)
+            await trio.sleep(_FRAME_INTERVAL if peer is None else 0)
 
 
 async def measure_scheduling_delay(latency: Latency) -> None:
@@ -60,11 +76,8 @@ async def _measure_round_trips(peer: RawDevice | RawViewer, latency: Latency) ->
         await trio.sleep(_PING_INTERVAL)
 
 
-async def _connect(stage: Stage) -> RawDevice | RawViewer | None:
-    try:
-        if stage.target.watched is not None:
-            return await stage.open_viewer(name="viewer of the online camera")
-        camera = stage.online
-        return await stage.open_source(camera.source_id, (camera.camera_id,), name="online camera")
-    except (Inconclusive, HandshakeFailed):
-        return None
+async def _connect(stage: Stage) -> RawDevice | RawViewer:
+    if stage.target.watched is not None:
+        return await stage.open_viewer(name="viewer of the online camera")
+    camera = stage.online
+    return await stage.open_source(camera.source_id, (camera.camera_id,), name="online camera")

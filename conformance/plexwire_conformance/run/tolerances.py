@@ -11,19 +11,20 @@ ANSWER_DEADLINE: Final = 10.0
 
 @frozen(kw_only=True)
 class Tolerances:
-    """The tolerances of a run; `round_trip` is the slowest of the measured handshakes.
+    """The tolerances of a run; `round_trip` is the slowest of the measured handshakes, `auth_time` of the answered auths.
 
     `wait_factor` below 1 shortens the waits for answers; whoever sets it looks again, with whole waits, at what was found.
     """
 
     round_trip: float = 0.0
+    auth_time: float = 0.0
     auth_deadline: float = AUTH_DEADLINE
     wait_factor: float = 1.0
 
     @property
     def immediate(self) -> float:
         """Within this an answer that is due immediately has come."""
-        return 1.5 * self.wait_factor + 6 * self.round_trip
+        return max(1.5 * self.wait_factor, min(1.5, 1.5 * self.auth_time)) + 6 * self.round_trip
 
     @property
     def answer(self) -> float:

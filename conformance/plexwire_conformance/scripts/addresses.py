@@ -7,7 +7,7 @@ from urllib.parse import quote
 from hypothesis import strategies as st
 
 from plexwire_conformance.run.case import Need
-from plexwire_conformance.run.stage import Inconclusive, Stage
+from plexwire_conformance.run.stage import VIEWER_OPENS, Inconclusive, Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts.properties import Property, Script, Step, register
 from plexwire_conformance.wire.peer import HandshakeFailed
@@ -88,20 +88,20 @@ async def _play(stage: Stage, trial: Trial, script: Script) -> None:
     except HandshakeFailed as error:
         if len(set(cameras)) < len(cameras):
             raise Inconclusive("refused, perhaps since a camera is named twice") from None
-        if known:
-            trial.find(clause, f"{asks} is an address", error.problem)
-        else:
-            trial.find("PW-ADDR-10", f"{asks} is an address", error.problem)
-        return
+        check = f"{clause if known else 'PW-ADDR-10'}/handshake-refused"
+        await trial.refuse(check, {"address": asks}, error)
     if await stage.authenticate(viewer) is None:
-        raise Inconclusive("no init")
+        raise Inconclusive("no init", VIEWER_OPENS)
     tries = 1 if stage.tolerances.wait_factor < 1 else 3
     await device.publish("a camera that nobody asked for")
     for camera in wanted:
         if await stage.see(viewer, device, camera, tries) is None:
             blamed = clause if known else "PW-ADDR-10"
-            trial.find(blamed, f"frames of {camera!r} at {asks}", viewer.peer.state)
-            return
+            trial.find_and_stop(
+                f"{blamed}/camera-not-sent",
+                {"address": asks, "camera": camera, "cameras": list(wanted), "tries": tries},
+                {"ending": viewer.peer.outcome()},
+            )
 
 
 ADDRESS: Final = register(

@@ -15,7 +15,7 @@ import trio
 from attrs import evolve, frozen
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from plexwire_conformance.run.findings import Finding, Verdict
+from plexwire_conformance.run.findings import Finding
 from plexwire_conformance.run.stage import Inconclusive
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts.properties import MOST_CONCURRENT, Property, Script, write_token
@@ -64,14 +64,13 @@ async def explore(
     # What was shortened under time pressure may have been shortened too far.
     for script in dict.fromkeys((shortest, broken.script)):
         again = await _play_again(trial, property_, script)
-        if _showing(broken.finding.clause, again):
+        if _showing(broken.finding.check, again):
             report(trial, property_, script, broken.finding, again)
             return
     if broken.finding.clause in property_.from_silence:
         token = write_token(property_.id, broken.script)
         raise Inconclusive(
-            f"{broken.finding.clause} seemed broken twice and then no more: {broken.finding.actual}; "
-            f"try `plexwire replay {token}`"
+            f"{broken.finding.check} failed twice and then passed; try `plexwire replay {token}`"
         )
     report(trial, property_, broken.script, broken.finding, again)
 
@@ -167,7 +166,7 @@ async def _shortest(trial: Trial, property_: Property, broken: _Broken, *, until
         if trial.stage.now() > until:
             return False
         found = await play_script(trial, property_, script, _LOOKING)
-        return any(finding.clause == broken.finding.clause for finding in found)
+        return any(finding.check == broken.finding.check for finding in found)
 
     concurrency = _concurrency(trial, property_)
     return await shrink(broken.script, still_breaks, property_.simpler, concurrency=concurrency)
@@ -197,25 +196,25 @@ def report(
     again: Sequence[tuple[Finding, ...]],
 ) -> None:
     """Put what *script* broke at *first* and *again* into the findings of *trial*, with its steps and its token."""
-    shown = _showing(first.clause, again)
+    shown = _showing(first.check, again)
     confirmed = len(shown)
     if not confirmed and first.clause in property_.from_silence:
         return
     finding = shown[0] if shown else first
-    flaky = "" if confirmed == len(again) else f"FLAKY, {confirmed} of {len(again)} times: "
-    steps = "; ".join(f"{n}. {property_.say(step)}" for n, step in enumerate(script, 1))
     trial.add(
         evolve(
             finding,
-            actual=f"{flaky}{finding.actual} — after {len(script)} steps: {steps or 'none'}",
+            # The first time counts as well: it was seen then.
+            shown=(confirmed + 1, len(again) + 1),
+            steps=tuple(map(property_.say, script)),
             replay=write_token(property_.id, script),
         )
     )
 
 
-def _showing(clause: str, again: Sequence[tuple[Finding, ...]]) -> list[Finding]:
-    """Return the first finding of *clause* from each time that it showed."""
-    each = (next((f for f in found if f.clause == clause), None) for found in again)
+def _showing(check: str, again: Sequence[tuple[Finding, ...]]) -> list[Finding]:
+    """Return the first finding of *check* from each time that it showed."""
+    each = (next((f for f in found if f.check == check), None) for found in again)
     return [finding for finding in each if finding is not None]
 
 
@@ -226,4 +225,4 @@ async def play_script(
     async with trial.branch(wait_factor=wait_factor, connections=property_.connections) as own:
         with suppress(Inconclusive):
             await property_.play(own.stage, own, script)
-    return tuple(f for f in own.all_findings() if f.verdict in (Verdict.FAIL, Verdict.WARN))
+    return tuple(f for f in own.own_findings() if f.is_breach)

@@ -8,7 +8,8 @@ from attrs import define, field
 from hypothesis import strategies as st
 
 from plexwire_conformance.recording.recorder import strict_json
-from plexwire_conformance.run.stage import Inconclusive, Stage
+from plexwire_conformance.run.checks import NO_CLOSE_FRAME, NOT_CLOSED, WRONG_CLOSE_CODE
+from plexwire_conformance.run.stage import VIEWER_OPENS, Inconclusive, Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts.properties import Property, Script, Step, register
 from plexwire_conformance.wire.framing import Opcode, encode_frame
@@ -156,19 +157,33 @@ async def _play(stage: Stage, trial: Trial, script: Script) -> None:
     try:
         viewer = await stage.connect_viewer()
     except HandshakeFailed as error:
-        raise Inconclusive(error.problem) from None
+        raise Inconclusive(error.problem, VIEWER_OPENS) from None
     await viewer.peer.send_raw(b"".join(_frames(text, draft)), f"an auth: {text[:100]}")
     if wanted == "refuse" and clause is not None:
         ending = await viewer.peer.until_ended(stage.tolerances.immediate)
         if ending.kind is ClosingKind.CLOSE_FRAME and ending.code in (4001, 1007):
             return
-        trial.find(clause, "close 4001", str(ending))
+        limit = stage.tolerances.immediate
+        expected = {"stimulus": f"the first message “{text}”", "code": 4001, "within": limit}
+        match ending.kind:
+            case ClosingKind.CLOSE_FRAME:
+                name = WRONG_CLOSE_CODE
+            case ClosingKind.OPEN:
+                name = NOT_CLOSED
+            case _:
+                clause, name = "PW-CLOSE-1", NO_CLOSE_FRAME
+        trial.find(f"{clause}/{name}", expected, {"ending": viewer.peer.outcome()})
     else:
         init = await viewer.await_init(stage.tolerances.immediate)
         if wanted == "accept" and init is None:
             split = len(draft.cuts) > 0 or len(draft.between) > 0
             blamed = "PW-CONN-2" if split and clause == "PW-AUTH-2" else clause or "PW-AUTH-2"
-            trial.find(blamed, "a valid auth is accepted", viewer.peer.state)
+            expected = {"stimulus": f"the auth “{text}”", "within": stage.tolerances.immediate}
+            check = {
+                "PW-CONN-2": "PW-CONN-2/fragments-not-read",
+                "PW-AUTH-11": "PW-AUTH-11/unknown-member-refused",
+            }.get(blamed, "PW-AUTH-2/valid-auth-refused")
+            trial.find(check, expected, {"ending": viewer.peer.outcome()})
 
 
 def _frames(text: str, draft: _Draft) -> Iterator[bytes]:
@@ -186,7 +201,15 @@ AUTH: Final = register(
     Property(
         id="scripts.auth",
         title="Whatever the first message is, and however it is cut, a valid auth is accepted and any other refused.",
-        clauses=("PW-AUTH-2", "PW-AUTH-5", "PW-AUTH-6", "PW-AUTH-7", "PW-AUTH-11", "PW-CONN-2"),
+        clauses=(
+            "PW-AUTH-2",
+            "PW-AUTH-5",
+            "PW-AUTH-6",
+            "PW-AUTH-7",
+            "PW-AUTH-11",
+            "PW-CLOSE-1",
+            "PW-CONN-2",
+        ),
         needs=frozenset(),
         scripts=st.lists(_step, max_size=5).map(tuple),
         play=_play,

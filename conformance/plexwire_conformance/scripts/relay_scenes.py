@@ -8,7 +8,7 @@ from attrs import define, field
 from hypothesis import strategies as st
 
 from plexwire_conformance.run.case import Need
-from plexwire_conformance.run.stage import LONG_TIMEOUT, Inconclusive, Stage
+from plexwire_conformance.run.stage import VIEWER_OPENS, Inconclusive, Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.scripts.properties import Property, Script, Step, register
 from plexwire_conformance.wire.peer import HandshakeFailed, RawPeer
@@ -193,7 +193,7 @@ class _Scene:
         known = read and self._must_know(device_number, cameras)
         try:
             viewer = await self.stage.connect_viewer(
-                self.source(device_number), cameras, name=f"viewer {number}", timeout=LONG_TIMEOUT
+                self.source(device_number), cameras, name=f"viewer {number}"
             )
         except HandshakeFailed:
             if known:
@@ -205,8 +205,9 @@ class _Scene:
                 # A gateway that has not noticed yet may close it when it does.
                 self.orphaned.add(number)
         elif known:
-            state = viewer.peer.state
-            self.trial.find("PW-INIT-1", "one init", f"{viewer.peer.name}: none ({state})")
+            within = self.stage.tolerances.immediate
+            observed = {"within": within, "ending": viewer.peer.outcome()}
+            self.trial.find("PW-INIT-1/no-init", {}, observed)
 
     def _note_sent(self, device: int, camera: str) -> None:
         self.online[device, camera] = self.stage.now()
@@ -258,8 +259,9 @@ class _Scene:
         viewer = self.viewers[number]
         if viewer.peer.ending is not None:
             if number not in self.orphaned and self._number_of(viewer) not in self.vanished:
-                actual = f"{viewer.peer.name}: {viewer.peer.ending}"
-                self.trial.find("PW-FRAME-9", "a viewer that stays is not closed", actual)
+                expected = {"connection": viewer.peer.name}
+                observed = {"ending": viewer.peer.outcome()}
+                self.trial.find("PW-FRAME-9/closed", expected, observed)
             return True
         tries = 1 if self.stage.tolerances.wait_factor < 1 else 3
         for camera in viewer.cameras:
@@ -267,9 +269,9 @@ class _Scene:
             if await self.stage.see(viewer, device, camera, tries) is None:
                 if viewer.peer.ending is not None and number in self.orphaned:
                     return True
-                state = viewer.peer.state
-                actual = f"{viewer.peer.name} sees none of {camera!r} ({state})"
-                self.trial.find("PW-FRAME-9", "frames reach whoever watches", actual)
+                wanted = {"connection": viewer.peer.name, "camera": camera, "tries": tries}
+                observed = {"ending": viewer.peer.outcome()}
+                self.trial.find("PW-FRAME-9/not-sent", wanted, observed)
                 return False
             self._note_sent(self._number_of(viewer), camera)
         return True
@@ -288,7 +290,7 @@ async def _play(stage: Stage, trial: Trial, script: Script) -> None:
             await scene.play(step)
         await scene.probe()
     except HandshakeFailed as error:
-        raise Inconclusive(error.problem) from None
+        raise Inconclusive(error.problem, VIEWER_OPENS) from None
 
 
 RELAY: Final = register(

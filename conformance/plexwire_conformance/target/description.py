@@ -123,6 +123,7 @@ class TargetDescription:
             devices = Endpoint.of_url(self.device_url, ssl_context=context, proxy=proxies[1])
         if keys is None:
             keys = self.keys(environment)
+        keys.check_apart()
         secrets = [headers[name] for name in self.header_variables]
         secrets += [secret for proxy in proxies if proxy is not None for secret in proxy.secrets]
         # What is shorter is no secret, and taking it out would take apart what reports say.

@@ -1,7 +1,9 @@
 """From an endpoint to an upgraded connection, in bounded time, and with words for what stood in the way."""
 
 import os
+import ssl
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import trio
 
@@ -23,7 +25,7 @@ async def dial(endpoint: Endpoint, *, narrow: bool, within: float) -> trio.abc.S
     except OSError as error:
         raise NoConnection(f"no connection: {_reason(error)}") from None
     except trio.BrokenResourceError as error:
-        raise NoConnection(f"TLS failed: {error.__cause__ or error}") from None
+        raise _tls_failure(error.__cause__ or error, endpoint) from None
 
 
 async def upgrade(
@@ -43,6 +45,37 @@ async def upgrade(
     if scope.cancelled_caught:
         await trio.aclose_forcefully(stream)
         raise HandshakeFailed(f"no answer within {within:.2g} s")
+
+
+#: What OpenSSL calls an answer that is not TLS.
+_NOT_TLS: Final = (
+    "WRONG_VERSION_NUMBER",
+    "HTTP_REQUEST",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+)
+#: How OpenSSL numbers a certificate of which it does not know the authority.
+_UNKNOWN_AUTHORITY: Final = (18, 19, 20, 21)
+
+
+def _tls_failure(error: BaseException, endpoint: Endpoint) -> NoConnection:
+    match error:
+        case ssl.SSLCertVerificationError(verify_code=code) if code in _UNKNOWN_AUTHORITY:
+            return NoConnection(
+                f"TLS failed: {error.verify_message}",
+                "If its certificate is of a private authority, give that authority's by --ca FILE.",
+            )
+        case ssl.SSLCertVerificationError():
+            return NoConnection(
+                f"TLS failed: {error.verify_message}", "Give the host that the certificate is for."
+            )
+        case ssl.SSLError(reason=str() as reason) if reason in _NOT_TLS:
+            plain = endpoint.url.replace("wss://", "ws://", 1)
+            return NoConnection(
+                "TLS failed: that port does not speak TLS", f"Give {plain} instead."
+            )
+        case _:
+            return NoConnection(f"TLS failed: {error}", "Does that port speak TLS?")
 
 
 def _reason(error: OSError) -> str:

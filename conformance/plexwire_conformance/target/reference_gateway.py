@@ -4,9 +4,10 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import trio
+from attrs import evolve
 
 from plexwire_conformance.target.streams import memory_connection
-from plexwire_conformance.target.target import Endpoint, Keys, Target
+from plexwire_conformance.target.target import REFERENCE, Endpoint, Keys, Target
 from plexwire_server import Gateway, KeyStore, ThrowAwayKeys, serve
 
 
@@ -14,8 +15,15 @@ from plexwire_server import Gateway, KeyStore, ThrowAwayKeys, serve
 async def reference_gateway() -> AsyncGenerator[Target]:
     """Run the reference gateway on a free loopback port while the context lasts."""
     store, given = KeyStore.throw_away()
+    async with loopback_gateway(Gateway(store), given) as target:
+        yield evolve(target, called=REFERENCE)
+
+
+@asynccontextmanager
+async def loopback_gateway(gateway: Gateway, given: ThrowAwayKeys) -> AsyncGenerator[Target]:
+    """Serve *gateway* on a free loopback port while the context lasts."""
     async with trio.open_nursery() as nursery:
-        addresses = await nursery.start(serve, Gateway(store))
+        addresses = await nursery.start(serve, gateway)
         endpoint = Endpoint.of_url(f"ws://127.0.0.1:{addresses[0][1]}")
         yield Target(viewers=endpoint, devices=endpoint, keys=keys_of(given))
         nursery.cancel_scope.cancel()
@@ -35,7 +43,8 @@ async def memory_gateway(gateway: Gateway, given: ThrowAwayKeys) -> AsyncGenerat
         endpoint = Endpoint(
             url="memory:", host_header="gateway.test", path="", dial=dial, holds=2 * 1024 * 1024
         )
-        yield Target(viewers=endpoint, devices=endpoint, keys=keys_of(given))
+        # As with --device-url: a gateway that serves no devices there is faulty.
+        yield Target(viewers=endpoint, devices=evolve(endpoint), keys=keys_of(given))
         nursery.cancel_scope.cancel()
 
 

@@ -4,6 +4,7 @@ import re
 import ssl
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,6 +19,10 @@ from plexwire_trio import BadUrl, GatewayUrl, Proxy
 
 #: A user and a password in a URL, however badly the rest of it is written.
 _LOGIN: Final = re.compile(r"\A(\w+://)?.*@", re.DOTALL)
+
+
+#: What the reference gateway is called if it is judged since there was no URL.
+REFERENCE: Final = "the reference gateway (no URL was given)"
 
 
 class BadTarget(Exception):
@@ -49,6 +54,19 @@ class Keys:
             revoked_key=values.get("revoked_key", ""),
         )
 
+    def check_apart(self) -> None:
+        """Check that keys which must differ do.
+
+        Raises:
+            BadTarget: two of them are the same key; the text says which.
+        """
+        for name in ("foreign_key", "no_access_key", "revoked_key"):
+            for other in ("api_key", "device_key"):
+                if getattr(self, name) and getattr(self, name) == getattr(self, other):
+                    raise BadTarget(
+                        f"{VARIABLES[name]} and {VARIABLES[other]} hold the same key; {_MEANT[name]}"
+                    )
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every key and other secret, longest first, for the recorder to take out."""
@@ -62,6 +80,13 @@ class Keys:
         }
         return tuple(sorted(filter(None, given), key=len, reverse=True))
 
+
+#: What to do if a key that must differ does not.
+_MEANT: Final = {
+    "foreign_key": "give a key of a second organisation, or none",
+    "no_access_key": "give a key whose plan has no API access, or none",
+    "revoked_key": "give a key that is revoked, or none",
+}
 
 #: Which environment variable gives which key.
 VARIABLES: Final = {
@@ -108,6 +133,21 @@ class Endpoint:
     path: str
     dial: Dial = field(repr=False)
     holds: int = 8 * 1024 * 1024
+    #: Opens the same with TLS, whatever the certificate; None if TLS is spoken anyway, or can't be.
+    dial_tls: Dial | None = field(default=None, repr=False)
+
+    async def speaks_tls(self, within: float) -> bool:
+        """Whether a gateway that is addressed by ws:// turns out to speak TLS, in so many seconds at most."""
+        if self.dial_tls is None:
+            return False
+        with trio.move_on_after(within):
+            try:
+                stream = await self.dial_tls(False)
+            except (OSError, trio.BrokenResourceError):
+                return False
+            await trio.aclose_forcefully(stream)
+            return True
+        return False
 
     @classmethod
     def of_url(
@@ -122,12 +162,26 @@ class Endpoint:
         host, port = parts.host, parts.port
         context = (ssl_context or ssl.create_default_context()) if parts.secure else None
 
-        async def dial(narrow: bool) -> trio.abc.Stream:
+        async def dial_with(context: ssl.SSLContext | None, narrow: bool) -> trio.abc.Stream:
             if proxy is None:
                 return await dial_tcp(host, port, ssl_context=context, narrow=narrow)
             return await dial_through(proxy, host, port, ssl_context=context, narrow=narrow)
 
-        return cls(url=url.rstrip("/"), host_header=parts.host_header, path=parts.prefix, dial=dial)
+        return cls(
+            url=url.rstrip("/"),
+            host_header=parts.host_header,
+            path=parts.prefix,
+            dial=partial(dial_with, context),
+            dial_tls=None if parts.secure else partial(dial_with, _trusting_context()),
+        )
+
+
+def _trusting_context() -> ssl.SSLContext:
+    """Return a context that takes any certificate: nothing is sent there but the beginning of TLS."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def split_url(url: str) -> GatewayUrl:
@@ -142,17 +196,32 @@ def split_url(url: str) -> GatewayUrl:
     except ValueError as error:
         raise BadTarget(f"{without_login(url)!r} is no URL: {error}") from None
     if parts.scheme not in ("ws", "wss"):
-        raise BadTarget(f"{without_login(url)!r} must begin with ws:// or wss://")
+        hint = {
+            "http": "; write ws:// instead of http://",
+            "https": "; write wss:// instead of https://",
+        }
+        raise BadTarget(
+            f"{without_login(url)!r} must begin with ws:// or wss://{hint.get(parts.scheme, '')}"
+        )
     if not host:
         raise BadTarget(
             f"{without_login(url)!r} names no host; write it as wss://gateway.example.com"
         )
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise BadTarget(f"give the base URL alone, wss://{host}: no user, no query, no fragment")
+        raise BadTarget(f"give only the base URL, {base_url(url)}: no user, no query, no fragment")
     try:
         return GatewayUrl.parse(url)
     except BadUrl as error:
         raise BadTarget(str(error)) from None
+
+
+def base_url(url: str) -> str:
+    """Return what is before the paths of the protocol in *url*, as ws:// or wss://, without user, query and fragment."""
+    parts = urlsplit(url)
+    path, _, _ = parts.path.partition("/v1/sources")
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    place = parts.netloc.rpartition("@")[2]
+    return f"{scheme}://{place}{path.removesuffix('/').removesuffix('/ws/device')}"
 
 
 def without_login(url: str) -> str:
@@ -202,7 +271,8 @@ class Target:
     """What a run judges: the viewers' and the devices' endpoint, the keys, and where sources are made up.
 
     `source_prefix` begins the id of every source that the run makes up; `headers` go with every handshake.  `live` is a
-    camera that runs there, and that the run may watch.
+    camera that runs there, and that the run may watch.  A gateway that the suite runs itself is `called` something, and
+    the command line takes the options `chosen_by` to judge it, instead of a URL.
     """
 
     viewers: Endpoint
@@ -211,6 +281,8 @@ class Target:
     source_prefix: str = "plexwire"
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     live: Camera | None = None
+    called: str = ""
+    chosen_by: tuple[str, ...] = ()
 
     @property
     def publishing(self) -> str:

@@ -182,9 +182,24 @@ class HandshakeResponse:
     status: int
     headers: dict[str, str]
     rest: bytes
+    #: Whether its lines end with LF instead of CRLF.
+    has_bare_lines: bool = False
+
+    @property
+    def leads_to(self) -> str:
+        """Where a redirect leads; empty for any other response."""
+        location = self.headers.get("location", "") if self.status // 100 == 3 else ""
+        return "".join(filter(str.isprintable, location))
+
+    @property
+    def body(self) -> str:
+        """The beginning of what came after the head, as one line of text."""
+        return " ".join(self.rest[:200].decode("utf-8", "replace").split())
 
     def problem(self) -> str | None:
         """What is wrong with a 101, or None."""
+        if self.has_bare_lines:
+            return "the lines of the answer to the handshake end with LF instead of CRLF"
         if self.headers.get("sec-websocket-accept") != ACCEPT:
             return "Sec-WebSocket-Accept is missing or wrong"
         if self.headers.get("upgrade", "").lower() != "websocket":
@@ -207,14 +222,17 @@ def parse_response(data: bytes) -> HandshakeResponse | None:
     if not data.startswith(b"HTTP/1."[: len(data)]):
         raise BadFraming(f"the handshake was answered by {data[:40]!r}, not by HTTP")
     head, end, rest = data.partition(b"\r\n\r\n")
+    has_bare_lines = b"\n\n" in (head if end else data)
+    if has_bare_lines:
+        head, end, rest = data.partition(b"\n\n")
     if not end:
         if len(data) > 65536:
             raise BadFraming("the head of the answer does not end within 64 KiB")
         return None
-    first, *lines = head.decode("latin-1").split("\r\n")
-    status = _STATUS.match(first)
+    first, *lines = head.decode("latin-1").split("\n" if has_bare_lines else "\r\n")
+    status = _STATUS.match(first.rstrip("\r"))
     if status is None:
         raise BadFraming(f"the status line is {first[:60]!r}")
     fields = (line.partition(":") for line in lines)
     headers = {name.strip().lower(): value.strip() for name, _, value in fields}
-    return HandshakeResponse(int(status[1]), headers, rest)
+    return HandshakeResponse(int(status[1]), headers, rest, has_bare_lines)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from enum import StrEnum
+from typing import Any
 
 import trio
 from attrs import define, field, frozen
@@ -57,11 +58,12 @@ _ENDINGS = {
 
 @frozen
 class Ending:
-    """How and when (seconds) a connection ended; `code` is that of the close frame, if it had one."""
+    """How and when (seconds) a connection ended; `code` and `reason` are those of the close frame, if there was one."""
 
     kind: ClosingKind
     code: int | None
     at: float
+    reason: str = ""
 
     def __str__(self) -> str:
         if self.kind is not ClosingKind.CLOSE_FRAME:
@@ -72,14 +74,40 @@ class Ending:
 class HandshakeFailed(Exception):
     """The gateway did not upgrade; `response` is its HTTP response, if it gave one."""
 
-    def __init__(self, problem: str, response: HandshakeResponse | None = None) -> None:
+    def __init__(
+        self, problem: str, response: HandshakeResponse | None = None, *, is_lost: bool = False
+    ) -> None:
         super().__init__(problem)
         self.problem = problem
         self.response = response
+        #: Whether the connection ended before there was any answer.
+        self.is_lost = is_lost
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status of the response, if there was one."""
+        return None if self.response is None else self.response.status
+
+    @property
+    def in_short(self) -> str:
+        """The status of the response, or what went wrong without one."""
+        return self.problem if self.status in (None, 101) else f"HTTP {self.status}"
+
+    @property
+    def refusal(self) -> dict[str, Any]:
+        """What became of the handshake, as a finding holds it."""
+        body = "" if self.response is None else self.response.body
+        return {"problem": self.problem, "status": self.status, "body": body}
 
 
-class NoConnection(HandshakeFailed):
-    """There was no connection to send a handshake on: nothing listens, no such name, TLS failed."""
+class NoConnection(Exception):
+    """There was no connection to judge: nothing listens, no such name, TLS failed, no room, no file descriptors."""
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        #: What to do about it, in a sentence, if that is known.
+        self.remedy = remedy
 
 
 @define(eq=False)
@@ -91,6 +119,8 @@ class RawPeer:
     _clock: Callable[[], float]
     #: Seconds to allow on top to whoever waits since then, as the gateway is slow to answer anything.
     slack: Callable[[float], float] = lambda since: 0.0
+    #: Called with everything that the gateway says.
+    heard: Callable[[], None] = lambda: None
     opened_at: float = field(init=False)
     #: When the response to the handshake had come, in seconds.
     upgraded_at: float = field(default=0.0, init=False)
@@ -104,6 +134,7 @@ class RawPeer:
     _frames: FrameReader = field(factory=FrameReader, init=False)
     _sending: trio.StrictFIFOLock = field(factory=trio.StrictFIFOLock, init=False)
     _closed_by_us: bool = field(default=False, init=False)
+    _vanished: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.opened_at = self._clock()
@@ -124,6 +155,33 @@ class RawPeer:
     def state(self) -> str:
         """Whether it is still open, or how it ended, for people."""
         return ClosingKind.OPEN.value if self.ending is None else str(self.ending)
+
+    def outcome(self, since: float | None = None) -> dict[str, Any]:
+        """Return what became of the connection, as a finding holds it; `after` is seconds from *since*, or from connecting."""
+        began = self.opened_at if since is None else since
+        ending = self.ending
+        at = self._clock() if ending is None else ending.at
+        outcome: dict[str, Any] = {
+            "how": "open" if ending is None else ending.kind.name.lower().replace("_", "-"),
+            "connection": self.name,
+            "after": round(max(0.0, at - began), 3),
+        }
+        if ending is not None and ending.kind is ClosingKind.CLOSE_FRAME:
+            outcome |= {"code": ending.code, "reason": ending.reason}
+        return outcome
+
+    @property
+    def was_used(self) -> bool:
+        """Whether the gateway accepted who we are here: it sent an `init` or an `authenticated`."""
+        accepted = ("init", "authenticated")
+        return any(e.way is Way.RECEIVED and e.type in accepted for e in self._recorder.entries)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the connection ended without a close frame, and not by us."""
+        abrupt = (ClosingKind.TCP_EOF, ClosingKind.TCP_RESET)
+        ended_by_us = self._closed_by_us or self._vanished
+        return not ended_by_us and self.ending is not None and self.ending.kind in abrupt
 
     @property
     def is_closing(self) -> bool:
@@ -165,26 +223,26 @@ class RawPeer:
                 chunk = bytes(await self._stream.receive_some(_CHUNK))
                 if not chunk:
                     self._note(Way.RECEIVED, Kind.EOF)
-                    raise HandshakeFailed(
-                        "the connection was closed before the handshake was answered"
-                    )
+                    problem = "the connection was closed before the handshake was answered"
+                    raise HandshakeFailed(problem, is_lost=True)
                 data += chunk
         except BadFraming as error:
             self._note(Way.RECEIVED, Kind.GARBAGE, str(error))
             raise HandshakeFailed(str(error)) from None
         except trio.BrokenResourceError:
             self._note(Way.RECEIVED, Kind.RESET)
-            raise HandshakeFailed(
-                "the connection broke before the handshake was answered"
-            ) from None
+            problem = "the connection was reset before the handshake was answered"
+            raise HandshakeFailed(problem, is_lost=True) from None
         self.upgraded_at = self._clock()
         self.response = response
         self._note(Way.RECEIVED, Kind.HANDSHAKE, f"HTTP {response.status}")
         if response.status != 101:
-            body = " ".join(response.rest[:200].decode("utf-8", "replace").split())
-            raise HandshakeFailed(f"HTTP {response.status} {body}".strip(), response)
-        if (problem := response.problem()) is not None:
-            raise HandshakeFailed(problem, response)
+            said = (
+                f", a redirect to {response.leads_to}" if response.leads_to else f" {response.body}"
+            )
+            raise HandshakeFailed(f"HTTP {response.status}{said}".strip(), response)
+        if (flaw := response.problem()) is not None:
+            raise HandshakeFailed(flaw, response)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
 
@@ -222,6 +280,7 @@ class RawPeer:
 
     async def _take(self, chunk: bytes, *, at_end: bool = False) -> None:
         for frame in self._frames.feed(chunk):
+            self.heard()
             await self._take_frame(frame)
             if self.ending is not None:
                 return
@@ -262,7 +321,8 @@ class RawPeer:
     def _end(self, kind: Kind, text: str = "", code: int | None = None) -> None:
         if self.ending is None:
             entry = self._note(Way.RECEIVED, kind, text, code=code)
-            self.ending = Ending(_ENDINGS[kind], code, entry.at)
+            reason = entry.text if kind is Kind.CLOSE else ""
+            self.ending = Ending(_ENDINGS[kind], code, entry.at, reason)
             self._arrived.unpark_all()
 
     def _deliver(self, entry: Entry) -> None:
@@ -346,6 +406,7 @@ class RawPeer:
 
     async def vanish(self) -> None:
         """Drop the connection without a word; on TCP with a reset where the system allows it."""
+        self._vanished = True
         self._note(Way.SENT, Kind.RESET)
         stream = self._stream
         tcp = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream

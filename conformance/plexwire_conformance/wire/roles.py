@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from plexwire_conformance.recording.recorder import Entry, Kind, digest
+from plexwire_conformance.recording.recorder import Entry, Kind, Way, digest
 from plexwire_conformance.wire.framing import encode_message
 from plexwire_conformance.wire.peer import RawPeer
 from plexwire_conformance.wire.pictures import picture
@@ -44,6 +44,7 @@ class RawViewer:
     peer: RawPeer
     source_id: str
     cameras: tuple[str, ...]
+    request_target: str
     #: The `init`, once it came.
     init: Entry | None = field(default=None, init=False)
 
@@ -68,24 +69,65 @@ class RawViewer:
         """The cameras that `init` lists for *source_id*."""
         return listed_cameras(self.init, source_id)
 
+    @property
+    def has_readable_init(self) -> bool:
+        """Whether an `init` came of which all can be understood that it lists."""
+        return self.init is not None and is_readable(self.init)
+
+    def messages(self) -> list[Entry]:
+        """Every message that came so far."""
+        kinds = (Kind.TEXT, Kind.BINARY)
+        return [e for e in self.peer.entries if e.way is Way.RECEIVED and e.kind in kinds]
+
     def frames(self) -> list[Entry]:
         """Every frame that came so far."""
-        return [
-            entry
-            for entry in self.peer.entries
-            if entry.way == "received" and entry.type == "video_frame"
-        ]
+        return [entry for entry in self.messages() if entry.type == "video_frame"]
 
 
 def listed_cameras(init: Entry | None, source_id: str) -> tuple[str, ...]:
-    """Return the cameras that *init* lists for *source_id*, whatever else is wrong with it."""
-    listed = init.body.get("online_sources") if init is not None and init.body is not None else ()
+    """Return the cameras that *init* lists for *source_id*, whatever else is wrong with it.
+
+    A camera may be a string or an object with `camera_id`, and null is read as an empty list: what can be understood is
+    judged, and its shape is judged apart.  [PW-INIT-4]
+    """
     cameras: list[str] = []
-    for source in listed if isinstance(listed, list) else ():
-        if isinstance(source, dict) and source.get("source_id") == source_id:
-            of_source = source.get("cameras")
-            cameras += of_source if isinstance(of_source, list) else []
+    for source in _entries_of(init):
+        of_source = source.get("cameras")
+        if source.get("source_id") == source_id and isinstance(of_source, list):
+            cameras += filter(None, map(_camera_id, of_source))
     return tuple(cameras)
+
+
+def is_readable(init: Entry) -> bool:
+    """Whether all that *init* lists can be understood, well-formed or not: what it lacks is missing only then."""
+    sources = (init.body or {}).get("online_sources")
+    return sources is None or (
+        isinstance(sources, list)
+        and all(isinstance(source, dict) and _has_readable_cameras(source) for source in sources)
+    )
+
+
+def _has_readable_cameras(source: dict[str, Any]) -> bool:
+    cameras = source.get("cameras")
+    return cameras is None or (
+        isinstance(cameras, list) and all(_camera_id(camera) is not None for camera in cameras)
+    )
+
+
+def listed_sources(init: Entry | None) -> tuple[str, ...]:
+    """Return the ids of the sources that *init* lists."""
+    ids = (source.get("source_id") for source in _entries_of(init))
+    return tuple(source_id for source_id in ids if isinstance(source_id, str))
+
+
+def _entries_of(init: Entry | None) -> list[dict[str, Any]]:
+    listed = init.body.get("online_sources") if init is not None and init.body is not None else ()
+    return [s for s in listed if isinstance(s, dict)] if isinstance(listed, list) else []
+
+
+def _camera_id(camera: Any) -> str | None:
+    named = camera.get("camera_id") if isinstance(camera, dict) else camera
+    return named if isinstance(named, str) else None
 
 
 def auth_text(api_key: str, **more: Any) -> str:
@@ -129,6 +171,11 @@ class RawDevice:
         """Return the gateway's first message, or None."""
         return await self.peer.until(lambda entry: entry.kind is Kind.TEXT, within)
 
+    def errors(self) -> list[Entry]:
+        """Every `error` that came so far."""
+        entries = self.peer.entries
+        return [e for e in entries if e.way is Way.RECEIVED and e.type == "error"]
+
     async def publish(
         self,
         camera_id: str,
@@ -147,18 +194,29 @@ class RawDevice:
         self.sent.append(sent)
         return sent
 
+    async def publish_last(self) -> set[str]:
+        """Send one more frame of each camera that it has sent, if it can; return the cameras."""
+        cameras = {sent.camera_id for sent in self.sent}
+        if not self.peer.is_open or self.peer.is_closing:
+            return set()
+        for camera_id in sorted(cameras):
+            await self.publish(camera_id)
+        return cameras
+
     async def publish_text(
         self,
         camera_id: str,
         *,
         size: int = 0,
         names_source: bool = True,
+        named: str | None = None,
         extra: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> SentFrame:
-        """Send a frame in the text form, with *extra* members behind its own."""
+        """Send a frame in the text form, with *extra* members after its own; *named* is what its source_id says."""
         sent = self.make(camera_id, size=size, **more)
-        await self.peer.send(text_frame(sent, self.source_id if names_source else None, extra))
+        source_id = (named or self.source_id) if names_source else None
+        await self.peer.send(text_frame(sent, source_id, extra))
         self.sent.append(sent)
         return sent
 

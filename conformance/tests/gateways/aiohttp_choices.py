@@ -24,7 +24,6 @@ class Choices:
     semicolon_separates: bool = False  # PW-ADDR-15
     bad_escape: Literal["refused", "replaced", "stands"] = "refused"  # PW-ADDR-16
     device_query_refused: bool = False  # PW-ADDR-17
-    foreign_origin_refused: bool = False  # PW-ADDR-18
     odd_timeout_refused: bool = True  # PW-TIME-5
 
     # Viewers.
@@ -81,7 +80,6 @@ GROUPS: Final = {
         unseen="closed",
         bad_escape="stands",
         device_query_refused=True,
-        foreign_origin_refused=True,
         talk="closed",
         doubled_member="malformed",
         listed="asked",

@@ -204,9 +204,6 @@ class Gateway:
         return ws
 
     def look_before_upgrade(self, request: web.BaseRequest, address: Address) -> None:
-        origin = request.headers.get("Origin", "")
-        if self.choices.foreign_origin_refused and origin not in ("", f"http://{request.host}"):
-            raise Refused(403, "another origin")
         if self.choices.unseen == "not-found":
             online = [set(self.online(key)) for key in self.devices if key[1] == address.source]
             if all(cameras.isdisjoint(address.cameras) for cameras in online):

@@ -167,7 +167,10 @@ async def main(arguments: argparse.Namespace) -> None:
     """Serve, and do what standard input asks for, until that closes."""
     system = System(KeyStore(arguments.key_check), arguments.without_redis, arguments.one_port)
     async with AsyncExitStack() as stack:
-        print(*await system.start(stack), flush=True)
+        ports = await system.start(stack)
+        # Also when the counters can't be printed: the servers wait for the tasks that serve.
+        stack.callback(system.leave)
+        print(*ports, flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
             match line.split():
                 case ["counters"]:
@@ -177,7 +180,6 @@ async def main(arguments: argparse.Namespace) -> None:
                 case ["lose-upstreams"]:
                     system.lose_upstreams()
         print(system.counters(), flush=True)
-        system.leave()
 
 
 if __name__ == "__main__":

@@ -20,57 +20,98 @@ async def _judge_deadline(
     """Judge that *peer*, which never authenticates, is closed with 4001 when the deadline has passed."""
     tolerances = stage.tolerances
     latest = peer.upgraded_at + tolerances.auth_deadline + tolerances.late
-    why = f"no auth within {tolerances.auth_deadline:g} s"
+    stimulus = f"{tolerances.auth_deadline:g} s without an auth"
     ending = await trial.expect_close(
-        peer, _UNAUTHORIZED, "PW-AUTH-3", why=why, within=latest - stage.now()
+        peer, _UNAUTHORIZED, "PW-AUTH-3", stimulus=stimulus, within=latest - stage.now()
     )
     # The gateway can't have begun to count before we began to connect.
     early = peer.opened_at + tolerances.auth_deadline - tolerances.early - ending.at
     if also_early and peer.ending is not None and early > 0:
-        expected = f"open until {tolerances.auth_deadline:g} s after connecting"
-        actual = f"{ending} after {ending.at - peer.opened_at:.2f} s"
-        trial.find("PW-AUTH-4", expected, actual, margin_s=early + tolerances.early)
+        trial.find(
+            "PW-AUTH-4/closed-early",
+            {"seconds": tolerances.auth_deadline},
+            {"ending": peer.outcome()},
+            margin_s=early + tolerances.early,
+        )
 
 
-@case("auth.late", "PW-AUTH-2", "PW-AUTH-4", takes=9.0)
+@case(
+    "auth.late",
+    "A viewer that authenticates nine seconds after connecting is accepted.",
+    "PW-AUTH-2",
+    "PW-AUTH-4",
+    takes=9.0,
+)
 async def auth_late(stage: Stage, trial: Trial) -> None:
-    """A viewer that authenticates nine seconds after connecting is accepted."""
     await (await stage.open_viewer()).peer.close()
     viewer = await stage.connect_viewer()
     late = AUTH_DEADLINE - 1.0 - 2 * stage.tolerances.round_trip
-    ending = await viewer.peer.until_ended(viewer.peer.opened_at + late - stage.now(), exactly=True)
+    await viewer.peer.until_ended(viewer.peer.opened_at + late - stage.now(), exactly=True)
     if viewer.peer.ending is not None:
-        actual = f"{ending} after {ending.at - viewer.peer.opened_at:.2f} s"
-        trial.find("PW-AUTH-4", "open for 10 s", actual)
-        return
+        trial.find_and_stop(
+            "PW-AUTH-4/closed-early",
+            {"seconds": AUTH_DEADLINE},
+            {"ending": viewer.peer.outcome()},
+        )
     if await stage.authenticate(viewer) is None:
-        trial.find("PW-AUTH-2", f"init for an auth after {late:.1f} s", viewer.peer.state)
+        trial.find(
+            "PW-AUTH-2/valid-auth-refused",
+            {
+                "stimulus": f"an auth {late:.1f} s after connecting",
+                "within": stage.tolerances.immediate,
+            },
+            {"ending": viewer.peer.outcome()},
+        )
 
 
-@case("auth.never", "PW-AUTH-3", "PW-AUTH-4", "PW-CLOSE-1", takes=10.0)
+@case(
+    "auth.never",
+    "A viewer that says nothing is closed with 4001 after ten seconds, not before and not much later.",
+    "PW-AUTH-3",
+    "PW-AUTH-4",
+    "PW-CLOSE-1",
+    takes=10.0,
+)
 async def auth_never(stage: Stage, trial: Trial) -> None:
-    """A viewer that says nothing is closed with 4001 after ten seconds, not before and not much later."""
     viewer = await stage.connect_viewer()
     await _judge_deadline(stage, trial, viewer.peer)
 
 
-@case("auth.never-but-pings", "PW-AUTH-3", "PW-CONN-1", takes=10.0)
+@case(
+    "auth.never-but-pings",
+    "Pings are answered before the auth, and do not put off its deadline.",
+    "PW-AUTH-3",
+    "PW-AUTH-4",
+    "PW-CONN-1",
+    takes=10.0,
+)
 async def auth_never_but_pings(stage: Stage, trial: Trial) -> None:
-    """Pings are answered before the auth, and do not put off its deadline."""
     viewer = await stage.connect_viewer()
     for number in range(3):
         payload = f"ping {number}".encode()
         await viewer.peer.ping(payload)
         pong = await viewer.peer.until(pong_with(payload), stage.tolerances.immediate)
         if pong is None and viewer.peer.ending is None:
-            trial.find("PW-CONN-1", f"a pong with {payload!r} before the auth", "none")
+            trial.find(
+                "PW-CONN-1/no-pong",
+                {
+                    "payload": payload.decode(),
+                    "role": "viewer before its auth",
+                    "within": stage.tolerances.immediate,
+                },
+                {"ending": viewer.peer.outcome()},
+            )
         await trio.sleep(max(0.0, viewer.peer.opened_at + 3 * (number + 1) - stage.now()))
     await _judge_deadline(stage, trial, viewer.peer)
 
 
-@case("auth.unfinished", "PW-AUTH-3", takes=10.0)
+@case(
+    "auth.unfinished",
+    "An auth that trickles in and is never finished does not put off the deadline.",
+    "PW-AUTH-3",
+    takes=10.0,
+)
 async def auth_unfinished(stage: Stage, trial: Trial) -> None:
-    """An auth that trickles in and is never finished does not put off the deadline."""
     viewer = await stage.connect_viewer()
     text = auth_text(stage.target.keys.api_key).encode()
     for number in range(8):

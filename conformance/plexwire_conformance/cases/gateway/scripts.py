@@ -15,9 +15,9 @@ def _register(property_id: str) -> None:
     async def body(stage: Stage, trial: Trial) -> None:
         await explore(trial, property_, look_s=_LOOK_S, shrink_s=_SHRINK_S)
 
-    body.__doc__ = property_.title
     case(
         property_id,
+        property_.title,
         *property_.clauses,
         needs=tuple(property_.needs),
         takes=_LOOK_S + _SHRINK_S,

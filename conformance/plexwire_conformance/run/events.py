@@ -1,0 +1,56 @@
+"""What happens in a run, as one stream of events from which every report is made."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from attrs import field, frozen
+
+from plexwire_conformance.recording.transcript import Transcript
+from plexwire_conformance.run.case import Case
+from plexwire_conformance.run.findings import CaseResult
+from plexwire_conformance.run.known_failures import Reckoning
+from plexwire_conformance.run.tolerances import Tolerances
+from plexwire_conformance.target.target import Target
+
+
+@frozen(kw_only=True)
+class RunStarted:
+    """The control is done and the cases begin; the run began at `unix_ms`, in Unix milliseconds."""
+
+    target: Target
+    tolerances: Tolerances
+    cases: tuple[Case, ...]
+    unix_ms: int
+
+
+@frozen(kw_only=True)
+class CaseFinished:
+    """One case came out, or an observation of the run; `transcripts` are everything that was said in the case."""
+
+    result: CaseResult
+    transcripts: tuple[Transcript, ...] = field(default=(), repr=False)
+
+
+@frozen(kw_only=True)
+class RunFinished:
+    """The run is over; `seconds` is its length, `results` are in the order of the cases, then the observations.
+
+    `late` is the suite's own scheduling delay in all, in seconds.  `connections` and `sources` are how many the run used.
+    `gone` says why the gateway could no longer be reached, if that happened, and `gone_at` when it was last heard, in
+    seconds; `lossy` is what the network did to the run, if that was too much.  `reckoning` is how the results compare with
+    the known failures, if there is a file of them.
+    """
+
+    results: tuple[CaseResult, ...]
+    seconds: float
+    late: float = 0.0
+    connections: int = 0
+    sources: int = 0
+    gone: str = ""
+    gone_at: float = 0.0
+    lossy: str = ""
+    reckoning: Reckoning | None = None
+
+
+RunEvent: TypeAlias = RunStarted | CaseFinished | RunFinished
+Listener: TypeAlias = Callable[[RunEvent], None]

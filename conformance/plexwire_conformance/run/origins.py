@@ -1,0 +1,102 @@
+"""Which frame of which device a viewer's frame is."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from attrs import frozen
+
+from plexwire_conformance.recording.recorder import Entry, RecordedConversation, Way, digest
+
+#: The digest of no bytes at all: many frames may have it, so it tells none from another.
+_EMPTY: Final = digest(b"")["sha256"]
+
+
+@frozen
+class Origin:
+    """A frame that a device sent: from where, and its number among the frames of its camera, from 1."""
+
+    device: str
+    organisation: str
+    source_id: str
+    camera_id: str
+    number: int
+    body: Mapping[str, Any]
+
+    @property
+    def picture(self) -> str:
+        """The digest of its JPEG."""
+        return str(self.body["frame"]["sha256"])
+
+
+class Origins:
+    """Finds the frame that a device sent from what a viewer got.
+
+    A picture alone does not tell one frame from another: cameras repeat pictures, and empty ones are all alike.  Stamp
+    and camera decide between frames with the same picture, and find a frame whose picture was altered.
+    """
+
+    def __init__(self, conversations: Iterable[RecordedConversation]) -> None:
+        self._by_picture: dict[str, list[Origin]] = {}
+        self._by_stamp: dict[tuple[str, int], Origin] = {}
+        for conversation in conversations:
+            if conversation.role == "device":
+                self._add(conversation)
+
+    def _add(self, conversation: RecordedConversation) -> None:
+        counts: dict[str, int] = {}
+        for entry in conversation.entries:
+            body = entry.body
+            if entry.way is not Way.SENT or body is None or body.get("type") != "video_frame":
+                continue
+            picture, camera = body.get("frame"), body.get("camera_id")
+            if not isinstance(picture, dict) or not isinstance(camera, str):
+                continue
+            counts[camera] = counts.get(camera, 0) + 1
+            origin = Origin(
+                conversation.name,
+                conversation.organisation,
+                conversation.source_id,
+                camera,
+                counts[camera],
+                body,
+            )
+            self._by_picture.setdefault(origin.picture, []).append(origin)
+            if isinstance(stamp := body.get("timestamp"), int):
+                self._by_stamp[camera, stamp] = origin
+
+    def of(self, body: Mapping[str, Any]) -> tuple[Origin | None, bool]:
+        """Return the origin of a viewer's frame, and whether its picture is unaltered."""
+        picture = body.get("frame")
+        alike = self._by_picture.get(picture["sha256"], []) if isinstance(picture, dict) else []
+        if len(alike) == 1 and alike[0].picture != _EMPTY:
+            return alike[0], True
+        for wanted in (("camera_id", "timestamp"), ("timestamp",), ("camera_id",)):
+            fits = [o for o in alike if all(o.body.get(n) == body.get(n) for n in wanted)]
+            if fits and (len(fits) == 1 or wanted != ("camera_id",)):
+                return fits[0], True
+        camera, stamp = body.get("camera_id"), body.get("timestamp")
+        if isinstance(camera, str) and isinstance(stamp, int):
+            return self._by_stamp.get((camera, stamp)), False
+        return None, False
+
+    @property
+    def known(self) -> bool:
+        """Whether any device of this case sent anything."""
+        return bool(self._by_picture)
+
+
+def first_seen(conversations: Iterable[RecordedConversation]) -> dict[str, float]:
+    """Return when each picture had certainly passed the gateway: when the first viewer got it, in seconds."""
+    seen: dict[str, float] = {}
+    for conversation in conversations:
+        for entry in conversation.entries:
+            if entry.way is Way.RECEIVED and (picture := picture_of(entry)) is not None:
+                at = seen.get(picture["sha256"], entry.at)
+                seen[picture["sha256"]] = min(at, entry.at)
+    return seen
+
+
+def picture_of(entry: Entry) -> dict[str, Any] | None:
+    """Return the digest of the picture in *entry*, if it has one."""
+    picture = None if entry.body is None else entry.body.get("frame")
+    return picture if isinstance(picture, dict) and picture["sha256"] != _EMPTY else None
