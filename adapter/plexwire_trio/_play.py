@@ -144,25 +144,23 @@ class Player:
 
     def _pull(self) -> bytes | None:
         """Return the next frame for the lane, finished; an error of ours is the reader's to raise."""
+        if self._close is not None or self._error is not None:
+            return None
         try:
-            return self._next_frame()
+            item = self.peer.next_outgoing(now=trio.current_time())
         except Exception as error:
             self._error = error
             self._waiting.cancel()
             return None
-
-    def _next_frame(self) -> bytes | None:
-        if self._close is not None or self._error is not None:
-            return None
-        match self.peer.next_outgoing(now=trio.current_time()):
-            case bytes(frame):
-                return frame
+        match item:
+            case None | bytes():
+                return item
             case str(text):
                 return text_frame(text.encode())
-            case Close() as close:
-                self._hand_close(close)
+            case Close():
+                self._hand_close(item)
                 return None
-            case _:
+            case Abort():
                 return None
 
     def _hand_close(self, close: Close) -> None:

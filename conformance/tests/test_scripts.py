@@ -82,10 +82,10 @@ class Forgetful(Relay):
         source_id: str,
         cameras: Iterable[str],
         *,
-        notify: Callable[[], None] | None = None,
+        take: Callable[[EncodedFrame], bool] | None = None,
     ) -> Subscriber:
         kept = [c for c in cameras if (organisation, source_id, c) not in self.spoilt]
-        return super().subscribe(organisation, source_id, kept, notify=notify)
+        return super().subscribe(organisation, source_id, kept, take=take)
 
 
 class LastOneOut(Slow):
@@ -105,9 +105,9 @@ class LastOneOut(Slow):
         source_id: str,
         cameras: Iterable[str],
         *,
-        notify: Callable[[], None] | None = None,
+        take: Callable[[EncodedFrame], bool] | None = None,
     ) -> Subscriber:
-        subscriber = super().subscribe(organisation, source_id, cameras, notify=notify)
+        subscriber = super().subscribe(organisation, source_id, cameras, take=take)
         online = {
             camera for each in self.online(organisation, source_id) for camera in each.cameras
         }
@@ -202,10 +202,10 @@ class DeadSeat(Relay):
         source_id: str,
         cameras: Iterable[str],
         *,
-        notify: Callable[[], None] | None = None,
+        take: Callable[[EncodedFrame], bool] | None = None,
     ) -> Subscriber:
         lost = (organisation, source_id) in self.lost
-        return super().subscribe(organisation, source_id, () if lost else cameras, notify=notify)
+        return super().subscribe(organisation, source_id, () if lost else cameras, take=take)
 
 
 def channels_of(subscriber: Subscriber) -> list[tuple[str, str, str]]:
@@ -370,11 +370,11 @@ class Moody(Relay):
         source_id: str,
         cameras: Iterable[str],
         *,
-        notify: Callable[[], None] | None = None,
+        take: Callable[[EncodedFrame], bool] | None = None,
     ) -> Subscriber:
         lost = len(self.lost) in self.unlucky
         self.lost.append(lost)
-        return super().subscribe(organisation, source_id, () if lost else cameras, notify=notify)
+        return super().subscribe(organisation, source_id, () if lost else cameras, take=take)
 
 
 _WATCH: Script = (("watch", 0, 0, ("front",)),)

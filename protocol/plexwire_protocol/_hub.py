@@ -90,7 +90,8 @@ class Hub:
         self._streaming: dict[_Peer, None] = {}
         self._streams_of_role: Counter[Role] = Counter()
         self._streams_of_key: Counter[tuple[str, str]] = Counter()
-        self._to_wake: list[_Peer] = []
+        #: The peers that are to be woken once the lock is free.
+        self.to_wake: list[_Peer] = []
 
     # ── who may connect ──────────────────────────────────────────────────────────────────────
 
@@ -210,13 +211,11 @@ class Hub:
 
     def wake_later(self, peer: _Peer) -> None:
         """Have *peer* woken once the lock is free."""
-        self._to_wake.append(peer)
+        self.to_wake.append(peer)
 
     def take_woken(self) -> list[_Peer]:
         """Return the peers that are to be woken, and forget them."""
-        woken = self._to_wake
-        if woken:
-            self._to_wake = []
+        woken, self.to_wake = self.to_wake, []
         return woken
 
 

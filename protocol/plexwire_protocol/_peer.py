@@ -233,9 +233,18 @@ class Peer(ABC, Generic[S]):
         """
         hub = self.hub
         with hub.lock:
-            item = self._next_outgoing(now)
+            if self._aborted:
+                return Abort()
+            self._note_written(now)
+            item: str | bytes | Close | None = None
+            if self._admitted and not self._own:
+                item = self._next_frame(now)
+            if item is None and self._own:
+                item = self._own.popleft()
             self._rests = item is None
-            woken = hub.take_woken()
+            if self._rests and self.session.state is State.CLOSED:
+                self._end()
+            woken = hub.take_woken() if hub.to_wake else ()
         for peer in woken:
             peer.wake()
         return item
@@ -285,20 +294,6 @@ class Peer(ABC, Generic[S]):
         self._locked(add)
 
     # ── how it does it ───────────────────────────────────────────────────────────────────────
-
-    def _next_outgoing(self, now: float) -> str | bytes | Close | Abort | None:
-        if self._aborted:
-            return Abort()
-        self._note_written(now)
-        if not self._own and self.session.state is State.STREAMING:
-            frame = self._next_frame(now)
-            if frame is not None:
-                return frame
-        if self._own:
-            return self._own.popleft()
-        if self.session.state is State.CLOSED:
-            self._end()
-        return None
 
     def _locked(self, do: Callable[[], T]) -> T:
         hub = self.hub

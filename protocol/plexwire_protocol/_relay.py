@@ -28,6 +28,7 @@ from plexwire_protocol.limits import (
     MAX_WAITING_BYTES_PER_KEY,
 )
 
+_Take: TypeAlias = Callable[[EncodedFrame], bool]
 _Source: TypeAlias = tuple[str, str]  # organisation, source_id
 _Key: TypeAlias = tuple[str, str]  # organisation, name of the key
 _ChannelKey: TypeAlias = tuple[str, str, str]  # organisation, source_id, camera_id
@@ -47,7 +48,7 @@ class Subscriber:
     source: _Source
     cameras: tuple[str, ...]
     dropped: int = field(default=0, init=False)
-    _notify: Callable[[], None] | None = None
+    _take: "_Take | None" = None
     _waiting: "dict[str, _Picture]" = field(factory=dict[str, "_Picture"], init=False)
     _here: bool = field(default=True, init=False)
 
@@ -298,13 +299,13 @@ class Relay:
         source_id: str,
         cameras: Iterable[str],
         *,
-        notify: Callable[[], None] | None = None,
+        take: "_Take | None" = None,
     ) -> Subscriber:
         """Add a viewer of *cameras*; it gets what is published from now on.
 
-        *notify* is called after each frame that begins to wait for it; it may call `next_for`.
+        *take* gets each frame first, and returns whether it took it: then the frame does not wait here.
         """
-        subscriber = Subscriber((organisation, source_id), tuple(dict.fromkeys(cameras)), notify)
+        subscriber = Subscriber((organisation, source_id), tuple(dict.fromkeys(cameras)), take)
         for camera_id in subscriber.cameras:
             channel = self._channel(organisation, source_id, camera_id)
             channel.subscribers[subscriber] = None
@@ -362,9 +363,12 @@ class Relay:
         now: float,
     ) -> None:
         camera_id = camera.camera_id
-        text, size = self._finish(*parts), sum(map(len, parts))
-        picture = _Picture(EncodedFrame(camera_id, text, now, size=size), size, camera.channel)
+        size = sum(map(len, parts))
+        frame = EncodedFrame(camera_id, self._finish(*parts), now, size=size)
+        picture = _Picture(frame, size, camera.channel)
         for viewer in viewers:
+            if viewer._take is not None and viewer._take(frame):
+                continue
             waiting = viewer._waiting
             older = waiting.get(camera_id)
             waiting[camera_id] = picture
@@ -372,9 +376,6 @@ class Relay:
             if older is not None:
                 older.release()
                 viewer.dropped += 1
-            if viewer._notify is not None:
-                viewer._notify()
-        # Those who keep up have taken it by now.
         if picture.slots:
             picture.charge(publisher._account, self._all)
 

@@ -70,21 +70,26 @@ class ViewerPeer(Peer[GatewayViewerSession]):
         """Ask the relay for the cameras of the address.  [PW-ISO-1, PW-ISO-2, PW-ISO-3]"""
         address = self.address
         return self.hub.relay.subscribe(
-            self.organisation, address.source_id, address.cameras, notify=self._note_frame
+            self.organisation, address.source_id, address.cameras, take=self._note_frame
         )
 
-    def _note_frame(self) -> None:
-        """Take note that a frame begins to wait."""
+    def _note_frame(self, frame: EncodedFrame) -> bool:
+        """Hand *frame* to the writer if that rests; else it waits in the relay."""
         self._notice = None
-        # A writer that rests is handed its frame: one that comes in the same segment must not take its place.
-        if self._rests:
-            self._handed = self._take_frame()
-            self._rests = self._handed is None
-            self.hub.wake_later(self)
+        # Handed, it does not wait: one that comes in the same segment must not take its place.
+        if not self._rests:
+            return False
+        self._hand(frame)
+        return True
 
     def _take_frame(self) -> EncodedFrame | None:
         """Take the next frame for this viewer, if one waits."""
         return None if self._subscriber is None else self.hub.relay.next_for(self._subscriber)
+
+    @final
+    def _hand(self, frame: EncodedFrame) -> None:
+        self._handed, self._rests = frame, False
+        self.hub.wake_later(self)
 
     def _admit(self, online: Iterable[OnlineSource] | None, now: float) -> None:
         # In one step with the init: what is published from here on follows it.  [PW-INIT-3, PW-FRAME-7]

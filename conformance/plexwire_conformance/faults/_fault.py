@@ -36,7 +36,22 @@ class Viewer(ViewerPeer):
 
     def __init__(self, hub: Hub, session: GatewayViewerSession, wake: Callable[[], None]) -> None:
         self.gateway = _gateway_of(hub)
+        #: A frame per camera, those that wait longest first: here and not in the relay, for others to be faulty with.
+        self.mail: dict[str, EncodedFrame] = {}
         super().__init__(hub, session, wake)
+
+    def ring(self) -> None:
+        """Hand the writer the next frame if it rests."""
+        if self._rests and (frame := self._take_frame()) is not None:
+            self._hand(frame)
+
+    def _note_frame(self, frame: EncodedFrame) -> bool:
+        self.mail[frame.camera_id] = frame
+        self.ring()
+        return True
+
+    def _take_frame(self) -> EncodedFrame | None:
+        return self.mail.pop(next(iter(self.mail))) if self.mail else None
 
     def _next_frame(self, now: float) -> str | bytes | None:
         text = super()._next_frame(now)

@@ -36,7 +36,7 @@ class _TakingTurns(Viewer):
             del turns[source_id]
             for other in watchers(self.gateway, source_id):
                 if other is not self:
-                    other._note_frame()
+                    other.ring()
 
 
 @fault("flow.one-writer", "Writes to the viewers of a source one after the other.", "PW-FLOW-1")

@@ -123,14 +123,10 @@ class Queueing(Viewer):
         """Put *frame* into the queue."""
         self.queue.append(frame)
 
-    def ring(self) -> None:
-        """Wake the writer: a frame is in the queue."""
-        super()._note_frame()
-
-    def _note_frame(self) -> None:
-        while (frame := super()._take_frame()) is not None:
-            self.take(frame)
+    def _note_frame(self, frame: EncodedFrame) -> bool:
+        self.take(frame)
         self.ring()
+        return True
 
     def _take_frame(self) -> EncodedFrame | None:
         return self.queue.popleft() if self.queue else None

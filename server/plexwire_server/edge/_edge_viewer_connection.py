@@ -30,7 +30,7 @@ class EdgeViewerPeer(ViewerPeer):
     def _subscribe(self) -> Subscriber:
         address = self.address
         return self.hub.relay.subscribe(
-            self.feed_name, address.source_id, address.cameras, notify=self._note_frame
+            self.feed_name, address.source_id, address.cameras, take=self._note_frame
         )
 
 
