@@ -42,6 +42,8 @@ class Player:
         self._ping_interval = ping_interval
         self._pong_timeout = pong_timeout
         self._in_lane = False
+        #: Whether `wake` had more to write than frames.
+        self._own_message = False
         self._bell = trio.Event()
         self._waiting = trio.CancelScope()
         self._listening = False
@@ -57,7 +59,10 @@ class Player:
     def wake(self) -> None:
         """Take note that the peer may have something to say, or that its deadline has moved; from any task."""
         if self._in_lane:
+            self._own_message = False
             self._fast.kick()
+            if not (self._own_message or self._fast.blocked or self.peer.ended):
+                return  # a frame went out, and moves no deadline
         else:
             self._bell.set()
         self._waiting.deadline = self.peer.next_deadline()
@@ -156,8 +161,10 @@ class Player:
             case None | bytes():
                 return item
             case str(text):
+                self._own_message = True
                 return text_frame(text.encode())
             case Close():
+                self._own_message = True
                 self._hand_close(item)
                 return None
             case Abort():
@@ -179,6 +186,7 @@ class Player:
                 except ConnectionClosed:
                     # The reader hears of it, unless it is itself stuck in answering the peer's close.
                     self.peer.write_failed(now=trio.current_time())
+                    self._waiting.deadline = self.peer.next_deadline()
                     return
             if patience.cancelled_caught:
                 self.peer.receive_close(CloseCode.ABNORMAL, now=trio.current_time())
