@@ -1,7 +1,7 @@
 """From what the cases found one by one to what the run says as a whole: observations, blocked cases, a lost network."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from attrs import evolve
 
@@ -21,6 +21,9 @@ from plexwire_conformance.run.network import Network
 from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_spec import clauses
+
+#: Why a case has no verdict whose findings the network may have made.
+_LOST: Final = "connections were lost while the case ran"
 
 
 def untestable(case: Case, reason: str) -> CaseResult:
@@ -107,7 +110,7 @@ def _without_unreliable(result: CaseResult, network: Network) -> CaseResult:
     if len(kept) == len(result.findings):
         return result
     trouble = Trouble.GONE if network.gone else Trouble.NETWORK
-    reason = network.gone or "connections were lost while the case ran"
+    reason = network.gone or _LOST
     return evolve(
         result,
         findings=kept,
@@ -116,6 +119,50 @@ def _without_unreliable(result: CaseResult, network: Network) -> CaseResult:
         reason=result.reason or reason,
         trouble=trouble,
     )
+
+
+def is_doubtful(result: CaseResult) -> bool:
+    """Whether the network may have made a breach of *result*: a connection was lost before it was found, and only once."""
+    return any(map(_is_after_loss, result.findings))
+
+
+def confirmed(first: CaseResult, again: CaseResult) -> CaseResult:
+    """Return the result of a case that ran a second time because the *first* was doubtful.
+
+    What was found after a connection was lost counts if it was found both times.
+    """
+    known = {finding.check for finding in first.findings}
+    kept = {finding.check: finding for finding in first.findings if not _is_after_loss(finding)}
+    doubted: set[str] = set()
+    for finding in again.findings:
+        if _is_after_loss(finding) and finding.check not in known:
+            doubted.add(finding.clause)
+        else:
+            kept[finding.check] = finding
+    judged = (
+        *(clause for clause in again.judged if clause not in doubted),
+        *map(_clause, kept.values()),
+    )
+    if doubted:
+        again = evolve(again, verdict=Verdict.ERROR, trouble=Trouble.NETWORK, reason=_LOST)
+    unjudged = (
+        again.verdict if again.verdict in (Verdict.ERROR, Verdict.UNTESTABLE) else Verdict.PASS
+    )
+    return evolve(
+        again,
+        findings=tuple(kept.values()),
+        judged=tuple(dict.fromkeys(judged)),
+        verdict=worst((unjudged, *(finding.verdict for finding in kept.values()))),
+    )
+
+
+def _clause(finding: Finding) -> str:
+    return finding.clause
+
+
+def _is_after_loss(finding: Finding) -> bool:
+    # A script that broke something was played again already.
+    return finding.is_breach and finding.after_loss and finding.shown is None
 
 
 def redacted(finding: Finding, secrets: Sequence[str]) -> Finding:

@@ -21,7 +21,14 @@ from plexwire_conformance.run.findings import CaseResult, Finding, Trouble, Verd
 from plexwire_conformance.run.latency import Latency
 from plexwire_conformance.run.network import Network
 from plexwire_conformance.run.online_camera import keep_camera_online, measure_scheduling_delay
-from plexwire_conformance.run.outcomes import not_run, redacted, settled, untestable
+from plexwire_conformance.run.outcomes import (
+    confirmed,
+    is_doubtful,
+    not_run,
+    redacted,
+    settled,
+    untestable,
+)
 from plexwire_conformance.run.stage import (
     DEVICE_OPENS,
     FOREIGN,
@@ -183,13 +190,20 @@ class Runner:
                 listen(one)
 
         async def run(case: Case) -> None:
+            doubtful: CaseResult | None = None
             for pause in (*_PAUSES, None):
                 try:
                     one = await self._run_case(case)
                 finally:
                     self._capacity.give_back(self._share(case))
-                if pause is None or one.result.trouble is not Trouble.NETWORK:
+                was_judged = one.result.trouble is not Trouble.NETWORK
+                if was_judged and doubtful is not None:
+                    one = evolve(one, result=confirmed(doubtful, one.result))
                     break
+                if pause is None or (was_judged and not is_doubtful(one.result)):
+                    break
+                if was_judged:
+                    doubtful = one.result
                 # By then fewer cases run, so there may be room.
                 await trio.sleep(pause)
                 await self._capacity.take(self._share(case))
@@ -347,7 +361,8 @@ class Runner:
         )
 
 
-#: Seconds to wait before a case runs again that the network, or a gateway without room, kept from being judged.
+#: Seconds to wait before a case runs again that the network, or a gateway without room, kept from being judged, or that
+#: judged after a connection was lost.
 _PAUSES: Final = (1.0, 3.0)
 #: Seconds that the run's last frames may take.
 _FAREWELL_S: Final = 2.0
