@@ -9,6 +9,7 @@ protocol are in the core's `Hub`; what is written here is reading, writing and w
 import asyncio
 import os
 import socket
+import struct
 import sys
 import time
 from contextlib import suppress
@@ -49,7 +50,10 @@ async def play(hub: Hub, api_key: str, ws: ServerConnection) -> None:
     finally:
         peer.receive_close(CloseCode.ABNORMAL, now=now())
         writing.cancel()
-        if peer.aborted:
+        if peer.aborted:  # with a reset: the kernel would keep what the peer does not read
+            ws.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
             ws.transport.abort()
 
 

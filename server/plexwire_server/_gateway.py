@@ -38,7 +38,7 @@ from plexwire_server.http._response import Response, refusal
 from plexwire_server.http._viewer_page import FOLDER, clock_response, page_responses
 from plexwire_server.http._websocket_handshake import Upgrade, read_upgrade
 from plexwire_server.keys._key_decision import KeyChecker
-from plexwire_trio import accept_upgrade, linger
+from plexwire_trio import accept_upgrade, linger, reset_on_close
 from plexwire_trio.fastlane import (
     STRANGER,
     FastLane,
@@ -168,7 +168,9 @@ class Gateway(GatewayState):
                     connection.peer.go_away()
                 await connection.peer.run()
             nursery.cancel_scope.cancel()
-        if report.close is not None and report.close.code in _UNANSWERED:
+        if connection.peer is not None and connection.peer.peer.aborted:
+            reset_on_close(stream)
+        elif report.close is not None and report.close.code in _UNANSWERED:
             await linger(stream, within=self.limits.close_grace_s)
         await trio.aclose_forcefully(fast)
 
