@@ -199,9 +199,13 @@ class Peer(ABC, Generic[S]):
         viewer's `init` lists if not this hub knows it.  Does nothing if the peer has left meanwhile.
 
         Raises:
-            LocalProtocolError: no key is waiting to be judged.
+            LocalProtocolError: no key is waiting to be judged, or *decision* is neither.
 
         """
+        if not isinstance(decision, str | CloseCode):
+            raise LocalProtocolError(
+                f"a decision is an organisation or a CloseCode, not {decision!r}", "PW-AUTH-7"
+            )
 
         def settle() -> list[Event]:
             code = CloseCode.TRY_AGAIN_LATER

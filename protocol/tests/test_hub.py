@@ -298,6 +298,8 @@ def test_judging_a_peer_that_has_left_is_normal_and_another_time_is_a_mistake() 
         for decision in ("acme", CloseCode.UNAUTHORIZED):
             with pytest.raises(LocalProtocolError):
                 peer.judge(decision, now=1.0)
+    with pytest.raises(LocalProtocolError, match="not 4001"):
+        early.judge(4001, now=1.0)  # type: ignore[arg-type]
     assert hub.viewers == (twice,)
 
 
