@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 LOWEST := $(VENV)/lowest
 
-.PHONY: help demo test check types lowest lowest-quick pythons wheel-test hooks bench bench-attacks bench-codec bench-page spec sdk clean
+.PHONY: help demo test check types lowest lowest-quick pythons wheel-test hooks bench bench-attacks bench-codec bench-page spec sdk mutants mutants-quick clean
 
 help:
 	@echo "make demo   a gateway, a real device, a viewer and the judge, in under two minutes"
@@ -16,12 +16,13 @@ help:
 	@echo "make pythons      the core's and the adapter's tests on each Python from 3.11 on that this machine has"
 	@echo "make wheel-test   build the wheel, install it in clean environments, and judge the reference gateway with it"
 	@echo "make hooks        install the git hooks of .pre-commit-config.yaml"
-	@echo "make spec   write the generated parts of the specification anew"
+	@echo "make spec   write the generated parts of the specification and of the viewer module anew"
 	@echo "make bench  our gateway, its peers and the kernel's floor, in under four minutes; Linux, two CPUs"
 	@echo "make bench-attacks  how late pictures are while a stranger floods the gateway, in half a minute"
 	@echo "make bench-codec  what the codec costs beside its base64, in half a minute"
 	@echo "make bench-page   from the device's stamp to the painted canvas, in half a minute; needs chromium"
 	@echo "make sdk    try six releases of the device SDK and write their table anew, in about four minutes"
+	@echo "make mutants  judge every mutant of the reference gateway, in about 20 minutes; make mutants-quick judges 30"
 	@echo "make clean  remove what the others made"
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -40,6 +41,7 @@ check: $(INSTALLED) types
 	$(BIN)/codespell
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/plexwire spec --coverage >/dev/null
+	$(BIN)/python tools/mutants/blind_spots.py --check
 
 # basedpyright is pyright with its node in the wheel; it asks the first python on the path where packages are.
 types: $(INSTALLED)
@@ -47,13 +49,19 @@ types: $(INSTALLED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" basedpyright --level error
 	PATH="$(CURDIR)/$(BIN):$$PATH" basedpyright --verifytypes plexwire_protocol --ignoreexternal
 
+# React, a bundler and TypeScript, which the tests of the viewer module run; without npm those tests are skipped.
+PAGES := $(VENV)/.pages
+$(PAGES): server/tests/pages/package.json
+	-npm install --prefix server/tests/pages --no-package-lock --silent
+	@touch $@
+
 # The core alone is measured, by its own tests alone.  The other rooms mostly wait, so two files of theirs run at once;
 # those of the suite, which take longest, begin.
-test: check
+test: check $(PAGES)
 	$(BIN)/coverage run -m pytest protocol/tests
 	$(BIN)/coverage report --fail-under=100
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder \
-		conformance/tests client/tests server/tests adapter/tests spec/tests benchmarks/tests
+		conformance/tests client/tests server/tests adapter/tests spec/tests benchmarks/tests tools/mutants/tests
 
 # A script that Hypothesis draws is new in each run, and so is the trouble with an old Hypothesis.
 lowest-quick: $(LOWEST)/.installed
@@ -83,6 +91,7 @@ hooks: $(INSTALLED)
 
 spec: $(INSTALLED)
 	$(BIN)/python spec/tools/generate.py
+	$(BIN)/python tools/viewer_module.py
 
 BENCH := $(VENV)/.bench
 $(BENCH): $(INSTALLED) benchmarks/package.json
@@ -104,6 +113,17 @@ bench-page: $(INSTALLED)
 
 sdk: $(INSTALLED)
 	$(BIN)/python tools/sdk/matrix.py
+
+# In memory first; then over sockets what memory does not reach or show, mostly waiting, so more of them at once.
+mutants: $(INSTALLED)
+	rm -f $(VENV)/mutants.ndjson
+	rows=$(VENV)/mutants.ndjson; judge="$(BIN)/python tools/mutants/mutants.py judge --rows $$rows"; \
+	$$judge; memory=$$?; $$judge --sockets --jobs 6; sockets=$$?; \
+	$(BIN)/python tools/mutants/mutants.py summary $$rows && $(BIN)/python tools/mutants/blind_spots.py && \
+	exit $$((memory | sockets))
+
+mutants-quick: $(INSTALLED)
+	$(BIN)/python tools/mutants/mutants.py judge --sample 30 --first
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -1,4 +1,4 @@
-"""Viewer and device clients of the live-video relay protocol, on Trio.
+"""Viewer and device clients of the live-video relay protocol, on Trio; `plexwire_client.blocking` is for other programs.
 
 Needs the extra `plexwire[client]`.  Pictures other than JPEGs within the limit, and `plexwire_client.pictures`, need
 `plexwire[images]`; the commands `plexwire watch` and `plexwire publish` need `plexwire[tools]`.
@@ -28,6 +28,7 @@ from plexwire_client._errors import ImageError as ImageError
 from plexwire_client._errors import ImagesMissing as ImagesMissing
 from plexwire_client._errors import NotAGateway as NotAGateway
 from plexwire_client._errors import NothingListens as NothingListens
+from plexwire_client._errors import NotInTrio as NotInTrio
 from plexwire_client._errors import Refused as Refused
 from plexwire_client._errors import StreamEnded as StreamEnded
 from plexwire_client._errors import TlsFailed as TlsFailed

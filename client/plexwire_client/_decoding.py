@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from plexwire_client._errors import ImageError, ImagesMissing
+from plexwire_client._errors import ImageError, ImagesMissing, require_trio
 from plexwire_client._jpeg import jpeg_size
 from plexwire_protocol import VideoFrame
 
@@ -36,22 +36,26 @@ async def frame_to_image(frame: VideoFrame) -> "Image":
     """Decode *frame*, in a thread, to an image of Pillow's in RGB with the right side up.
 
     Raises:
+        NotInTrio: the program does not run Trio; `plexwire_client.blocking` has the same function for it.
         ImagesMissing: Pillow is not installed.
         ImageError: the picture can't be decoded: broken, cut short, or over 8192 x 8192 pixels.
 
     """
-    return await trio.to_thread.run_sync(_decode, frame)
+    require_trio("frame_to_image")
+    return await trio.to_thread.run_sync(decode_to_image, frame)
 
 
 async def frame_to_array(frame: VideoFrame) -> "npt.NDArray[np.uint8]":
     """Decode *frame*, in a thread, to an array (height, width, 3) of uint8, blue first, as OpenCV has it.
 
     Raises:
+        NotInTrio: the program does not run Trio; `plexwire_client.blocking` has the same function for it.
         ImagesMissing: Pillow or numpy is not installed.
         ImageError: the picture can't be decoded: broken, cut short, or over 8192 x 8192 pixels.
 
     """
-    return await trio.to_thread.run_sync(_decode_to_array, frame)
+    require_trio("frame_to_array")
+    return await trio.to_thread.run_sync(decode_to_array, frame)
 
 
 def frame_to_temps(frame: VideoFrame) -> "npt.NDArray[np.float64] | None":
@@ -93,7 +97,8 @@ def _is_temperature(value: object) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def _decode(frame: VideoFrame) -> "Image":
+def decode_to_image(frame: VideoFrame) -> "Image":
+    """Do what `frame_to_image` does, in this thread."""
     try:
         from PIL import Image
     except ImportError:
@@ -117,8 +122,9 @@ def _check_size(size: tuple[int, int] | None) -> None:
         raise ImageError(f"A picture of {size[0]} x {size[1]} pixels is too large to be decoded")
 
 
-def _decode_to_array(frame: VideoFrame) -> "npt.NDArray[np.uint8]":
-    image = _decode(frame)
+def decode_to_array(frame: VideoFrame) -> "npt.NDArray[np.uint8]":
+    """Do what `frame_to_array` does, in this thread."""
+    image = decode_to_image(frame)
     try:
         import numpy as np
     except ImportError:

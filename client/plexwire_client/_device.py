@@ -11,7 +11,7 @@ import trio
 from attrs import define
 
 from plexwire_client._client import Client, Dial, StreamEnding
-from plexwire_client._errors import ConnectionLost, ImageError, Refused
+from plexwire_client._errors import ConnectionLost, ImageError, Refused, require_trio
 from plexwire_client._jpeg import DEFAULT_QUALITY, Jpeg, Picture, as_it_is
 from plexwire_client._newest_per_key import NewestPerKey
 from plexwire_protocol import (
@@ -200,13 +200,13 @@ class DeviceClient(Client[DeviceSession]):
         url: str,
         camera_id: str = DEFAULT_CAMERA,
         *,
-        fps: float = 15,
+        fps: float | None = 15,
         quality: int = DEFAULT_QUALITY,
         frames: int | None = None,
     ) -> None:
-        """Send what ffmpeg reads from *url* (RTSP, HLS, a file, ...) until its end, or so many *frames* of it.
+        """Send what ffmpeg reads from *url* (RTSP, HLS, /dev/video0, a file, ...) until its end, or so many *frames* of it.
 
-        Cancel it to stop it earlier.
+        *fps* is pictures per second; None keeps the camera's own rate.  Cancel it to stop it earlier.
 
         Raises:
             FfmpegError: ffmpeg is not installed, or gave up; the error says what ffmpeg said.
@@ -325,6 +325,7 @@ async def open_device(
     local Unix time in seconds; the gateway's own corrects it.
 
     Raises:
+        NotInTrio: the program does not run Trio; `plexwire_client.blocking` is for it.
         MalformedMessage: *source_id* is none that a device could have.
         ConnectError: there is no WebSocket to be had; its class says why.
         Refused: the gateway turned the key away; it says why.
@@ -332,6 +333,7 @@ async def open_device(
         RemoteProtocolError: the gateway broke the protocol, or did not answer in time.
 
     """
+    require_trio("open_device")
     auth = DeviceAuth(
         api_key=api_key,
         source_id=source_id,

@@ -4,11 +4,13 @@
     ├── ConnectError, StreamEnded   and their classes: what dialling and streaming can end with, from the adapter
     ├── ImageError                  a picture that can't be sent
     │   └── ImagesMissing           the extra that encodes pictures is not installed
-    └── FfmpegError                 ffmpeg is missing, or gave up
+    ├── FfmpegError                 ffmpeg is missing, or gave up
+    └── NotInTrio                   the program runs asyncio, or no event loop
 
 Fields are plain and positional, so that the errors copy and pickle.
 """
 
+import trio
 from attrs import define
 
 from plexwire_protocol import PlexwireError
@@ -51,3 +53,27 @@ class FfmpegError(PlexwireError):
 
     def __str__(self) -> str:
         return self.problem
+
+
+@define(eq=False)
+class NotInTrio(PlexwireError):
+    """The program that uses `name` runs asyncio or no event loop, and `name` needs Trio."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} runs only under trio.run: use plexwire_client.blocking.{self.name} instead,"
+            " in asyncio through asyncio.to_thread."
+        )
+
+
+def require_trio(name: str) -> None:
+    """Make sure that the function *name* is called in a Trio program.
+
+    Raises:
+        NotInTrio: it is not.
+
+    """
+    if not trio.lowlevel.in_trio_run():
+        raise NotInTrio(name)

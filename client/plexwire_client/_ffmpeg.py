@@ -31,6 +31,8 @@ _STORED: Final = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".web
 _MOTION_JPEG: Final = re.compile(r"(?i)^https?://.*(?:mjpe?g|[?&]action=stream|:81/stream)")
 #: Up to the last @ of the host's part, and of what follows where a password with a slash in it looks like a port.
 _USERINFO: Final = re.compile(r"(?<=://)(?:[^/\s]*@|[^/\s@:]*:(?![0-9]{1,5}/)[^\s@]*@)")
+#: A camera of Video4Linux, also under the name that does not change when it is plugged in again.
+_VIDEO_DEVICE: Final = re.compile(r"/dev/(?:video[0-9]+$|v4l/)")
 _QUERY: Final = re.compile(r"(?<=://)([^\s?'\"]*\?)[^\s'\"]*?(?=:?(?:[\s'\"]|$))")
 
 
@@ -45,21 +47,30 @@ def require_ffmpeg() -> None:
         raise FfmpegError(_MISSING)
 
 
-def ffmpeg_command(url: str, *, fps: float, quality: int) -> list[str]:
+def is_video_device(path: str) -> bool:
+    """Return whether *path* is a camera's such as `/dev/video0`, by its name."""
+    return _VIDEO_DEVICE.match(path) is not None
+
+
+def ffmpeg_command(url: str, *, fps: float | None, quality: int) -> list[str]:
     """Return the command that writes *url* as JPEGs to its standard output.
 
-    *quality* is that of a JPEG, 1 to 95; ffmpeg counts the other way round, from 31 to 2.
+    With *fps* None, each picture is written once, at the camera's own rate.  *quality* is that of a JPEG, 1 to 95; ffmpeg counts the other way round, from 31 to 2.
     """
     scale = round(31 - (min(max(quality, 1), 95) - 1) * 29 / 94)
     command = ["ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error"]
     if url.lower().startswith(("rtsp://", "rtsps://")):
         command += ["-rtsp_transport", "tcp"]
+    elif is_video_device(url):
+        command += ["-f", "v4l2"]
     elif _is_stored(url):
         command += ["-re"]  # it would otherwise be over in a moment
     elif _MOTION_JPEG.search(url):
         # It tells no time, and ffmpeg would take it for 25 pictures a second, whatever they are.
         command += ["-use_wallclock_as_timestamps", "1"]
-    command += ["-i", url, "-an", "-vf", f"fps={fps:g}"]
+    # Its other name, -fps_mode, is missing before ffmpeg 5.1.
+    rate = ["-vsync", "passthrough"] if fps is None else ["-vf", f"fps={fps:g}"]
+    command += ["-i", url, "-an", *rate]
     return [*command, "-c:v", "mjpeg", "-q:v", str(scale), "-f", "image2pipe", "pipe:1"]
 
 
@@ -73,7 +84,7 @@ async def play_camera(
     url: str,
     take: Callable[[bytes], Awaitable[None]],
     *,
-    fps: float,
+    fps: float | None,
     quality: int,
     pictures: int | None = None,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import trio
 
 from plexwire_client._client import Client, Dial, Reconnecting
+from plexwire_client._errors import require_trio
 from plexwire_client._newest_per_key import NewestPerKey
 from plexwire_protocol import (
     Auth,
@@ -184,6 +185,7 @@ async def open_viewer(
     *ssl_context* stands in for the system's certificates, *opener* for TCP and TLS altogether.
 
     Raises:
+        NotInTrio: the program does not run Trio; `plexwire_client.blocking` is for it.
         AddressRefused: *source_id*, *cameras* or *timeout* is none that a gateway could serve.
         ConnectError: there is no WebSocket to be had; its class says why.
         Refused: the gateway turned the key away; `close` says how.
@@ -191,6 +193,7 @@ async def open_viewer(
         RemoteProtocolError: the gateway broke the protocol, or sent no `init` in time.
 
     """
+    require_trio("open_viewer")
     address = StreamAddress(source_id=source_id, cameras=tuple(cameras), timeout=timeout)
     dial = partial(
         open_websocket,

@@ -225,7 +225,8 @@ async def test_programs_in_manual_run_as_they_stand(tmp_path: Path) -> None:
     video = tmp_path / "video.mjpeg"  # stands in for the camera
     video.write_bytes(make_pattern(1, 64, 48) * 5)
     text = manual.read_text("utf-8").replace("rtsp://192.0.2.7/live", str(video))
-    device, viewer = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    in_trio = text.partition("\n## A device in Python\n")[2]
+    device, viewer = re.findall(r"^```python\n(.*?)^```", in_trio, re.MULTILINE | re.DOTALL)
     printed: dict[str, tuple[object, ...]] = {}
     async with relaying_gateway() as gateway, trio.open_nursery() as nursery:
 
@@ -320,6 +321,21 @@ def test_command_watch_refuses_ids_before_it_opens_files_and_ports(tmp_path: Pat
     assert "camera_id: is not Unicode" in line
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--mjpeg-origin", "*"), "--mjpeg-origin needs --mjpeg"),
+        (("--mjpeg", ":0", "--mjpeg-origin", "dashboard.example"), "An origin is such as"),
+        (("--mjpeg", ":0", "--mjpeg-origin", "https://a/b"), "An origin is such as"),
+        (("--mjpeg", ":0", "--mjpeg-origin", "https://a\r\nX: y"), "An origin is such as"),
+    ],
+)
+def test_command_watch_refuses_what_is_not_an_origin(options: tuple[str, ...], said: str) -> None:
+    result = CliRunner().invoke(watch, (_URL, *_ID, *options), env={"PLEXWIRE_API_KEY": KEY})
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
 def test_command_says_where_keys_come_from_where_there_is_none() -> None:
     result = CliRunner().invoke(publish, (_URL, *_ID), env=dict.fromkeys(os.environ))
     assert result.exit_code == 2
@@ -331,9 +347,13 @@ def test_command_helps_with_examples_that_it_takes_itself(name: str) -> None:
     command = {"watch": watch, "publish": publish}[name]
     text = CliRunner().invoke(command, ("--help",)).output
     examples = text.partition("Examples:")[2].partition("Exit codes:")[0].replace("\\\n", "")
-    lines = [line.split() for line in examples.splitlines() if f"plexwire {name}" in line]
+    given = [
+        line.partition(f"plexwire {name}")[2].partition("|")[0].split()
+        for line in examples.splitlines()
+    ]
+    lines = [arguments for arguments in given if arguments]
     assert len(lines) >= 3
-    for _, _, *arguments in lines:
+    for arguments in lines:
         command.make_context(name, list(arguments))
 
 

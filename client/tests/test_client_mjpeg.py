@@ -204,9 +204,11 @@ class Client:
 
 @asynccontextmanager
 async def serving(
-    place: ListenAddress = LOOPBACK, names: tuple[str, ...] = ("front", "rear/1", "")
+    place: ListenAddress = LOOPBACK,
+    names: tuple[str, ...] = ("front", "rear/1", ""),
+    allow_origin: str | None = None,
 ) -> AsyncGenerator[tuple[MjpegServer, Callable[[], Client]], None]:
-    server = MjpegServer("robot-01", names, place)
+    server = MjpegServer("robot-01", names, place, allow_origin)
     with trio.fail_after(3600):
         async with trio.open_nursery() as nursery:
             yield server, lambda: Client(nursery, server)
@@ -238,6 +240,20 @@ async def test_server_gives_newest_picture_of_each_camera(
             response = await asker.ask(path)
             assert dict(response.headers)[b"content-type"] == b"image/jpeg"
             assert await asker.body() == frame(number).jpeg
+
+
+@pytest.mark.parametrize("origin", [None, "*", "https://dashboard.example:8443"])
+async def test_server_lets_another_origin_read_pictures_only_if_asked_to(
+    origin: str | None, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with serving(allow_origin=origin) as (server, client):
+        await server.take(frame(1))
+        for path in ("/front.jpg", "/front.mjpg"):
+            headers = dict((await client().ask(path)).headers)
+            allowed = headers.get(b"access-control-allow-origin")
+            assert allowed == (None if origin is None else origin.encode())
+        # The page names the cameras, and is for those who open it.
+        assert b"access-control-allow-origin" not in dict((await client().ask("/")).headers)
 
 
 async def test_server_gives_slow_client_the_newest_and_holds_nobody_up(

@@ -20,7 +20,7 @@ from plexwire_client import (
     ImagesMissing,
     jpeg_size,
 )
-from plexwire_client._decoding import _decode_to_array
+from plexwire_client._decoding import decode_to_array
 from plexwire_client._thermal_pictures import LARGEST_WITH_TEMPS, _palette, render_thermal
 from plexwire_client.pictures import (
     Temperatures,
@@ -233,7 +233,7 @@ def test_viewer_decodes_or_raises_image_error_whatever_a_frame_holds(data: st.Da
     at = data.draw(st.integers(2, cut))
     jpeg = whole[:at] + data.draw(st.binary(max_size=8)) + whole[at:cut]
     with suppress(ImageError):
-        array = _decode_to_array(picture(jpeg))
+        array = decode_to_array(picture(jpeg))
         assert array.dtype == np.uint8
         assert array.flags.c_contiguous
         assert array.shape[2] == 3
@@ -261,7 +261,7 @@ def test_viewer_decodes_whatever_stands_in_a_tag_of_exif(at: int, byte: int) -> 
     jpeg = coloured("RGB", (1, 2, 3), exif=exif).jpeg
     at += jpeg.index(b"Exif") + 6
     with suppress(ImageError), warnings.catch_warnings(action="ignore"):
-        assert _decode_to_array(picture(jpeg[:at] + bytes((byte,)) + jpeg[at + 1 :])).size
+        assert decode_to_array(picture(jpeg[:at] + bytes((byte,)) + jpeg[at + 1 :])).size
 
 
 async def test_viewer_raises_image_error_where_picture_claims_to_be_huge() -> None:

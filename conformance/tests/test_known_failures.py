@@ -140,7 +140,8 @@ def test_stale_entry_names_a_case_that_could_have_shown_the_fault(case: str) -> 
     (red,) = reckon(results, [known(case=case)], TODAY).red
     assert (red.colour, red.cases) == (Colour.STALE, ("auth.never",))
     assert red_sentence(red) == (
-        f"{WRONG_CODE}: it no longer fails; remove it from the known failures."
+        f"{WRONG_CODE}: it no longer fails; remove it from the known failures, "
+        "or give it may = true if it fails only sometimes."
     )
 
 

@@ -49,7 +49,7 @@ STORE: Final = KeyStore(
 )
 #: What the judge is given: nothing that may publish.
 MAY_WATCH: Final = Keys(api_key=JUDGE, foreign_key=FOREIGN)
-UNUSED: Final = ThrowAwayKeys(*("plx_unused",) * 5)
+UNUSED: Final = ThrowAwayKeys(*("plx_unused",) * 7)
 
 
 # ── cameras ──────────────────────────────────────────────────────────────────────────────────

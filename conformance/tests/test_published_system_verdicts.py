@@ -29,6 +29,7 @@ TRUE: Final = {
     "PW-INIT-4/cameras-not-a-list": "cameras may be null",
     "PW-INIT-4/no-list": "online_sources may be null",
     "PW-FRAME-1/member-not-a-string": "a text frame without source_id is relayed as it came",
+    "PW-FRAME-1/member-not-a-whole-number": "numbers of a text frame are relayed as they came",
     "PW-FRAME-8/other-source": "a text frame that names another source is relayed as it came",
     "PW-FRAME-9/lost-after-init": "the subscription of a new viewer takes a moment",
     "PW-ISO-1/other-camera": "frames of a camera without subscribers go to all viewers",

@@ -138,6 +138,15 @@ def test_outcome_is_fixed_only_where_nothing_is_broken_any_more(
     assert outcome_of(item, result).fate is fate
 
 
+def test_only_what_failed_can_be_fixed_or_fail_still() -> None:
+    interrupted = stored(result("auth.never", verdict=Verdict.ERROR))
+    items = [*items_of("auth.never"), *items_of("PW-AUTH-3")[:1], *items_of_run(interrupted)]
+    passes = CaseResult(case="auth.never", title="x", clauses=(), verdict=Verdict.PASS)
+    assert {outcome_of(item, passes).fate for item in items} == {Fate.PASSES}
+    fails = evolve(passes, verdict=Verdict.FAIL, findings=(Finding(check=NEVER_CLOSED),))
+    assert {outcome_of(item, fails).fate for item in items} == {Fate.FAILS}
+
+
 # ── what is played ───────────────────────────────────────────────────────────────────────────
 
 

@@ -26,6 +26,7 @@ from plexwire_conformance.recording.recorder import Entry, Kind, Way
 from plexwire_conformance.report.comparison import render_matrix
 from plexwire_conformance.report.html_page import environment, prose
 from plexwire_conformance.report.html_report import HtmlReport
+from plexwire_conformance.report.html_sections import unseen_clauses
 from plexwire_conformance.report.stored_runs import parse_run
 from plexwire_conformance.run.events import RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
@@ -224,3 +225,12 @@ def test_templates_quote_every_attribute_and_trust_no_text() -> None:
     for name in names:
         source = loader.get_source(environment(), name)[0]
         assert not re.findall(r"=\s*\{\{|\|\s*safe\b|autoescape|\son\w+=", source), name
+
+
+def test_page_names_each_clause_that_no_test_can_judge_with_its_reason() -> None:
+    (section,) = re.findall(r'<section id="unseen".*?</section>', PAGE, re.DOTALL)
+    unseen = unseen_clauses(SUMMARY)
+    assert unseen
+    for clause in unseen:
+        assert f'href="#{clause.id}"' in section
+        assert clause.id not in SUMMARY.clauses

@@ -412,7 +412,10 @@ def test_gateway_has_gone_and_the_first_sentence_says_since_when(
 ) -> None:
     summary = summary_of(*verdicts, gone="connection refused", gone_at=5.1)
     assert summary.exit_code == 2
-    assert summary.conclusion == "Could not judge: no answer since 5.1 s: connection refused."
+    assert summary.conclusion == (
+        "Could not judge: the gateway has not answered since 5.1 s into the run (connection refused). "
+        "Is it running?"
+    )
 
 
 @pytest.mark.parametrize(

@@ -35,10 +35,10 @@ def said(check: str, **observed: Any) -> str:
 @pytest.mark.parametrize(
     ("ending", "words"),
     [
-        (CLOSED, "closed the viewer with close 1008 after 0.25 s"),
+        (CLOSED, "closed the viewer with close code 1008 after 0.25 s"),
         (
             {**CLOSED, "reason": "go away"},
-            "closed the viewer with close 1008 after 0.25 s, with the reason “go away”",
+            "closed the viewer with close code 1008 after 0.25 s, with the reason “go away”",
         ),
         (
             {**CLOSED, "code": None, "after": None},
@@ -89,7 +89,7 @@ def test_both_sentences_have_the_values_and_their_names() -> None:
         "After an auth with an empty key, the gateway closes the viewer with 4001 within 1.5 s."
     )
     assert observed_sentence(finding) == (
-        "After an auth with an empty key, the gateway closed the viewer with close 1008 after 0.25 s."
+        "After an auth with an empty key, the gateway closed the viewer with close code 1008 after 0.25 s."
     )
 
 

@@ -27,8 +27,10 @@ def test_throw_away_keys_get_every_answer_there_is() -> None:
     assert foreign.organisation != "throw-away"
     assert store.check(keys.no_access_key) == KeyRefused(CloseCode.NO_API_ACCESS)
     assert store.check(keys.revoked_key) == UNAUTHORIZED
+    assert store.check(keys.other_key) == KeyGranted("throw-away", frozenset(Scope), "other")
+    assert store.check(keys.read_key) == KeyGranted("throw-away", frozenset({Scope.READ}), "reader")
     values = set(keys.as_environment().values())
-    assert len(values) == 5
+    assert len(values) == 7
     assert all(value.startswith("plx_") for value in values)
 
 

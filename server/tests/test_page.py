@@ -10,11 +10,14 @@ import trio
 import trio.testing
 from gateway_bench import Bench, FarEnd, open_bench
 
-from plexwire_protocol import Close, CloseCode, StreamAddress, describe_close
+from plexwire_protocol import CloseCode, StreamAddress, describe_close
 from plexwire_server._startup_message import describe
 from plexwire_server.http._viewer_page import page_responses
 
-FILES = {entry.name: entry for entry in files("plexwire_server").joinpath("page").iterdir()}
+FOLDER = files("plexwire_server").joinpath("page")
+FILES = {
+    entry.name: entry for entry in FOLDER.iterdir() if not entry.name.endswith((".json", ".ts"))
+}
 INDEX = FILES["index.html"].read_text("utf-8")
 SCRIPTS = sorted(name for name in FILES if name.endswith(".js"))
 
@@ -37,8 +40,8 @@ async def ask(
 
 
 def constants(script: str) -> dict[str, Any]:
-    """Return what a generated module exports."""
-    exports = re.findall(r"^export const (\w+) = (.*?);$", script, re.MULTILINE | re.DOTALL)
+    """Return the constants that a module exports as JSON."""
+    exports = re.findall(r"^export const (\w+) = (\{.*?\});$", script, re.MULTILINE | re.DOTALL)
     return {name: json.loads(value) for name, value in exports}
 
 
@@ -74,7 +77,7 @@ async def test_page_may_use_nothing_but_its_gateway(
         ("/", "text/html; charset=utf-8"),
         ("/?a=b", "text/html; charset=utf-8"),
         ("/page/app.js", "text/javascript; charset=utf-8"),
-        ("/page/protocol.js", "text/javascript; charset=utf-8"),
+        ("/page/viewer.js", "text/javascript; charset=utf-8"),
         ("/page/style.css", "text/css; charset=utf-8"),
         ("/page/icon.svg", "image/svg+xml"),
         ("/page/clock", "application/json"),
@@ -92,7 +95,15 @@ async def test_page_says_what_each_part_is_also_to_a_head(
 
 @pytest.mark.parametrize(
     "path",
-    ["/page", "/page/", "/page/index.html", "/page/../_keys.py", "/page/%61pp.js", "/app.js"],
+    [
+        "/page",
+        "/page/",
+        "/page/index.html",
+        "/page/package.json",
+        "/page/../_keys.py",
+        "/page/%61pp.js",
+        "/app.js",
+    ],
 )
 async def test_page_serves_nothing_else(path: str, autojump_clock: trio.testing.MockClock) -> None:
     async with open_bench() as bench:
@@ -118,6 +129,19 @@ async def test_page_is_kept_by_the_browser_as_long_as_it_is_the_same(
         assert (await ask(bench, "/health", If_None_Match=tag))[1]["Cache-Control"] == "no-store"
 
 
+async def test_other_origins_may_load_the_viewer_module_alone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_bench() as bench:
+        for path in page_responses():
+            _, headers, _ = await ask(bench, path)
+            allowed = headers.get("Access-Control-Allow-Origin")
+            assert allowed == ("*" if path == "/page/viewer.js" else None), path
+        tag = (await ask(bench, "/page/viewer.js"))[1]["ETag"]
+        status, headers, _ = await ask(bench, "/page/viewer.js", If_None_Match=tag)
+        assert (status, headers["Access-Control-Allow-Origin"]) == (304, "*")
+
+
 async def test_page_tells_the_time_of_the_clock_that_devices_set_theirs_by(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
@@ -138,21 +162,8 @@ def test_gateway_says_where_its_page_is(url: str, page: str) -> None:
 # ── what is in it ────────────────────────────────────────────────────────────────────────────
 
 
-async def test_page_gets_sentences_and_limits_from_the_core(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    async with open_bench() as bench:
-        _, _, body = await ask(bench, "/page/protocol.js")
-    told = constants(body.decode())
-    other = told["CLOSES"].pop("other")
-    for code in (4123, 1012):
-        assert other["sentence"].replace("{code}", str(code)) == describe_close(code)
-        assert other["may_retry"] is Close(code).may_retry
-    assert told["CLOSES"] == {
-        str(int(code)): {"sentence": describe_close(code), "may_retry": Close(code).may_retry}
-        for code in CloseCode
-    }
-    limits = told["LIMITS"]
+def test_page_gets_limits_that_the_core_understands() -> None:
+    limits = constants(FILES["viewer.js"].read_text("utf-8"))["LIMITS"]
     longest = StreamAddress(
         source_id="a" * 256,
         cameras=("x" * limits["id_bytes"], *map(str, range(1, limits["cameras"]))),
@@ -164,7 +175,7 @@ async def test_page_gets_sentences_and_limits_from_the_core(
 
 
 def test_page_repeats_no_sentence_of_the_core() -> None:
-    for name in SCRIPTS:
+    for name in {*SCRIPTS} - {"viewer.js"}:
         script = FILES[name].read_text("utf-8")
         assert not [code for code in CloseCode if describe_close(code) in script], name
 
@@ -172,7 +183,7 @@ def test_page_repeats_no_sentence_of_the_core() -> None:
 def test_page_loads_every_module_at_once_and_no_other() -> None:
     """Without that the browser would find them one after another."""
     preloaded = re.findall(r'rel="modulepreload" href="page/([^"]+)"', INDEX)
-    assert preloaded == sorted({*SCRIPTS, "protocol.js"} - {"app.js"})
+    assert preloaded == sorted({*SCRIPTS} - {"app.js"})
     imported = {
         name
         for script in SCRIPTS

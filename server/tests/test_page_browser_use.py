@@ -146,8 +146,9 @@ def test_link_and_stream_name_what_the_core_understands(place: Place, visit: Vis
     wanted = StreamAddress(source_id="a.b-c_9", cameras=("Füße & co", "a=b#c", "+%41,"), timeout=60)
     url, again = person.page.evaluate(
         """async (address) => {
-          const { readFragment, streamUrl, writeFragment } = await import("/page/address.js");
-          return [streamUrl(address), readFragment(writeFragment(address))];
+          const { readFragment, writeFragment } = await import("/page/address.js");
+          const { streamUrl } = await import("/page/viewer.js");
+          return [streamUrl({ url: "/", ...address }), readFragment(writeFragment(address))];
         }""",
         {"source": wanted.source_id, "cameras": [*wanted.cameras], "timeout": str(wanted.timeout)},
     )
@@ -165,6 +166,7 @@ def test_link_and_stream_name_what_the_core_understands(place: Place, visit: Vis
         ("https://gateway.example/", "wss://gateway.example/"),
         ("wss://gateway.example", "wss://gateway.example/"),
         ("wss://gateway.example:8443/video/?x=1#y", "wss://gateway.example:8443/video/"),
+        ("wss://gateway.example:8443/video", "wss://gateway.example:8443/video/"),
         ("http://gateway.example/", "ws://gateway.example/"),
         ("ws://gateway.example:80", "ws://gateway.example/"),
     ],
@@ -175,9 +177,9 @@ def test_stream_is_encrypted_when_its_base_is(
     person = visit()
     person.page.goto(place.page)
     found = person.page.evaluate(
-        """async (base) => {
-          const { streamUrl } = await import("/page/address.js");
-          return streamUrl({ source: "robot-01", cameras: ["front"], timeout: "" }, base);
+        """async (url) => {
+          const { streamUrl } = await import("/page/viewer.js");
+          return streamUrl({ url, source: "robot-01", cameras: ["front"], timeout: "" });
         }""",
         base,
     )
@@ -189,10 +191,10 @@ def test_page_waits_longer_each_time_but_not_after_a_timeout(place: Place, visit
     person.page.goto(place.page)
     pauses, retried = person.page.evaluate(
         """async () => {
-          const { Backoff, mayRetry } = await import("/page/backoff.js");
-          const backoff = new Backoff();
-          const pauses = Array.from({ length: 7 }, () => backoff.pause(1006, 0, 0.5));
-          pauses.push(backoff.pause(4008, 60, 0.5), backoff.pause(4008, 0.1, 0), backoff.pause(1001, 60, 1));
+          const { backoff, mayRetry } = await import("/page/viewer.js");
+          const pause = backoff();
+          const pauses = Array.from({ length: 7 }, () => pause(1006, 0, 0.5));
+          pauses.push(pause(4008, 60, 0.5), pause(4008, 0.1, 0), pause(1001, 60, 1));
           return [pauses, [1000, 1001, 1006, 1011, 4001, 4002, 4008, 4321].filter(mayRetry)];
         }"""
     )

@@ -44,12 +44,13 @@ def response(
     return write_response(status, fields.items(), body, head_only=head_only)
 
 
-def stream_head(boundary: str) -> bytes:
+def stream_head(boundary: str, **headers: str) -> bytes:
     """Return the head of an endless response.
 
     *boundary* must be a new one that no device can guess: in a picture it would begin a part of the device's own.
     """
-    return response(HTTPStatus.OK, f"multipart/x-mixed-replace; boundary={boundary}", None)
+    content_type = f"multipart/x-mixed-replace; boundary={boundary}"
+    return response(HTTPStatus.OK, content_type, None, head_only=False, **headers)
 
 
 def stream_begin(boundary: str) -> bytes:

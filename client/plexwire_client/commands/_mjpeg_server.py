@@ -1,7 +1,7 @@
 """The cameras as Motion JPEG over HTTP, for any browser, player or program that has never heard of the protocol."""
 
 import re
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
@@ -104,8 +104,17 @@ class MjpegServer(FrameSink):
     Each client gets the newest picture whenever it has taken the last: a slow one sees fewer, and holds nobody up.
     """
 
-    def __init__(self, source_id: str, cameras: Iterable[str], place: ListenAddress) -> None:
+    def __init__(
+        self,
+        source_id: str,
+        cameras: Iterable[str],
+        place: ListenAddress,
+        allow_origin: str | None = None,
+    ) -> None:
         self.place = place
+        self._picture_headers = (
+            {} if allow_origin is None else {"Access_Control_Allow_Origin": allow_origin}
+        )
         self.clients = 0
         self._source_id = source_id
         boundary = f"next-{token_hex(12)}"
@@ -186,7 +195,7 @@ class MjpegServer(FrameSink):
             there = " ".join(_mjpeg_http.path_of(each, "mjpg") for each in self._camera_streams)
             return await _refuse(stream, HTTPStatus.NOT_FOUND, f"There are / {there}", head_only)
         if ending == "mjpg":
-            return await _stream(stream, camera_stream, head_only)
+            return await _stream(stream, camera_stream, head_only, self._picture_headers)
         if camera_stream.newest is None:
             return await _refuse(
                 stream,
@@ -198,16 +207,24 @@ class MjpegServer(FrameSink):
         jpeg = camera_stream.newest.jpeg
         await _send_in_time(
             stream,
-            _mjpeg_http.response(HTTPStatus.OK, "image/jpeg", jpeg, head_only=head_only),
+            _mjpeg_http.response(
+                HTTPStatus.OK, "image/jpeg", jpeg, head_only=head_only, **self._picture_headers
+            ),
         )
         return None
 
 
 @asynccontextmanager
 async def serve_mjpeg(
-    place: ListenAddress, *, source_id: str, cameras: Iterable[str]
+    place: ListenAddress,
+    *,
+    source_id: str,
+    cameras: Iterable[str],
+    allow_origin: str | None = None,
 ) -> AsyncGenerator[MjpegServer, None]:
     """Serve what the server takes inside; leaving ends all streams, between two pictures where their readers let it.
+
+    Pages of the origin *allow_origin*, or of any if it is `*`, may read the pictures.
 
     Raises:
         SinkError: nobody can listen at *place*.
@@ -219,7 +236,7 @@ async def serve_mjpeg(
         reason = error.strerror or str(error)
         raise SinkError(f"{place} can't be listened at: {reason}. Choose another port.") from None
     port: int = listeners[0].socket.getsockname()[1]
-    server = MjpegServer(source_id, cameras, ListenAddress(place.host, port))
+    server = MjpegServer(source_id, cameras, ListenAddress(place.host, port), allow_origin)
     async with helper_tasks() as nursery:
         await nursery.start(
             partial(trio.serve_listeners, server.serve, listeners, handler_nursery=nursery)
@@ -257,10 +274,15 @@ def _is_this_machine(request: h11.Request) -> bool:
     return True
 
 
-async def _stream(stream: trio.abc.Stream, camera_stream: _CameraStream, head_only: bool) -> None:
+async def _stream(
+    stream: trio.abc.Stream,
+    camera_stream: _CameraStream,
+    head_only: bool,
+    headers: Mapping[str, str],
+) -> None:
     boundary = camera_stream.boundary
     begin = b"" if head_only else _mjpeg_http.stream_begin(boundary)
-    await _send_in_time(stream, _mjpeg_http.stream_head(boundary) + begin)
+    await _send_in_time(stream, _mjpeg_http.stream_head(boundary, **headers) + begin)
     if head_only:
         return
     async with helper_tasks() as nursery:

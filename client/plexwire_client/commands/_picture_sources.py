@@ -1,6 +1,7 @@
-"""Where the pictures of `publish` come from: files, a folder, the test pattern, the thermal scene, or ffmpeg."""
+"""Where the pictures of `publish` come from: files, a folder, the test pattern, the thermal scene, a pipe, or ffmpeg."""
 
 import re
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from attrs import define, frozen
 
 from plexwire_client._encoding import to_jpeg
 from plexwire_client._errors import ImageError
-from plexwire_client._ffmpeg import require_ffmpeg
+from plexwire_client._ffmpeg import is_video_device, require_ffmpeg
 from plexwire_client._thermal_pictures import make_thermal_scene, render_thermal
 from plexwire_client.pattern import make_pattern
 from plexwire_protocol import PlexwireError
@@ -43,15 +44,27 @@ class ThermalScene:
     height: int
 
 
+@frozen
+class JpegInput:
+    """JPEGs one after another, from the named pipe or device at `path`; None is standard input."""
+
+    path: Path | None
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "Standard input" if self.path is None else str(self.path)
+
+
 def find_source(
     path_or_url: str | None,
     pattern: tuple[int, int],
     thermal: tuple[int, int] | None,
     quality: int,
-) -> Pictures | ThermalScene | str:
-    """Return what *path_or_url* names: a picture, a folder of them, or what ffmpeg reads.
+) -> Pictures | ThermalScene | JpegInput | str:
+    """Return what *path_or_url* names: a picture, a folder of them, a pipe, a device, or what ffmpeg reads.
 
-    None is the thermal scene where *thermal* has a size, else the test pattern.
+    `-` is standard input.  None is the thermal scene where *thermal* has a size, else the test pattern.
 
     Raises:
         BadInput: there is nothing of that name, or no picture in that folder.
@@ -64,6 +77,10 @@ def find_source(
         return ThermalScene(*thermal)
     if path_or_url is None:
         return moving_pattern(*pattern)
+    if path_or_url == "-":
+        if sys.stdin is None or sys.stdin.isatty():
+            raise BadInput("Nothing is piped into standard input: write JPEGs into it.")
+        return JpegInput(None)
     if _URL.match(path_or_url):
         require_ffmpeg()
         return path_or_url
@@ -74,12 +91,22 @@ def find_source(
         raise BadInput(f"{path} can't be read: {error.strerror}.") from None
 
 
-def _stored(path: Path, quality: int) -> Pictures | str:
+def _stored(path: Path, quality: int) -> Pictures | JpegInput | str:
     if path.is_dir():
         files = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
         if not files:
             raise BadInput(f"There is no picture ({', '.join(SUFFIXES)}) in the folder {path}.")
         return stored_pictures(files, quality)
+    if path.is_fifo():
+        return JpegInput(path)
+    if path.is_char_device():
+        device = str(path.resolve())
+        if not is_video_device(device):
+            return JpegInput(path)
+        require_ffmpeg()
+        return device
+    if path.exists() and not path.is_file():
+        raise BadInput(f"{path} is not a file, a folder, a pipe or a camera.")
     if not path.is_file():
         raise BadInput(f"There is no file or folder {path}.")
     if path.suffix.lower() in SUFFIXES:

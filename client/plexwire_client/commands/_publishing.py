@@ -7,8 +7,10 @@ import trio
 from attrs import field, frozen
 
 from plexwire_client._device import DeviceClient, DeviceCounters, open_device
+from plexwire_client._ffmpeg import is_video_device
 from plexwire_client._thermal_pictures import make_thermal_scene
-from plexwire_client.commands._picture_sources import Pictures, ThermalScene
+from plexwire_client.commands._jpeg_input import play_jpegs
+from plexwire_client.commands._picture_sources import JpegInput, Pictures, ThermalScene
 from plexwire_client.commands._rates import Meter, in_bytes
 from plexwire_client.commands._status_display import (
     Board,
@@ -20,6 +22,10 @@ from plexwire_client.commands._status_display import (
 )
 from plexwire_trio import StreamOpener, helper_tasks
 
+#: Pictures per second of what has no rate of its own.
+DEFAULT_FPS: Final = 15.0
+#: Seconds that a picture from a pipe waits for a slow link, until the next one may replace it.
+LINK_WAIT_S: Final = 0.25
 _COLUMNS: Final = (
     Column("fps", "{} fps"),
     Column("data"),
@@ -33,15 +39,16 @@ _COLUMNS: Final = (
 class PublishOptions:
     """What the command was given; `frames` ends it after so many pictures a camera.
 
-    `source` gives the pictures or the temperatures, or is what ffmpeg reads: a URL or the path of a video.
+    `source` gives the pictures or the temperatures, or is what ffmpeg reads: a URL or the path of a video.  With `fps`
+    None, JPEGs from a pipe and pictures of a camera are sent at the rate at which they come, and others 15 times per second.
     """
 
     url: str
     api_key: str = field(repr=False)
     source_id: str
     cameras: tuple[str, ...]
-    source: Pictures | ThermalScene | str = field(repr=False)
-    fps: float
+    source: Pictures | ThermalScene | JpegInput | str = field(repr=False)
+    fps: float | None
     quality: int
     reconnect: bool = False
     frames: int | None = None
@@ -112,26 +119,55 @@ def _board(device: DeviceClient, options: PublishOptions, meter: Meter) -> Board
     return Board(_COLUMNS, [row], row.health, " · ".join(words))
 
 
+class Pace:
+    """Lets `next` return at most *fps* times per second; None is no limit."""
+
+    def __init__(self, fps: float | None) -> None:
+        self._interval_s = 0.0 if fps is None else 1 / fps
+        self._due = trio.current_time()
+
+    async def next(self) -> None:
+        """Wait until the next picture is due; what took too long is not made up for by a burst."""
+        self._due = max(self._due + self._interval_s, trio.current_time())
+        await trio.sleep_until(self._due)
+
+
+async def _pass_on(
+    device: DeviceClient, options: PublishOptions, pace: Pace, picture: bytes
+) -> None:
+    for camera in options.cameras:
+        await device.send_video_frame(picture, camera)
+    # Pictures that a pipe holds together must not replace each other before the link could take them.
+    with trio.move_on_after(LINK_WAIT_S):
+        await device._drained()
+    await pace.next()
+
+
 async def _send_all(device: DeviceClient, options: PublishOptions) -> None:
+    if isinstance(options.source, JpegInput):
+        await play_jpegs(
+            options.source,
+            partial(_pass_on, device, options, Pace(options.fps)),
+            pictures=options.frames,
+        )
+        return
     if isinstance(options.source, str):
+        own_rate = options.fps is None and is_video_device(options.source)
         await device.stream_camera(
             options.source,
             options.cameras[0],
-            fps=options.fps,
+            fps=None if own_rate else options.fps or DEFAULT_FPS,
             quality=options.quality,
             frames=options.frames,
         )
         return
-    begin = trio.current_time()
+    pace = Pace(options.fps or DEFAULT_FPS)
     number = 0
     while number != options.frames:
         for camera in options.cameras:
             await _send(device, options, number, camera)
         number += 1
-        due = begin + number / options.fps
-        # What took too long is not made up for by a burst.
-        begin += max(0.0, trio.current_time() - due)
-        await trio.sleep_until(due)
+        await pace.next()
 
 
 async def _send(device: DeviceClient, options: PublishOptions, number: int, camera: str) -> None:
@@ -139,7 +175,7 @@ async def _send(device: DeviceClient, options: PublishOptions, number: int, came
         case ThermalScene(width, height):
             temps = await trio.to_thread.run_sync(make_thermal_scene, number, width, height)
             await device.send_thermal_frame(temps, camera, quality=options.quality)
-        case str():
-            raise TypeError("ffmpeg's pictures come by themselves")
+        case str() | JpegInput():
+            raise TypeError("these pictures come by themselves")
         case pictures:
             await device.send_video_frame(await pictures(number, camera), camera)

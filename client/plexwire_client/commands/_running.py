@@ -44,7 +44,9 @@ class NotStarted(CommandFailed):
     exit_code = 2
 
 
-def run_command(body: Callable[[StatusDisplay], Awaitable[None]]) -> None:
+def run_command(
+    body: Callable[[StatusDisplay], Awaitable[None]], *, show_on_stderr: bool = False
+) -> None:
     """Run *body* in Trio with the display that suits, until it ends or the user stops it, which is not an error.
 
     Raises:
@@ -52,7 +54,7 @@ def run_command(body: Callable[[StatusDisplay], Awaitable[None]]) -> None:
 
     """
     try:
-        with status_display() as to:
+        with status_display(err=show_on_stderr) as to:
             if trio.run(_until_stopped, partial(body, to)):
                 to.say("Stopped.")
     except PlexwireError as error:

@@ -85,14 +85,17 @@ class StatusDisplay(AbstractContextManager["StatusDisplay"], Protocol):
 
 
 class PlainDisplay(StatusDisplay):
-    """Plain lines, once a second, for files and pipes."""
+    """Plain lines, once a second, for files and pipes; *err* is whether they go to standard error."""
 
     interval_s = 1.0
+
+    def __init__(self, *, err: bool = False) -> None:
+        self._err = err
 
     def say(self, line: str) -> None:
         """Write *line*."""
         with _writing():
-            click.echo(printable(line))
+            click.echo(printable(line), err=self._err)
 
     def show(self, board: Board) -> None:
         """Write a line a row."""
@@ -102,7 +105,8 @@ class PlainDisplay(StatusDisplay):
                 for column, value in zip(board.columns, row.values, strict=True)
             ]
             with _writing():
-                click.echo(printable("  ".join((row.name, *values, row.note))).rstrip())
+                line = printable("  ".join((row.name, *values, row.note))).rstrip()
+                click.echo(line, err=self._err)
 
     def __exit__(
         self,
@@ -177,19 +181,22 @@ def _room(board: Board, width: int) -> int:
     return max(_SHORTEST_NAME, width - taken - len(_DOT) - 2)
 
 
-def status_display() -> StatusDisplay:
-    """Return the display that suits standard output.
+def status_display(*, err: bool = False) -> StatusDisplay:
+    """Return the display that suits standard output, or with *err* standard error.
 
     Raises:
         OutputFailed: standard output is closed.
 
     """
-    if sys.stdout is None:  # after >&-
+    stream = sys.stderr if err else sys.stdout
+    if stream is None and not err:  # after >&-
         raise OutputFailed("Standard output is closed: send it to a file, or to /dev/null.")
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    if isinstance(stream, io.TextIOWrapper):
         # A camera's name may have characters that the terminal's encoding lacks.
-        sys.stdout.reconfigure(errors="replace")
-    return TableDisplay() if sys.stdout.isatty() else PlainDisplay()
+        stream.reconfigure(errors="replace")
+    if stream is not None and stream.isatty():
+        return TableDisplay(Console(highlight=False, stderr=err))
+    return PlainDisplay(err=err)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from plexwire_client.commands._status_display import (
     StatusDisplay,
     show_regularly,
 )
+from plexwire_client.commands._stdout_recorder import open_stdout_recorder
 from plexwire_client.commands._video_recorder import open_video_recorder
 from plexwire_protocol import (
     GatewayDeviated,
@@ -34,6 +35,8 @@ from plexwire_protocol import (
 )
 from plexwire_trio import StreamOpener, helper_tasks
 
+#: What `record` is if the recording goes to standard output.
+TO_STDOUT: Final = Path("-")
 #: Seconds without a picture after which a camera counts as still.
 STILL_S: Final = 2.0
 _COLUMNS: Final = (
@@ -50,7 +53,8 @@ _COLUMNS: Final = (
 class WatchOptions:
     """What the command was given; `frames` ends it after so many.
 
-    `save` is a folder for the pictures, `mjpeg` where to serve them, `record` the file to record them in.
+    `save` is a folder for the pictures, `mjpeg` where to serve them, `mjpeg_origin` whose pages may read those, `record`
+    the file to record them in, or `-`.
     """
 
     url: str
@@ -61,6 +65,7 @@ class WatchOptions:
     reconnect: bool = False
     save: Path | None = None
     mjpeg: ListenAddress | None = None
+    mjpeg_origin: str | None = None
     record: Path | None = None
     overwrite: bool = False
     frames: int | None = None
@@ -115,7 +120,7 @@ async def _open_sinks(
     options: WatchOptions, to: StatusDisplay, stack: AsyncExitStack
 ) -> list[FrameSink]:
     sinks: list[FrameSink] = []
-    if options.record is not None:
+    if options.record is not None and options.record != TO_STDOUT:
         recording = open_video_recorder(
             options.record,
             options.cameras,
@@ -125,7 +130,12 @@ async def _open_sinks(
         )
         sinks.append(await stack.enter_async_context(recording))
     if options.mjpeg is not None:
-        serving = serve_mjpeg(options.mjpeg, source_id=options.source_id, cameras=options.cameras)
+        serving = serve_mjpeg(
+            options.mjpeg,
+            source_id=options.source_id,
+            cameras=options.cameras,
+            allow_origin=options.mjpeg_origin,
+        )
         server = await stack.enter_async_context(serving)
         sinks.append(server)
         to.say(f"Pictures for browsers and players: {server.url}")
@@ -135,6 +145,9 @@ async def _open_sinks(
         folder = FolderSink(options.save)
         await folder.prepare()
         sinks.append(folder)
+    if options.record == TO_STDOUT:
+        to_stdout = open_stdout_recorder(options.cameras, say=to.say)
+        sinks.append(await stack.enter_async_context(to_stdout))
     return sinks
 
 

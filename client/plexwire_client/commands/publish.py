@@ -37,7 +37,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
 
 @click.command()
 @click.argument("url")
-@click.argument("source", required=False, metavar="[PICTURE|FOLDER|VIDEO]")
+@click.argument("source", required=False, metavar="[PICTURE|FOLDER|VIDEO|PIPE|-]")
 @source_id_option
 @click.option(
     "--camera",
@@ -65,9 +65,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
 @click.option(
     "--fps",
     type=click.FloatRange(min=0, min_open=True, max=1000),
-    default=15.0,
-    show_default=True,
-    help="Pictures per second.",
+    help="Pictures per second.  [default: 15; JPEGs from a pipe and /dev/video0: as they come]",
 )
 @click.option(
     "--frames", type=click.IntRange(min=1), metavar="N", help="End after N pictures per camera."
@@ -90,7 +88,7 @@ def publish(
     cameras: tuple[str, ...],
     pattern: tuple[int, int] | None,
     thermal: tuple[int, int] | None,
-    fps: float,
+    fps: float | None,
     frames: int | None,
     quality: int,
     reconnect: bool,
@@ -102,7 +100,9 @@ def publish(
 
     URL is the gateway's base address.  The key comes from PLEXWIRE_DEVICE_KEY, else PLEXWIRE_API_KEY, or from
     --keys-file, never from the command line.  PICTURE is sent again and again, and so are the pictures in FOLDER, by
-    name; VIDEO is a file or a URL that ffmpeg can read.  Ctrl-C ends the command properly.
+    name; VIDEO is a file, a URL or a camera such as /dev/video0 that ffmpeg can read.  `-` is standard input, and PIPE a
+    named pipe or a serial device: JPEGs back to back (MJPEG), or multipart/x-mixed-replace.  Each is sent as soon as it
+    is complete, until the pipe ends.  Ctrl-C ends the command properly.
 
     \b
     Examples:
@@ -112,6 +112,8 @@ def publish(
           --pattern 1280x720 --fps 30
       plexwire publish ws://127.0.0.1:8700 --source-id robot-01 --camera thermal --fps 9 --thermal
       plexwire publish wss://gateway.example pictures/ --source-id robot-01 --fps 1 --reconnect
+      plexwire publish ws://127.0.0.1:8700 /dev/video0 --source-id robot-01
+      rpicam-vid -t 0 --codec mjpeg -o - | plexwire publish ws://127.0.0.1:8700 - --source-id robot-01
       plexwire publish ws://127.0.0.1:8700 rtsp://192.0.2.7/live --source-id robot-01
 
     \b

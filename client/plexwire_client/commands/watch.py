@@ -1,5 +1,6 @@
 """The command `plexwire watch`."""
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from plexwire_client.commands._options import (
     source_id_option,
 )
 from plexwire_client.commands._running import run_command
-from plexwire_client.commands._watching import WatchOptions, watch_stream
+from plexwire_client.commands._watching import TO_STDOUT, WatchOptions, watch_stream
 from plexwire_protocol.limits import DEFAULT_CAMERA
 from plexwire_trio import API_KEY
 
@@ -28,6 +29,14 @@ def _place(ctx: click.Context, param: click.Parameter, value: str | None) -> Lis
         return ListenAddress.parse(value)
     except ValueError as error:
         raise click.BadParameter(f"{error}.") from None
+
+
+def _origin(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is None or re.fullmatch(r"\*|https?://[a-z0-9.:\[\]-]+", value):
+        return value
+    raise click.BadParameter(
+        "An origin is such as https://dashboard.example, without a path; or *."
+    )
 
 
 @click.command()
@@ -59,7 +68,8 @@ def _place(ctx: click.Context, param: click.Parameter, value: str | None) -> Lis
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Video to record, such as out.mkv, through ffmpeg and without encoding again; several cameras get a file each,"
-    " out-CAMERA.mkv.  The file is complete however the command ends.",
+    " out-CAMERA.mkv.  The file is complete however the command ends.  `-` writes Matroska to standard output, without"
+    " ffmpeg, and the table to standard error.",
 )
 @click.option("--overwrite", is_flag=True, help="Let --record replace files that exist.")
 @click.option(
@@ -68,6 +78,12 @@ def _place(ctx: click.Context, param: click.Parameter, value: str | None) -> Lis
     metavar="[HOST]:PORT",
     help="Serve the cameras over HTTP to browsers and players: a page at /, a stream at /CAMERA.mjpg, the newest"
     " picture at /CAMERA.jpg.  Without HOST only this machine can connect; with HOST anybody can who reaches it.",
+)
+@click.option(
+    "--mjpeg-origin",
+    callback=_origin,
+    metavar="ORIGIN",
+    help="Origin whose pages may read the pictures of --mjpeg, such as https://dashboard.example, or * for all.",
 )
 @click.option(
     "--frames",
@@ -88,6 +104,7 @@ def watch(
     record: Path | None,
     overwrite: bool,
     mjpeg: ListenAddress | None,
+    mjpeg_origin: str | None,
     frames: int | None,
     reconnect: bool,
     keys_file: Path | None,
@@ -107,6 +124,7 @@ def watch(
           --camera front --camera rear --save pictures --reconnect
       plexwire watch ws://127.0.0.1:8700 --source-id robot-01 --frames 1 --timeout 10
       plexwire watch ws://127.0.0.1:8700 --source-id robot-01 --camera front --record front.mkv
+      plexwire watch ws://127.0.0.1:8700 --source-id robot-01 --camera front --record - | ffplay -
       plexwire watch ws://127.0.0.1:8700 --source-id robot-01 --camera front --camera rear \\
           --reconnect --mjpeg :8081
 
@@ -122,6 +140,8 @@ def watch(
       1  the gateway refused, or the stream ended badly or before --frames
       2  no connection, or an input or an output can't be used
     """
+    if mjpeg_origin is not None and mjpeg is None:
+        raise click.UsageError("--mjpeg-origin needs --mjpeg.")
     options = WatchOptions(
         url=url,
         api_key=choose_key((API_KEY,), keys_file),
@@ -131,9 +151,10 @@ def watch(
         reconnect=reconnect,
         save=save,
         mjpeg=mjpeg,
+        mjpeg_origin=mjpeg_origin,
         record=record,
         overwrite=overwrite,
         frames=frames,
         opener=make_opener(url, proxy=proxy, ca_file=ca_file),
     )
-    run_command(partial(watch_stream, options))
+    run_command(partial(watch_stream, options), show_on_stderr=record == TO_STDOUT)

@@ -9,13 +9,18 @@ from plexwire_conformance.cases.gateway import (
     dialect,
     frame_forms,
     frames,
+    handshakes,
     init,
     isolation,
     live_cameras,
+    near_keys,
     robustness,
     scripts,
     slow_viewers,
     timeouts,
+    vector_cameras,
+    vector_frames,
+    vectors,
 )
 from plexwire_conformance.run.case import CASES as CASES
 from plexwire_conformance.run.case import Case as Case

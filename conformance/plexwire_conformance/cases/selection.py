@@ -65,10 +65,10 @@ def _named(word: str) -> set[str]:
             return found
     ids = {*CASES, *(name.lower() for name in clauses())}
     close = get_close_matches(wanted, ids, 2)
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    hint = f"did you mean {' or '.join(close)}? There" if close else "there"
     areas = ", ".join(dict.fromkeys(case.area for case in CASES.values()))
     raise NothingSelected(
-        f"{word!r} matches no case; {hint}There are the areas {areas}, and the clauses PW-{'-*, PW-'.join(AREAS)}-*; "
+        f"{word!r} matches no case; {hint} are the areas {areas}, and the clauses PW-{'-*, PW-'.join(AREAS)}-*; "
         "plexwire conform --list has every case"
     )
 

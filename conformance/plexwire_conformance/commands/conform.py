@@ -75,9 +75,9 @@ from plexwire_conformance.target.target import BadTarget, Target
     help="Judge the reference gateway with this fault; see plexwire selftest --list.",
 )
 @click.option(
-    "--only", multiple=True, metavar="WORD", help="Only these: id, area, pattern, clause."
+    "--only", multiple=True, metavar="WORD", help="Cases to run, by id, area, pattern or clause."
 )
-@click.option("--skip", multiple=True, metavar="WORD", help="Not these.")
+@click.option("--skip", multiple=True, metavar="WORD", help="Cases not to run, likewise.")
 @click.option("--list", "listing", is_flag=True, help="List the cases and their clauses, run none.")
 @click.option("--report", type=FILE, help="Write the run as NDJSON, for plexwire diff and replay.")
 @click.option("--html", type=FILE, help="Write the run as one HTML page, for people.")
@@ -85,21 +85,23 @@ from plexwire_conformance.target.target import BadTarget, Target
 @click.option("--markdown", type=FILE, help="Write a summary, such as for $GITHUB_STEP_SUMMARY.")
 @click.option("--github", is_flag=True, help="Print GitHub annotations at the end.")
 @click.option(
-    "--transcripts", type=FILE, help="Write all that was said, as NDJSON for plexwire judge."
+    "--transcripts", type=FILE, help="Write every message of the run, as NDJSON for plexwire judge."
 )
 @click.option(
     "--expected-failures",
     "expected_file",
     type=FILE,
-    help="Fail only where the run differs from this list (TOML).",
+    help="Known failures (TOML); fail only if the run differs from them.",
 )
 @click.option(
-    "--update-expected", is_flag=True, help="Write that list anew, as this run turned out."
+    "--update-expected",
+    is_flag=True,
+    help="Add this run's failures to that file, and remove entries that no longer fail.",
 )
 @click.option(
     "--max-connections",
     type=click.IntRange(LEAST_CONNECTIONS, MOST_CONNECTIONS),
-    help=f"Sockets open at once, at most.  [default: {MAX_CONNECTIONS}]",
+    help=f"Most sockets open at the same time.  [default: {MAX_CONNECTIONS}]",
 )
 @click.option(
     "--budget",
@@ -107,6 +109,14 @@ from plexwire_conformance.target.target import BadTarget, Target
     default=30.0,
     show_default=True,
     help="Seconds that one case may take beyond its own waits.",
+)
+@click.option(
+    "--profile",
+    type=click.Choice(("default", "thorough")),
+    default="default",
+    show_default=True,
+    help="How many of the vectors, of the near misses of keys and of the clients' handshakes to send: some of each "
+    "kind, or all.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print only findings.")
 def conform(
@@ -126,6 +136,7 @@ def conform(
     update_expected: bool,
     max_connections: int | None,
     budget: float,
+    profile: str,
     quiet: bool,
 ) -> None:
     """Judge the gateway at URL, clause by clause; without a URL, the reference gateway itself.
@@ -140,8 +151,8 @@ def conform(
     One area, or one case:
         plexwire conform wss://staging.example.com --only auth --only flow.stalled-viewer
 
-    URL is the base, such as wss://gateway.example.com: what stands in front of /v1/sources/… . NAME is that of a
-    target in plexwire.toml, or in [tool.plexwire] of pyproject.toml; options stand above what it says there.
+    URL is the base, such as wss://gateway.example.com: what comes before /v1/sources/… . NAME is that of a
+    target in plexwire.toml, or in [tool.plexwire] of pyproject.toml; options override what is set there.
 
     Without URL, PLEXWIRE_URL in the environment or in --keys-file names the gateway, as plexwire serve --write-keys
     writes it. In CI ($CI is set, or --github) one of them is needed: the reference gateway is not judged there.
@@ -150,13 +161,15 @@ def conform(
 
     \b
         PLEXWIRE_API_KEY         a key that may watch (needed)
-        PLEXWIRE_DEVICE_KEY      one that may publish, if another
-        PLEXWIRE_FOREIGN_KEY     one of a second organisation
-        PLEXWIRE_NO_ACCESS_KEY   one whose plan has no API access
-        PLEXWIRE_REVOKED_KEY     a revoked one
+        PLEXWIRE_DEVICE_KEY      a key that may publish, if it is another
+        PLEXWIRE_FOREIGN_KEY     a key of a second organisation
+        PLEXWIRE_NO_ACCESS_KEY   a key whose plan has no API access
+        PLEXWIRE_REVOKED_KEY     a revoked key
+        PLEXWIRE_OTHER_KEY       a second key of the same organisation
+        PLEXWIRE_READ_KEY        a key whose scopes allow reading only
 
-    Without the last three a few cases are untestable, and said to be. Where no key may publish, --live names a camera
-    that runs there: it is watched, and nothing is published.
+    Without the last five a few cases are untestable. If no key may publish, --live names a camera that runs there:
+    it is watched, and nothing is published.
 
     \b
     Exit codes: 0 conformant · 1 violations · 2 could not judge
@@ -164,7 +177,7 @@ def conform(
                 130, 143, 129 ended by Ctrl-C, SIGTERM, SIGHUP
 
     With --expected-failures, 0 means that exactly the listed failures are there, and 1 that something differs: a
-    failure that is new or looks otherwise, an entry whose failure is gone or whose date is over.
+    new failure, an entry whose failure no longer shows, or an entry whose date has passed.
     """
     said = evolve(
         description,
@@ -190,7 +203,9 @@ def conform(
             click.echo(f"{case.id:32} {' '.join(case.clauses)}\n    {case.title}")
         return
     settings = make_settings(
-        max_connections=description.max_connections or MAX_CONNECTIONS, case_budget=budget
+        max_connections=description.max_connections or MAX_CONNECTIONS,
+        case_budget=budget,
+        thorough=profile == "thorough",
     )
     files: tuple[tuple[Path | None, MakesReport], ...] = (
         (report, NdjsonReport),

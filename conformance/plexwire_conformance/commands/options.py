@@ -91,28 +91,33 @@ def target_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 _TARGET_OPTIONS: Final = (
-    click.option("--device-url", metavar="URL", help="Where devices connect, if elsewhere."),
+    click.option("--device-url", metavar="URL", help="Base URL for devices, if it is another."),
     click.option(
         "--source-id",
         metavar="ID",
-        help=f"What the ids of all sources begin with that the run makes up.  [default: {SOURCE_ID}]",
+        help=f"Prefix of the source ids that the run creates.  [default: {SOURCE_ID}]",
     ),
     click.option(
         "--live",
         metavar="SOURCE/CAMERA",
-        help="A camera that runs there and may be watched; without PLEXWIRE_DEVICE_KEY nothing is published then.",
+        help="Camera that already runs there, to watch; without PLEXWIRE_DEVICE_KEY the run then publishes nothing.",
     ),
-    click.option("--keys-file", type=FILE, help="Take the keys from here, lines NAME=value."),
-    click.option("--ca", type=FILE, help="Trust this certificate authority (PEM) for wss://."),
-    click.option("--client-cert", type=FILE, help="Show this certificate (PEM) for wss://."),
-    click.option("--client-key", type=FILE, help="Its key, if it stands in another file."),
+    click.option("--keys-file", type=FILE, help="File with the keys, in lines of NAME=value."),
+    click.option("--ca", type=FILE, help="Certificate authority (PEM) to trust for wss://."),
+    click.option("--client-cert", type=FILE, help="Certificate (PEM) to show for wss://."),
     click.option(
-        "--header", multiple=True, metavar="'NAME: VALUE'", help="Send this with every handshake."
+        "--client-key", type=FILE, help="Key of that certificate, if it is in another file."
+    ),
+    click.option(
+        "--header",
+        multiple=True,
+        metavar="'NAME: VALUE'",
+        help="Header to send with every handshake.",
     ),
     click.option(
         "--proxy",
         metavar="URL",
-        help="Go through this HTTP proxy, by CONNECT; 'none' for none.  [default: as HTTPS_PROXY and NO_PROXY say]",
+        help="HTTP proxy to go through, by CONNECT; 'none' for none.  [default: as HTTPS_PROXY and NO_PROXY say]",
     ),
 )
 
@@ -177,13 +182,20 @@ def make_target(place: str | None, description: TargetDescription) -> Target | N
     return resolve(place, description).target(os.environ)
 
 
-def make_settings(*, max_connections: int = MAX_CONNECTIONS, case_budget: float = 30.0) -> Settings:
+#: Seconds that a case of a thorough run may take beyond its own waits, at least.
+_THOROUGH_BUDGET: Final = 120.0
+
+
+def make_settings(
+    *, max_connections: int = MAX_CONNECTIONS, case_budget: float = 30.0, thorough: bool = False
+) -> Settings:
     """Return the settings of a run that begins now."""
     return Settings(
         nonce=secrets.token_hex(3),
         unix_ms=time.time_ns() // 1_000_000,
         max_connections=max_connections,
-        case_budget=case_budget,
+        case_budget=max(case_budget, _THOROUGH_BUDGET) if thorough else case_budget,
+        thorough=thorough,
     )
 
 

@@ -53,19 +53,25 @@ _BREACHES: Final = (Verdict.FAIL, Verdict.WARN)
 
 
 class Fate(StrEnum):
-    """What became of something that failed."""
+    """What became of something that was played again."""
 
     FIXED = "FIXED"
+    PASSES = "PASSES"
     STILL_FAILS = "STILL FAILS"
+    FAILS = "FAILS"
     ERROR = "ERROR"
 
 
 @frozen(kw_only=True)
 class Item:
-    """Something to play again: a case, and the checks that failed in it; without any, every breach counts."""
+    """Something to play again: a case, and the checks that failed in it; without any, every breach counts.
+
+    `has_failed` tells whether something failed there: only that can be fixed.
+    """
 
     case: Case
     broken: frozenset[str] = frozenset()
+    has_failed: bool = True
 
 
 @frozen(kw_only=True)
@@ -96,9 +102,9 @@ def items_of(what: str) -> list[Item]:
     if Path(what).is_file():
         return items_of_run(read_run(Path(what)))
     if what in CASES or what == CONTROL.id:
-        return [Item(case=CASES.get(what, CONTROL))]
+        return [Item(case=CASES.get(what, CONTROL), has_failed=False)]
     if what in clauses():
-        return [Item(case=case) for case in _judging(what)]
+        return [Item(case=case, has_failed=False) for case in _judging(what)]
     if ":" in what:
         return [Item(case=case_of_token(what))]
     raise UnknownItem(
@@ -137,7 +143,8 @@ def items_of_run(run: StoredRun) -> list[Item]:
             if finding.verdict is Verdict.FAIL and not finding.replay
         )
         if unscripted or not tokens:
-            items.append(Item(case=_known_case(result.case, run), broken=unscripted))
+            case = _known_case(result.case, run)
+            items.append(Item(case=case, broken=unscripted, has_failed=bool(unscripted)))
     told = {check for item in items for check in item.broken}
     for observed in filter(_is_failure, run.results):
         if broken := frozenset(finding.check for finding in observed.findings) - told:
@@ -259,23 +266,28 @@ def outcome_of(item: Item, result: CaseResult, observed: Iterable[Finding] = ())
     said = {finding.check for finding in still}
     still += tuple(f for f in observed if f.check in item.broken - said)
     if still:
-        return Outcome(item=item, fate=Fate.STILL_FAILS, findings=still)
+        fate = Fate.STILL_FAILS if item.has_failed else Fate.FAILS
+        return Outcome(item=item, fate=fate, findings=still)
     if not result.was_judged:
         return Outcome(item=item, fate=Fate.ERROR, reason=result.reason)
-    return Outcome(item=item, fate=Fate.FIXED)
+    return Outcome(item=item, fate=Fate.FIXED if item.has_failed else Fate.PASSES)
 
 
 # ── the command ──────────────────────────────────────────────────────────────────────────────
 
 _STYLES: Final = {
     Fate.FIXED: "bold green",
+    Fate.PASSES: "bold green",
     Fate.STILL_FAILS: "bold red",
+    Fate.FAILS: "bold red",
     Fate.ERROR: "bold magenta",
 }
 _SAID: Final = {
     Fate.FIXED: "fixed",
+    Fate.PASSES: "passed",
     Fate.STILL_FAILS: "still failing",
-    Fate.ERROR: "could not be told",
+    Fate.FAILS: "failed",
+    Fate.ERROR: "not judged",
 }
 
 
@@ -285,7 +297,7 @@ _SAID: Final = {
     "--url",
     "place",
     metavar="URL|NAME",
-    help="Where; without it, at PLEXWIRE_URL, or else on the reference gateway itself.",
+    help="Gateway to play it on.  [default: PLEXWIRE_URL, else the reference gateway]",
 )
 @click.option(
     "--fault",
@@ -295,13 +307,13 @@ _SAID: Final = {
 )
 @target_options
 def replay(what: str, place: str | None, description: TargetDescription, fault: str) -> None:
-    """Play again what failed: the script in a TOKEN, the failed cases of a stored run, or one CASE.
+    """Play again what failed: the script in a TOKEN, the failed cases of a stored run, one CASE, or the cases of a CLAUSE.
 
-    A TOKEN is what a finding shows behind "replay"; FILE is what plexwire conform --report wrote. Any gateway will do,
-    not just the one on which it failed. A CLAUSE stands for the cases that judge it. Keys and targets are given as to plexwire conform.
+    A TOKEN is what a finding shows after "replay"; FILE is what plexwire conform --report wrote. Any gateway will do,
+    not only the one on which it failed. A CLAUSE stands for the cases that judge it. Keys and targets are given as to plexwire conform.
 
     \b
-    Is it mended?
+    Is it fixed?
         plexwire replay auth.never --url wss://staging.example.com
     Everything that failed in last night's run, once more:
         plexwire replay run.ndjson --url wss://staging.example.com
@@ -309,7 +321,7 @@ def replay(what: str, place: str | None, description: TargetDescription, fault: 
         plexwire replay run.ndjson
 
     \b
-    Exit codes: 0 all fixed · 1 something still fails · 2 could not be told
+    Exit codes: 0 all is fixed or passes · 1 something fails · 2 could not judge
                 3 nothing failed there, and nothing was testable
     """
     try:
@@ -335,7 +347,8 @@ def replay(what: str, place: str | None, description: TargetDescription, fault: 
         fail("interrupted; nothing was concluded", INTERRUPTED)
     _tell(outcomes, where, Console())
     fates = Counter(outcome.fate for outcome in outcomes)
-    raise SystemExit(1 if Fate.STILL_FAILS in fates else 2 if Fate.ERROR in fates else 0)
+    fails = Fate.STILL_FAILS in fates or Fate.FAILS in fates
+    raise SystemExit(1 if fails else 2 if Fate.ERROR in fates else 0)
 
 
 def _nothing(what: str) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from fnmatch import fnmatchcase
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Final
 
 import click
@@ -19,6 +20,13 @@ from rich.text import Text
 
 from plexwire_conformance.cases import CASES as ALL_CASES
 from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
+from plexwire_conformance.commands.sensitivity import (
+    MUTANTS,
+    BadSummary,
+    as_table,
+    read_killed,
+    sensitivity,
+)
 from plexwire_conformance.faults import FAULTS, Fault, FaultyGateway
 from plexwire_conformance.report.sentences import lacking
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
@@ -170,11 +178,25 @@ def _be_quiet() -> None:
     help="Faults that are judged at once.",
 )
 @click.option("--list", "listing", is_flag=True, help="List the faults and what is wrong in each.")
-def selftest(words: tuple[str, ...], jobs: int, listing: bool) -> None:
+@click.option(
+    "--coverage",
+    is_flag=True,
+    help="Judge nothing; print only the cases, faults and killed mutants per clause.",
+)
+@click.option(
+    "--mutants",
+    "summary",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    show_default=f"{MUTANTS}, if it is there",
+    help="The summary of a run of mutants, for the table per clause.",
+)
+def selftest(
+    words: tuple[str, ...], jobs: int, listing: bool, coverage: bool, summary: Path | None
+) -> None:
     """Put the judge on trial: what does it find in the reference gateway with one promise broken at a time?
 
     FAULT is an id, a pattern over ids (`auth.*`), a clause, or an area; without one it is every fault, and the
-    reference gateway as it is.
+    reference gateway as it is, and a table per clause follows.
 
     \b
     Exit codes: 0 each fault was found under its own clause, and nothing else
@@ -182,6 +204,16 @@ def selftest(words: tuple[str, ...], jobs: int, listing: bool) -> None:
                 2 could not judge
                 3 nothing selected
     """
+    if summary is None and MUTANTS.exists():
+        summary = MUTANTS
+    try:
+        killed = None if summary is None else read_killed(summary)
+    except BadSummary as error:
+        raise click.UsageError(str(error)) from None
+    out = Console()
+    if coverage:
+        out.print(as_table(sensitivity(killed)))
+        return
     chosen = [fault for fault in FAULTS.values() if not words or _matches(fault, words)]
     if not chosen:
         click.echo(
@@ -200,9 +232,10 @@ def selftest(words: tuple[str, ...], jobs: int, listing: bool) -> None:
         click.echo("Error: one of the processes was killed; nothing was concluded", err=True)
         raise SystemExit(COULD_NOT_JUDGE) from None
     outcomes.sort(key=lambda outcome: fault_ids.index(outcome.fault))
-    out = Console()
     for outcome in outcomes:
         out.print(_line(outcome), soft_wrap=True)
+    if not words:
+        out.print(as_table(sensitivity(killed)))
     out.print(conclusion(outcomes), highlight=False, soft_wrap=True)
     raise SystemExit(not all(outcome.good for outcome in outcomes))
 

@@ -12,6 +12,7 @@ from plexwire_conformance.faults import (
     _device,
     _flow,
     _frames,
+    _handshakes,
     _init,
     _iso,
     _keys,
@@ -19,6 +20,7 @@ from plexwire_conformance.faults import (
     _recon,
     _rob,
     _time,
+    _values,
 )
 from plexwire_conformance.faults._fault import FAULTS as FAULTS
 from plexwire_conformance.faults._fault import RETIRED as RETIRED
@@ -37,6 +39,7 @@ _AREAS = (
     _device,
     _flow,
     _frames,
+    _handshakes,
     _init,
     _iso,
     _keys,
@@ -44,4 +47,5 @@ _AREAS = (
     _recon,
     _rob,
     _time,
+    _values,
 )

@@ -100,7 +100,10 @@ class DecodedTwice(_Reading):
 
 
 @fault(
-    "addr.decoded-before-split", "Decodes the address first and takes it apart then.", "PW-ADDR-4"
+    "addr.decoded-before-split",
+    "Decodes the address first and takes it apart then.",
+    "PW-ADDR-4",
+    also=("PW-ISO-1",),
 )
 class DecodedBeforeSplit(FaultyGateway):
     def read_address(self, target: str) -> StreamAddress:
@@ -108,7 +111,10 @@ class DecodedBeforeSplit(FaultyGateway):
 
 
 @fault(
-    "addr.plus-becomes-space", "Takes a plus for a space even where it was escaped.", "PW-ADDR-4"
+    "addr.plus-becomes-space",
+    "Takes a plus for a space even where it was escaped.",
+    "PW-ADDR-4",
+    also=("PW-ISO-1",),
 )
 class PlusBecomesSpace(_Reading):
     def cameras(self, cameras: tuple[str, ...]) -> tuple[str, ...]:

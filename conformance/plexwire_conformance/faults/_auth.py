@@ -56,13 +56,12 @@ class KeyInAList(_Reader):
         return re.sub(r'\["(plx_[^"]*)"\]', r'"\1"', text)
 
 
-@fault("auth.trailing-comma", "Reads JSON as loosely as a configuration file.", "PW-AUTH-6")
-class TrailingComma(_Reader):
-    def read(self, text: str) -> str:
-        return text.rstrip(", ")
-
-
-@fault("auth.by-pattern", "Looks for the auth by a pattern instead of parsing it.", "PW-AUTH-2")
+@fault(
+    "auth.by-pattern",
+    "Looks for the auth by a pattern instead of parsing it.",
+    "PW-AUTH-2",
+    also=("PW-AUTH-11",),
+)
 class ByPattern(_Reader):
     def read(self, text: str) -> str | None:
         found = re.match(r'\{"type": ?"auth"(, ?"api_key": ?"|\})', text)
@@ -136,7 +135,7 @@ class _Impatient(Viewer):
     "auth.frames-before",
     "Sends frames to viewers that have not authenticated yet.",
     "PW-AUTH-10",
-    also=("PW-INIT-3",),
+    also=("PW-INIT-3", "PW-ISO-1"),
 )
 class FramesBefore(Listening):
     viewer_peer = _Impatient

@@ -150,6 +150,12 @@ class RefusedWithoutCode(_Turning):
         return [json.dumps({"type": "error", "detail": json.loads(report)["detail"]})]
 
 
+@fault("dev.refused-with-empty-detail", "Leaves the detail of a refusal empty.", "PW-DEV-5")
+class RefusedWithEmptyDetail(_Turning):
+    def turned(self, report: str) -> list[Outgoing]:
+        return [json.dumps({**json.loads(report), "detail": ""})]
+
+
 @fault(
     "dev.extra-members-refused",
     "Refuses a device_auth with members that the first SDK did not send.",

@@ -159,6 +159,7 @@ class Fault:
 RETIRED: Final[Mapping[str, str]] = {
     "auth.no-access-as-bad-key": "a gateway that does not know the key answers alike, so nobody can tell",
     "auth.pipelined-lost": "PW-AUTH-19 leaves the choice to the gateway",
+    "auth.trailing-comma": "PW-AUTH-17 leaves the choice to the gateway",
     "flow.newest-dropped": "PW-FLOW-5 leaves the choice to the gateway",
     "flow.queue-of-ten": "PW-FLOW-5 leaves the choice to the gateway",
 }

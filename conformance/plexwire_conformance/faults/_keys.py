@@ -1,5 +1,8 @@
 """Faults in which keys are good, and in how a bad one is refused."""
 
+import unicodedata
+from contextvars import ContextVar
+
 import trio
 from attrs import evolve
 
@@ -15,7 +18,13 @@ from plexwire_protocol import (
     Refusal,
 )
 from plexwire_server import KeyDecision, KeyRefused
-from plexwire_server.extending import ViewerConnection
+from plexwire_server.extending import (
+    DeviceConnection,
+    Request,
+    Response,
+    Upgrade,
+    ViewerConnection,
+)
 
 
 class _Lenient(FaultyGateway):
@@ -81,6 +90,97 @@ class LastCharacter(_Lenient):
 class RevokedAccepted(_Lenient):
     def meant(self, api_key: str) -> str:
         return self.given.api_key if api_key == self.given.revoked_key else api_key
+
+
+@fault("keys.revoked-opens-device", "Looks at revocation for viewers only.", "PW-DEV-4")
+class RevokedOpensDevice(DeviceConnection):
+    gateway: FaultyGateway
+
+    async def answer(self, api_key: str) -> None:
+        given = self.gateway.given
+        await super().answer(given.api_key if api_key == given.revoked_key else api_key)
+
+
+@fault("keys.read-only-publishes", "Looks at the scopes of viewers only.", "PW-DEV-12")
+class ReadOnlyPublishes(DeviceConnection):
+    gateway: FaultyGateway
+
+    async def answer(self, api_key: str) -> None:
+        given = self.gateway.given
+        await super().answer(given.api_key if api_key == given.read_key else api_key)
+
+
+@fault(
+    "keys.one-world-each",
+    "Keeps the streams of each key apart, instead of those of each organisation.",
+    "PW-FRAME-10",
+    also=("PW-INIT-5",),
+)
+class OneWorldEach(_Lenient):
+    def meant(self, api_key: str) -> str:
+        return self.given.foreign_key if api_key == self.given.other_key else api_key
+
+
+@fault(
+    "keys.any-case",
+    "Compares keys without regard to case, as its database does.",
+    "PW-AUTH-7",
+    also=("PW-DEV-4",),
+)
+class AnyCase(_Lenient):
+    def meant(self, api_key: str) -> str:
+        return next((key for key in self.known if key.lower() == api_key.lower()), api_key)
+
+
+@fault(
+    "keys.compatibility-forms",
+    "Normalises what it is given before it looks it up.",
+    "PW-AUTH-7",
+    also=("PW-DEV-4",),
+)
+class CompatibilityForms(_Lenient):
+    def meant(self, api_key: str) -> str:
+        return unicodedata.normalize("NFKC", api_key)
+
+
+@fault(
+    "keys.prefix-optional",
+    "Takes a key without its plx_ for the key.",
+    "PW-AUTH-7",
+    also=("PW-DEV-4",),
+)
+class PrefixOptional(_Lenient):
+    def meant(self, api_key: str) -> str:
+        return api_key if api_key.startswith("plx_") else f"plx_{api_key}"
+
+
+@fault(
+    "keys.cut-at-zero",
+    "Reads keys up to the first zero character, as C does.",
+    "PW-AUTH-7",
+    also=("PW-DEV-4",),
+)
+class CutAtZero(_Lenient):
+    def meant(self, api_key: str) -> str:
+        return api_key.partition("\0")[0]
+
+
+_BEARER: ContextVar[str] = ContextVar("_BEARER")
+
+
+@fault(
+    "keys.header-counts",
+    "Takes the key of an Authorization header, whatever the auth says.",
+    "PW-AUTH-7",
+    also=("PW-DEV-4",),
+)
+class HeaderCounts(FaultyGateway):
+    def route(self, request: Request) -> Response | Upgrade:
+        _BEARER.set(request.header("authorization").removeprefix("Bearer "))
+        return super().route(request)
+
+    async def check_key(self, api_key: str) -> KeyDecision:
+        return await super().check_key(_BEARER.get() or api_key)
 
 
 @fault("auth.no-access-accepted", "Serves keys whose plan has no API access.", "PW-AUTH-9")

@@ -48,7 +48,12 @@ class TextNeedsSource(_Picky):
         return isinstance(data, bytes) or '"video_frame"' not in data[:40] or "source_id" in data
 
 
-@fault("media.zero-size-dropped", "Drops frames without a size.", "PW-BIN-3")
+@fault(
+    "media.zero-size-dropped",
+    "Drops frames without a size.",
+    "PW-BIN-3",
+    also=("PW-FRAME-3",),
+)
 class ZeroSizeDropped(Device):
     def _publish(self, frame: VideoFrame, now: float) -> None:
         if frame.width and frame.height:

@@ -142,8 +142,8 @@ def plexwire_url(pytestconfig: pytest.Config) -> str:
 def plexwire_keys(pytestconfig: pytest.Config) -> Keys | Mapping[str, str] | str:
     """The keys of the gateway under test; override it, with scope="session".
 
-    Return one key that may watch and publish, or a mapping of api_key, device_key, foreign_key, no_access_key and
-    revoked_key.
+    Return one key that may watch and publish, or a mapping of api_key, device_key, foreign_key, no_access_key,
+    revoked_key, other_key and read_key.
     """
     from plexwire_conformance.target.target import BadTarget
 

@@ -1,4 +1,4 @@
-"""Reading what the suite wrote: one JSON object a line, a header first and a footer last, or not at all."""
+"""Writing and reading what the suite wrote: one JSON object a line, a header first and a footer last, or not at all."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -15,6 +15,16 @@ _HUGE: Final = 1e15
 
 class BadFile(Exception):
     """A file can't be used; the text says in one sentence why, and what to do."""
+
+
+#: What many readers of lines take for the end of one, and JSON has as it is.
+_LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+
+
+def one_line(members: Mapping[str, Any]) -> str:
+    """Return *members* as one line of JSON, with its end."""
+    text = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
+    return text.translate(_LINE_ENDS) + "\n"
 
 
 def read_text(path: Path) -> str:

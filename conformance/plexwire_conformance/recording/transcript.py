@@ -1,13 +1,12 @@
 """Transcripts: everything that was said in one case or in one script of it, kept so that it can be judged again."""
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 from attrs import frozen
 
-from plexwire_conformance.recording.jsonlines import BadFile, JsonObject, read_lines
+from plexwire_conformance.recording.jsonlines import BadFile, JsonObject, one_line, read_lines
 from plexwire_conformance.recording.recorder import Entry, Kind, RecordedConversation, Way
 from plexwire_protocol import __version__
 
@@ -55,7 +54,7 @@ class TranscriptFile:
         self._write({"type": "footer", "transcripts": self._count})
 
     def _write(self, members: Mapping[str, Any]) -> None:
-        self._out.write(json.dumps(members, ensure_ascii=False, separators=(",", ":")) + "\n")
+        self._out.write(one_line(members))
 
 
 def read_transcripts(text: str, name: str) -> tuple[Transcript, ...]:

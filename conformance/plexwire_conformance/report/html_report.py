@@ -15,6 +15,7 @@ from plexwire_conformance.report.html_sections import (
     case_rows,
     found_rows,
     not_judged_rows,
+    unseen_clauses,
 )
 from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.sentences import observed_sentence, red_sentence
@@ -75,6 +76,7 @@ def render(about: About, event: RunFinished, said: Said) -> str:
         clause_areas=area_rows(summary),
         dialect=[(finding, observed_sentence(finding)) for finding in summary.dialect],
         cases=case_rows(summary, said),
+        unseen=unseen_clauses(summary),
     )
 
 
@@ -104,6 +106,7 @@ def _links(summary: Summary) -> Iterator[Link]:
     if summary.dialect:
         yield Link("Dialect", "dialect", len(summary.dialect))
     yield Link("Cases", "cases", len(summary.judged_by))
+    yield Link("What the suite cannot see", "unseen")
 
 
 def _verdicts(summary: Summary) -> list[Verdict]:

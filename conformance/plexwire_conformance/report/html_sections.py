@@ -160,6 +160,16 @@ def _counts(verdicts: Sequence[Verdict | None]) -> dict[Verdict, int]:
     return {verdict: verdicts.count(verdict) for verdict in Verdict if verdict in verdicts}
 
 
+def unseen_clauses(summary: Summary) -> list[Clause]:
+    """Return the clauses that bind a gateway, that no test from outside can judge, and that this run did not."""
+    verdicts = summary.clauses
+    return [
+        clause
+        for clause in clauses().values()
+        if clause.role is Party.GATEWAY and clause.untestable and clause.id not in verdicts
+    ]
+
+
 # ── cases ────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -3,10 +3,10 @@
 `run.schema.json`, next to this module, is the schema of a line.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
+from plexwire_conformance.recording.jsonlines import one_line
 from plexwire_conformance.recording.transcript import entry_members
 from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.sentences import expected_sentence, observed_sentence, red_sentence
@@ -37,7 +37,7 @@ class NdjsonReport:
                 self._write({"type": "footer", **_footer_members(event)})
 
     def _write(self, members: Mapping[str, Any]) -> None:
-        self._out.write(json.dumps(members, ensure_ascii=False, separators=(",", ":")) + "\n")
+        self._out.write(one_line(members))
         self._out.flush()
 
 

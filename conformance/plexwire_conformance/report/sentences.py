@@ -60,7 +60,10 @@ def red_sentence(red: Red) -> str:
                 f"it was accepted until {red.entry.expires}; fix it, or give the entry a new date."
             )
         case _:
-            why = "it no longer fails; remove it from the known failures."
+            why = (
+                "it no longer fails; remove it from the known failures, "
+                "or give it may = true if it fails only sometimes."
+            )
     return f"{red.check}: {why}"
 
 
@@ -128,7 +131,7 @@ def _ending(how: str, ending: Mapping[str, Any]) -> str:
             return f"left the {who} open{'' if after is None else f' for {seconds(after)}'}"
         case "close-frame":
             code = ending.get("code")
-            code = "a close frame without a code" if code is None else f"close {code}"
+            code = "a close frame without a code" if code is None else f"close code {code}"
             return f"closed the {who} with {code}{when}{reason}"
         case "tcp-eof":
             return f"ended the TCP connection of the {who} without a close frame{when}"

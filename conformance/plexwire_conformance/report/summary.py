@@ -204,7 +204,7 @@ class Summary:
         broken = plural(self.broken, "documented promise")
         match self.exit_code:
             case 2 if self.gone:
-                return f"Could not judge: no answer since {self.gone_at:.1f} s: {self.gone}."
+                return f"Could not judge: the gateway has not answered since {self.gone_at:.1f} s into the run ({self.gone}). Is it running?"
             case 0 if self.broken:
                 return f"As expected: {broken} broken, and each is a known failure."
             case 0:

@@ -156,7 +156,8 @@ class TerminalReport:
             self._out.print(_reckoning(event.reckoning))
         if late := say_late(event.late):
             self._out.print(Text(late, "yellow"))
-        self._out.print(Text(f"\nused {say_used(event)}", "dim"))
+        if used := say_used(event):
+            self._out.print(Text(f"\nused {used}", "dim"))
         # In one piece each: what limits a verdict stays in its line.
         self._out.print(_conclusion(summary, event.seconds), soft_wrap=True)
         if self._called:

@@ -98,7 +98,9 @@ def say_finding(finding: Finding) -> str:
 
 
 def say_used(event: RunFinished) -> str:
-    """Return what the run used of the gateway, for people."""
+    """Return what the run used of the gateway, for people; empty if it was cut short, since nothing was counted then."""
+    if not event.connections:
+        return ""
     return f"{plural(event.connections, 'connection')} and {plural(event.sources, 'source')}"
 
 

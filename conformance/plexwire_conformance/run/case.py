@@ -21,6 +21,8 @@ class Need(Enum):
     FOREIGN_KEY = "a key of a second organisation: PLEXWIRE_FOREIGN_KEY"
     NO_ACCESS_KEY = "a key whose plan has no API access: PLEXWIRE_NO_ACCESS_KEY"
     REVOKED_KEY = "a revoked key: PLEXWIRE_REVOKED_KEY"
+    OTHER_KEY = "a second key of the same organisation: PLEXWIRE_OTHER_KEY"
+    READ_KEY = "a key whose scopes allow reading only: PLEXWIRE_READ_KEY"
 
 
 @frozen(kw_only=True)

@@ -79,8 +79,8 @@ def _judge_handshake(stage: Stage, trial: Trial, error: HandshakeFailed) -> NoRe
                 "called so, and is this the base URL of the gateway, in front of /v1/sources/…?"
             )
         raise CouldNotJudge(
-            f"{url} answers the handshake by {error.problem[:120]}; give the base URL of the "
-            "gateway, in front of /v1/sources/…"
+            f"{url} answers the handshake with {error.in_short}; give the base URL of the "
+            "gateway, which is what comes before /v1/sources/…"
         )
     if error.response is None and url.startswith("wss:"):
         # With TLS 1.3 a gateway hangs up only now on who shows no certificate.

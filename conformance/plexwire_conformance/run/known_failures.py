@@ -21,7 +21,7 @@ from plexwire_conformance.run.findings import OBSERVED, CaseResult, Finding, Ver
 #: How long an entry that the tool writes is accepted, until a person sets its date.
 _GRACE: Final = timedelta(days=90)
 #: What the tool writes for what only people know.
-_REASON: Final = "not said yet"
+_REASON: Final = "no reason given yet"
 
 
 class Colour(StrEnum):

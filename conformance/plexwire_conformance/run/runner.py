@@ -56,6 +56,7 @@ _AUTHS: Final = 40
 class Settings:
     """How a run is made: sockets open at most, seconds that one case may take beyond its waits, the run's nonce.
 
+    A `thorough` run plays every vector, and every near miss of a key.
     `unix_ms` is when the run began, in Unix milliseconds: devices stamp their frames from there.
     """
 
@@ -63,6 +64,7 @@ class Settings:
     unix_ms: int
     max_connections: int = 64
     case_budget: float = 30.0
+    thorough: bool = False
 
 
 @define(eq=False)
@@ -358,6 +360,7 @@ class Runner:
             stamp=self._stamp,
             connections=connections,
             slack=self._latency.slack,
+            thorough=self.settings.thorough,
         )
 
 
@@ -398,6 +401,8 @@ def missing_needs(case: Case, target: Target) -> str:
         Need.FOREIGN_KEY: keys.foreign_key,
         Need.NO_ACCESS_KEY: keys.no_access_key,
         Need.REVOKED_KEY: keys.revoked_key,
+        Need.OTHER_KEY: keys.other_key,
+        Need.READ_KEY: keys.read_key,
     }
     missing = [need.value for need in Need if need in case.needs and not given[need]]
     return f"provide {' and '.join(missing)}" if missing else ""

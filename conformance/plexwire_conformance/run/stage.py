@@ -18,8 +18,10 @@ from plexwire_conformance.recording.recorder import (
 )
 from plexwire_conformance.run.network import Network
 from plexwire_conformance.run.tolerances import Tolerances
+from plexwire_conformance.stimuli.request_heads import RequestHead
 from plexwire_conformance.target.dialling import dial, upgrade
 from plexwire_conformance.target.target import Camera, Endpoint, Target
+from plexwire_conformance.wire.framing import KEY
 from plexwire_conformance.wire.peer import HandshakeFailed, NoConnection, RawPeer
 from plexwire_conformance.wire.roles import RawDevice, RawViewer, SentFrame
 
@@ -108,12 +110,16 @@ class Stage:
     connections: int = 1000
     #: Seconds to allow for a gateway that has been slow to answer anything since then.
     slack: Callable[[float], float] = lambda since: 0.0
+    #: Whether the run takes its time: every vector is played then, and not only some of each kind.
+    thorough: bool = False
     #: The number of the script that is played here; 0 is the case itself.
     script: int = 0
     _peers: list[tuple[RawPeer, dict[str, Any]]] = field(factory=list, init=False)
     _devices: list[RawDevice] = field(factory=list[RawDevice], init=False)
     _names: set[str] = field(factory=set[str], init=False)
     _branches: int = field(default=0, init=False)
+    #: Whether the last ping was not answered: then no case waits long for the next pong.
+    _lacks_pongs: bool = field(default=False, init=False)
 
     @asynccontextmanager
     async def branch(
@@ -136,6 +142,7 @@ class Stage:
                 stamp=self._stamp,
                 connections=connections,
                 slack=self.slack,
+                thorough=self.thorough,
                 script=number,
             )
             try:
@@ -185,8 +192,13 @@ class Stage:
         headers: Iterable[tuple[str, str]] = (),
         pipelined: bytes = b"",
         narrow: bool = False,
+        head: RequestHead | None = None,
+        may_drop: bool = False,
     ) -> RawPeer:
         """Open a connection and upgrade it; one that finds no room, or is lost before an answer, is tried again.
+
+        The handshake is that of *head*, if there is one. A gateway *may drop* a connection over some handshakes: then a
+        loss is an answer, and not one of the network.
 
         Raises:
             HandshakeFailed: it was not upgraded.
@@ -203,7 +215,7 @@ class Stage:
             await self._make_room()
             try:
                 return await self._connect(
-                    endpoint, request_target, name, about, headers, pipelined, narrow
+                    endpoint, request_target, name, about, headers, pipelined, narrow, head
                 )
             except NoConnection as error:
                 problem: HandshakeFailed | NoConnection = error
@@ -214,7 +226,7 @@ class Stage:
                 if error.status in NO_ROOM:
                     self.network.no_room(error.status)
                     problem = NoConnection(f"the gateway has no room (HTTP {error.status})")
-                elif error.is_lost:
+                elif error.is_lost and not may_drop:
                     self.network.lost += 1
                 else:
                     self.network.heard()
@@ -234,6 +246,7 @@ class Stage:
         headers: Iterable[tuple[str, str]],
         pipelined: bytes,
         narrow: bool,
+        head: RequestHead | None,
     ) -> RawPeer:
         within = self.tolerances.handshake
         stream = await dial(endpoint, narrow=narrow, within=within)
@@ -242,6 +255,10 @@ class Stage:
         self._peers.append((peer, about))
         headers = (*self.target.headers, *headers)
         handshake = partial(peer.handshake, request_target, endpoint.host_header, headers)
+        if head is not None:
+            own = evolve(head, headers=(*head.headers, *headers))
+            request = own.render(request_target, host=endpoint.host_header, key=KEY)
+            handshake = partial(handshake, request=request)
         await upgrade(stream, partial(handshake, pipelined=pipelined), within=within)
         self.network.opened += 1
         self.network.heard()
@@ -260,6 +277,8 @@ class Stage:
         headers: Iterable[tuple[str, str]] = (),
         pipelined: bytes = b"",
         narrow: bool = False,
+        head: RequestHead | None = None,
+        may_drop: bool = False,
     ) -> RawViewer:
         """Open a viewer's connection, without its `auth`; without a *source_id* it is a viewer of the online camera.
 
@@ -285,6 +304,8 @@ class Stage:
             headers=headers,
             pipelined=pipelined,
             narrow=narrow,
+            head=head,
+            may_drop=may_drop,
         )
         return RawViewer(peer, source_id, cameras, target)
 
@@ -295,6 +316,7 @@ class Stage:
         name: str = "device",
         organisation: str = HOME,
         headers: Iterable[tuple[str, str]] = (),
+        head: RequestHead | None = None,
     ) -> RawDevice:
         """Open a device's connection, without its `device_auth`.
 
@@ -309,6 +331,7 @@ class Stage:
             source_id=source_id,
             organisation=organisation,
             headers=headers,
+            head=head,
         )
         device = RawDevice(peer, source_id, self._stamp)
         self._devices.append(device)
@@ -385,7 +408,9 @@ class Stage:
         """Wait until the gateway has read what *who* has sent; whether it said so."""
         # What is answered behind the frames was read behind them.
         await who.peer.ping(b"read?")
-        pong = await who.peer.until(pong_with(b"read?"), self.tolerances.immediate)
+        within = self.tolerances.silence if self._lacks_pongs else self.tolerances.immediate
+        pong = await who.peer.until(pong_with(b"read?"), within)
+        self._lacks_pongs = pong is None and who.peer.ending is None
         return pong is not None
 
     async def open_stream(

@@ -127,6 +127,9 @@ def _verdict_on(text: str, key: str) -> tuple[str, str | None]:
     try:
         body = strict_json(text)
     except ValueError:
+        if _begins_with_an_object(text):
+            # A parser of a stream of values stops after the first one.  [PW-AUTH-17]
+            return "either", None
         return ("either", None) if text.lstrip("﻿ \n\t") != text else ("refuse", "PW-AUTH-6")
     if not isinstance(body, dict) or ("api_key" not in body and body.get("type") == "auth"):
         return "refuse", "PW-AUTH-6"
@@ -140,6 +143,14 @@ def _verdict_on(text: str, key: str) -> tuple[str, str | None]:
         # A gateway may trim what was pasted with a space around it.
         return ("either", None) if body["api_key"].strip() == key else ("refuse", "PW-AUTH-7")
     return "accept", "PW-AUTH-2" if set(body) == {"type", "api_key"} else "PW-AUTH-11"
+
+
+def _begins_with_an_object(text: str) -> bool:
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text.lstrip(" \t\r\n"))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict)
 
 
 def _depth(value: object) -> int:

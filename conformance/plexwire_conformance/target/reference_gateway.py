@@ -56,4 +56,6 @@ def keys_of(given: ThrowAwayKeys) -> Keys:
         foreign_key=given.foreign_key,
         no_access_key=given.no_access_key,
         revoked_key=given.revoked_key,
+        other_key=given.other_key,
+        read_key=given.read_key,
     )

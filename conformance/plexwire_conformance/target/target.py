@@ -41,6 +41,8 @@ class Keys:
     foreign_key: str = field(default="", repr=False)
     no_access_key: str = field(default="", repr=False)
     revoked_key: str = field(default="", repr=False)
+    other_key: str = field(default="", repr=False)
+    read_key: str = field(default="", repr=False)
     other_secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
@@ -52,6 +54,8 @@ class Keys:
             foreign_key=values.get("foreign_key", ""),
             no_access_key=values.get("no_access_key", ""),
             revoked_key=values.get("revoked_key", ""),
+            other_key=values.get("other_key", ""),
+            read_key=values.get("read_key", ""),
         )
 
     def check_apart(self) -> None:
@@ -60,7 +64,7 @@ class Keys:
         Raises:
             BadTarget: two of them are the same key; the text says which.
         """
-        for name in ("foreign_key", "no_access_key", "revoked_key"):
+        for name in _MEANT:
             for other in ("api_key", "device_key"):
                 if getattr(self, name) and getattr(self, name) == getattr(self, other):
                     raise BadTarget(
@@ -77,6 +81,8 @@ class Keys:
             self.foreign_key,
             self.no_access_key,
             self.revoked_key,
+            self.other_key,
+            self.read_key,
         }
         return tuple(sorted(filter(None, given), key=len, reverse=True))
 
@@ -86,6 +92,8 @@ _MEANT: Final = {
     "foreign_key": "give a key of a second organisation, or none",
     "no_access_key": "give a key whose plan has no API access, or none",
     "revoked_key": "give a key that is revoked, or none",
+    "other_key": "give a second key of the same organisation, or none",
+    "read_key": "give a key whose scopes allow reading only, or none",
 }
 
 #: Which environment variable gives which key.
@@ -95,6 +103,8 @@ VARIABLES: Final = {
     "foreign_key": "PLEXWIRE_FOREIGN_KEY",
     "no_access_key": "PLEXWIRE_NO_ACCESS_KEY",
     "revoked_key": "PLEXWIRE_REVOKED_KEY",
+    "other_key": "PLEXWIRE_OTHER_KEY",
+    "read_key": "PLEXWIRE_READ_KEY",
 }
 
 

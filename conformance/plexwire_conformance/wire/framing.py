@@ -156,9 +156,9 @@ def parse_close(payload: bytes) -> tuple[int | None, str]:
 
 # ── the opening handshake ────────────────────────────────────────────────────────────────────
 
-_KEY: Final = base64.b64encode(b"plexwire conform").decode()
+KEY: Final = base64.b64encode(b"plexwire conform").decode()
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-ACCEPT: Final = base64.b64encode(hashlib.sha1((_KEY + _GUID).encode()).digest()).decode()
+ACCEPT: Final = base64.b64encode(hashlib.sha1((KEY + _GUID).encode()).digest()).decode()
 
 
 def handshake_request(target: str, host: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:
@@ -168,7 +168,7 @@ def handshake_request(target: str, host: str, headers: Iterable[tuple[str, str]]
         f"Host: {host}",
         "Upgrade: websocket",
         "Connection: Upgrade",
-        f"Sec-WebSocket-Key: {_KEY}",
+        f"Sec-WebSocket-Key: {KEY}",
         "Sec-WebSocket-Version: 13",
         *(f"{name}: {value}" for name, value in headers),
     ]
@@ -184,6 +184,8 @@ class HandshakeResponse:
     rest: bytes
     #: Whether its lines end with LF instead of CRLF.
     has_bare_lines: bool = False
+    #: Its first line that is no header, if there is one.
+    no_header: str = ""
 
     @property
     def leads_to(self) -> str:
@@ -200,6 +202,10 @@ class HandshakeResponse:
         """What is wrong with a 101, or None."""
         if self.has_bare_lines:
             return "the lines of the answer to the handshake end with LF instead of CRLF"
+        if self.no_header:
+            return (
+                f"the answer to the handshake has the line {self.no_header!r}, which is no header"
+            )
         if self.headers.get("sec-websocket-accept") != ACCEPT:
             return "Sec-WebSocket-Accept is missing or wrong"
         if self.headers.get("upgrade", "").lower() != "websocket":
@@ -210,6 +216,8 @@ class HandshakeResponse:
         return None
 
 
+#: A name, which is a token, and a colon right after it (RFC 9110 section 5.1); old servers fold long lines.
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:|[ \t]")
 _STATUS: Final = re.compile(r"HTTP/1\.[0-9] ([0-9]{3})(?: |$)")
 
 
@@ -233,6 +241,7 @@ def parse_response(data: bytes) -> HandshakeResponse | None:
     status = _STATUS.match(first.rstrip("\r"))
     if status is None:
         raise BadFraming(f"the status line is {first[:60]!r}")
+    no_header = next((line for line in lines if _HEADER.match(line) is None), "")
     fields = (line.partition(":") for line in lines)
     headers = {name.strip().lower(): value.strip() for name, _, value in fields}
-    return HandshakeResponse(int(status[1]), headers, rest, has_bare_lines)
+    return HandshakeResponse(int(status[1]), headers, rest, has_bare_lines, no_header[:60])

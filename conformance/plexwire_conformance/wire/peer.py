@@ -206,13 +206,14 @@ class RawPeer:
         headers: Iterable[tuple[str, str]] = (),
         *,
         pipelined: bytes = b"",
+        request: bytes = b"",
     ) -> None:
-        """Upgrade; *pipelined* goes out in the same write as the request.
+        """Upgrade; *pipelined* goes out in the same write as the request, and *request* in place of our own.
 
         Raises:
             HandshakeFailed: no response, no HTTP, or another status than 101.
         """
-        request = handshake_request(target, host, (USER_AGENT, *headers))
+        request = request or handshake_request(target, host, (USER_AGENT, *headers))
         self._note(Way.SENT, Kind.HANDSHAKE, f"GET {target}")
         if pipelined:
             self._note(Way.SENT, Kind.RAW, "auth, in the same write", size=len(pipelined))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import sys
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import ClientConnectionResetError, WSMsgType, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp_choices import GROUPS
 from aiohttp_reading import (
     LIMIT,
@@ -447,6 +449,8 @@ class Gateway:
         if self.choices.own_members:
             message["acme_relayed_ms"] = time.time_ns() // 1_000_000
         text = json.dumps(message, ensure_ascii=not self.choices.own_members)
+        if not text.isascii() and any("\ud800" <= one <= "\udfff" for one in text):
+            text = json.dumps(message)
         for viewer in watching:
             viewer.offer(frame.camera, text, self.choices.waiting)
 
@@ -459,8 +463,16 @@ class Gateway:
                     viewer.offer("", json.dumps({"type": "acme_source_offline"}), 1)
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
+
+
 async def serve(choices: Choices) -> None:
     """Serve until standard input closes."""
+    # The library logs at length what is wrong with a peer's HTTP; only what goes wrong here is a complaint.
+    logging.getLogger("aiohttp.server").addFilter(_is_ours)
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
     gateway = Gateway(choices)
     runner = web.ServerRunner(web.Server(gateway.handle, access_log=None))
     await runner.setup()

@@ -1,4 +1,4 @@
-"""The viewer page: its files as they are served at `/` and below `/page/`, and what they take from the core."""
+"""The viewer page: its files as they are served at `/` and below `/page/`."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,15 +8,6 @@ from http import HTTPStatus
 from importlib.resources import files
 from typing import Final
 
-from plexwire_protocol import Close, CloseCode, describe_close
-from plexwire_protocol.limits import (
-    ANSWER_DEADLINE_S,
-    DEFAULT_CAMERA,
-    MAX_CAMERAS,
-    MAX_ID_BYTES,
-    MAX_TIMEOUT_S,
-    SOURCE_ID,
-)
 from plexwire_server.http._response import Response
 
 #: Where everything of the page is but the page itself.
@@ -48,8 +39,9 @@ _SAFETY: Final = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
 )
-#: Stands in for all codes that have no sentence of their own.
-_NO_CODE: Final = 4999
+#: What pages of other origins load.
+_MODULE: Final = "viewer.js"
+_ANY_ORIGIN: Final = (("Access-Control-Allow-Origin", "*"),)
 
 
 @cache
@@ -61,8 +53,8 @@ def page_responses() -> Mapping[str, Callable[[], Response]]:
     contents = {
         entry.name: entry.read_bytes()
         for entry in files("plexwire_server").joinpath("page").iterdir()
+        if _suffix(entry.name) in _TYPES
     }
-    contents["protocol.js"] = _protocol_module().encode()
     responses = {name: _response(name, content) for name, content in contents.items()}
     index = responses.pop(_INDEX)
     return {"/": lambda: index} | {
@@ -77,33 +69,15 @@ def clock_response(unix_ms: int) -> Response:
 
 
 def _response(name: str, content: bytes) -> Response:
+    tag = ("ETag", f'"{sha256(content).hexdigest()[:32]}"')
     return Response(
         HTTPStatus.OK,
         content,
-        _TYPES[name[name.rindex(".") :]],
-        headers=(("ETag", f'"{sha256(content).hexdigest()[:32]}"'), *_SAFETY),
+        _TYPES[_suffix(name)],
+        headers=(tag, *_SAFETY, *(_ANY_ORIGIN if name == _MODULE else ())),
         cache_control="no-cache",
     )
 
 
-def _protocol_module() -> str:
-    """Return a module of JavaScript with the sentences and limits of the core, so that they stand in one place."""
-    closes: dict[str, dict[str, object]] = {
-        str(int(code)): {"sentence": describe_close(code), "may_retry": Close(code).may_retry}
-        for code in CloseCode
-    }
-    other = describe_close(_NO_CODE).replace(str(_NO_CODE), "{code}")
-    closes["other"] = {"sentence": other, "may_retry": Close(_NO_CODE).may_retry}
-    limits = {
-        "answer_s": ANSWER_DEADLINE_S,
-        "source_id": SOURCE_ID.pattern,
-        "id_bytes": MAX_ID_BYTES,
-        "cameras": MAX_CAMERAS,
-        "timeout_s": MAX_TIMEOUT_S,
-        "default_camera": DEFAULT_CAMERA,
-    }
-    return (
-        "/** Written by the gateway from the core of the protocol: what close codes mean, and its limits. */\n"
-        f"export const CLOSES = {json.dumps(closes, indent=2)};\n"
-        f"export const LIMITS = {json.dumps(limits, indent=2)};\n"
-    )
+def _suffix(name: str) -> str:
+    return name[name.rindex(".") :]

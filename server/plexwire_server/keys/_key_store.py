@@ -68,6 +68,10 @@ class ThrowAwayKeys:
     no_access_key: str = field(repr=False)
     #: Belonged to the first organisation.  [PW-AUTH-8]
     revoked_key: str = field(repr=False)
+    #: Another key that reads and writes for the first organisation.
+    other_key: str = field(repr=False)
+    #: Reads, and no more, for the first organisation.  [PW-DEV-12]
+    read_key: str = field(repr=False)
 
     def as_environment(self) -> dict[str, str]:
         """Return the keys under the names by which the other commands find them."""
@@ -77,6 +81,8 @@ class ThrowAwayKeys:
             "PLEXWIRE_FOREIGN_KEY": self.foreign_key,
             "PLEXWIRE_NO_ACCESS_KEY": self.no_access_key,
             "PLEXWIRE_REVOKED_KEY": self.revoked_key,
+            "PLEXWIRE_OTHER_KEY": self.other_key,
+            "PLEXWIRE_READ_KEY": self.read_key,
         }
 
 
@@ -133,9 +139,9 @@ class KeyStore:
     @classmethod
     def throw_away(cls) -> "tuple[KeyStore, ThrowAwayKeys]":
         """Make up two organisations with one key for every answer that a gateway has."""
-        keys = ThrowAwayKeys(*(draw_key() for _ in range(5)))
+        keys = ThrowAwayKeys(*(draw_key() for _ in range(7)))
         first, second = "throw-away", "throw-away-two"
-        write = frozenset({Scope.WRITE})
+        read, write = frozenset({Scope.READ}), frozenset({Scope.WRITE})
         records = (
             KeyRecord(name="viewer", organisation=first, digest=digest_of(keys.api_key)),
             KeyRecord(
@@ -150,6 +156,10 @@ class KeyStore:
             ),
             KeyRecord(
                 name="revoked", organisation=first, digest=digest_of(keys.revoked_key), revoked=True
+            ),
+            KeyRecord(name="other", organisation=first, digest=digest_of(keys.other_key)),
+            KeyRecord(
+                name="reader", organisation=first, digest=digest_of(keys.read_key), scopes=read
             ),
         )
         return cls(records), keys

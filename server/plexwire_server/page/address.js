@@ -1,9 +1,9 @@
 /**
- * What to watch: a source, its cameras, for how long; from and to the fragment of the page and the stream's URL.
+ * What to watch: a source, its cameras, for how long; from and to the fragment of the page.
  *
  * The fragment can be shared and never leaves the browser; the key is no part of it.
  */
-import { LIMITS } from "./protocol.js";
+import { LIMITS } from "./viewer.js";
 
 const SOURCE_ID = new RegExp(`^(?:${LIMITS.source_id})$`);
 const WHOLE = /^[0-9]{1,10}$/;
@@ -47,16 +47,4 @@ export function problemOf({ source, cameras, timeout }) {
     return { field: "timeout", sentence: "The time limit is a whole number of seconds, or empty." };
   }
   return null;
-}
-
-/** Return the URL of the stream's WebSocket at a gateway's base, by default the one that this page came from. */
-export function streamUrl({ source, cameras, timeout }, page = document.baseURI) {
-  const url = new URL(`v1/sources/${source}/video/stream`, page);
-  // A key must not travel in the clear because its base was given as the WebSocket that it is.
-  url.protocol = ["https:", "wss:"].includes(url.protocol) ? "wss:" : "ws:";
-  url.hash = "";
-  const values = cameras.map((camera) => `camera_id=${encodeURIComponent(camera)}`);
-  if (timeout) values.push(`timeout=${timeout}`);
-  url.search = values.join("&");
-  return url.href;
 }

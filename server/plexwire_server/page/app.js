@@ -1,13 +1,13 @@
 /** The page: the form, one stream, a tile a camera, and what is said about it. */
-import { readFragment, streamUrl, writeFragment } from "./address.js";
+import { readFragment, writeFragment } from "./address.js";
 import { Clock } from "./clock.js";
 import { Form } from "./form.js";
 import { forget, keep, recall } from "./keyring.js";
 import { showOnline, toggled } from "./online.js";
 import { Painter } from "./painter.js";
 import * as say from "./sentences.js";
-import { Stream } from "./stream.js";
 import { Tile } from "./tile.js";
+import { watch } from "./viewer.js";
 
 const NUMBERS_EVERY_MS = 500;
 const CLOCK_EVERY_MS = 30_000;
@@ -37,7 +37,7 @@ const form = new Form({
 
 /** Watch `address` with `key`, in the place of what was watched before; `place` is where to keep a key that is good. */
 function connect(address, key, place) {
-  stream?.stop();
+  stream?.close();
   live = false;
   unreadable = ends = 0;
   byId("last-end").textContent = "";
@@ -48,31 +48,41 @@ function connect(address, key, place) {
   document.title = `${address.source} – plexwire`;
   form.fill(address);
   arrangeTiles(address.cameras);
-  stream = new Stream(streamUrl(address), key, {
-    connecting: () => tell("busy", say.connecting(address.source)),
-    live: begin,
-    frame(message) {
-      // One without a source is of the source that was asked for; some gateways let others slip in.
-      if ((message.source_id ?? address.source) !== address.source) return;
-      if (away) tellLive();
-      tiles.get(message.camera_id)?.take(message);
+  const connecting = () => tell("busy", say.connecting(address.source));
+  stream = watch({
+    url: ".",
+    ...address,
+    key,
+    wanted: ({ camera_id: camera }) => !tiles.get(camera)?.paused,
+    onConnecting: connecting,
+    onInit: begin,
+    onMessage({ type, ...message }) {
+      if (type === "gateway_reconnecting") {
+        away = true;
+        tell("busy", say.upstream(message));
+      } else if (away && type === "video_frame") {
+        tellLive();
+      }
     },
-    unreadable: () => (unreadable += 1),
-    deviation: ({ clause, path, problem }) => console.info(`plexwire: the gateway deviates from ${clause}: ${path} ${problem}`),
-    upstream(message) {
-      away = true;
-      tell("busy", say.upstream(message));
-    },
-    waiting(end) {
+    onFrame: (bitmap, message) => tiles.get(message.camera_id)?.draw(bitmap, message),
+    onSkip: ({ camera_id: camera }) => tiles.get(camera)?.skipped(),
+    onBroken: ({ camera_id: camera }) => tiles.get(camera)?.broken(),
+    onUnreadable: () => (unreadable += 1),
+    onDeviation: ({ clause, path, problem }) => console.info(`plexwire: the gateway deviates from ${clause}: ${path} ${problem}`),
+    onEnd(end) {
       live = false;
       log(end);
+      if (end.retry_s === null) {
+        giveUp(end);
+        return;
+      }
       ends += 1;
       byId("last-end").textContent = say.lastEnd(end, ends, new Date());
       tell("busy", say.waiting(end));
     },
-    ended: giveUp,
   });
-  stream.start();
+  // The first time, there was no stream yet to disconnect from.
+  connecting();
 }
 
 function begin(onlineSources) {
@@ -107,7 +117,6 @@ function tellLive() {
 
 /** The key is of no use: nothing is shown any more, and the form is there again. */
 function giveUp(end) {
-  log(end);
   clear();
   tell("bad", say.ended(end));
   form.complain({ field: "key", sentence: say.adviceFor(end.code) });
@@ -125,7 +134,7 @@ function disconnect() {
 }
 
 function clear() {
-  stream?.stop();
+  stream?.close();
   stream = null;
   live = false;
   watched = null;
@@ -184,14 +193,10 @@ setInterval(() => {
 setInterval(measureClock, CLOCK_EVERY_MS);
 
 byId("disconnect").addEventListener("click", disconnect);
-byId("retry").addEventListener("click", () => stream?.start());
+byId("retry").addEventListener("click", () => stream?.retry());
 byId("look-again").addEventListener("click", () => connect(watched.address, watched.key, watched.place));
-window.addEventListener("online", () => stream?.isWaiting && stream.start());
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) return;
-  if (stream?.isWaiting) stream.start();
-  for (const tile of tiles.values()) tile.seen();
-  measureClock();
+  if (!document.hidden) measureClock();
 });
 // A link that is pasted over this page's own.
 window.addEventListener("hashchange", () => {

@@ -1,7 +1,7 @@
 /** The form: what to watch and with which key.  Its fields have no names, so nothing of it can end in a URL. */
 import { problemOf } from "./address.js";
 import { CameraField } from "./cameras.js";
-import { LIMITS } from "./protocol.js";
+import { LIMITS } from "./viewer.js";
 
 const FIELDS = ["source", "camera", "timeout", "key"];
 const byId = (id) => document.getElementById(id);

@@ -1,5 +1,5 @@
 /** The picture that is shown, as a file: the JPEG as it came, to the byte. */
-import { bytesOf } from "./jpeg.js";
+import { jpegOf } from "./viewer.js";
 
 /** Return `front-20260102T030405678Z.jpg`: the camera, and when the device took it. */
 export function nameOf({ camera_id: camera, timestamp }) {
@@ -9,7 +9,7 @@ export function nameOf({ camera_id: camera, timestamp }) {
 
 export function save(message) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([bytesOf(message.frame)], { type: "image/jpeg" }));
+  link.href = URL.createObjectURL(new Blob([jpegOf(message)], { type: "image/jpeg" }));
   link.download = nameOf(message);
   link.click();
   // The download has taken hold of it by then.

@@ -15,6 +15,7 @@ export class Tile {
   #since = performance.now();
   #shownAt = null;
   #lastBroken = false;
+  #paused = false;
   #part;
 
   constructor(camera, painter, clock) {
@@ -29,11 +30,7 @@ export class Tile {
     canvas.dataset.camera = camera;
     this.#feed = new Feed(canvas, painter, {
       painted: (message) => this.#painted(message),
-      skipped: () => (this.#meter.skipped += 1),
-      broken: () => {
-        this.#meter.broken += 1;
-        this.#lastBroken = true;
-      },
+      skipped: () => this.skipped(),
     });
     this.#bind("snapshot", () => this.#feed.shown && save(this.#feed.shown));
     this.#bind("pause", () => this.#togglePause());
@@ -45,13 +42,23 @@ export class Tile {
     this.tick(false);
   }
 
-  take(message) {
-    this.#feed.take(message);
+  /** Whether the picture that is shown is held. */
+  get paused() {
+    return this.#paused;
   }
 
-  /** The page is seen again: what waits may be decoded. */
-  seen() {
-    this.#feed.pump();
+  draw(bitmap, message) {
+    // One that was being decoded when the person paused.
+    if (!this.#paused) this.#feed.draw(bitmap, message);
+  }
+
+  skipped() {
+    this.#meter.skipped += 1;
+  }
+
+  broken() {
+    this.#meter.broken += 1;
+    this.#lastBroken = true;
   }
 
   close() {
@@ -77,13 +84,13 @@ export class Tile {
   }
 
   #state(fresh) {
-    if (this.#feed.paused) return "paused";
+    if (this.#paused) return "paused";
     if (this.#feed.shown === null) return "empty";
     return fresh ? "live" : "still";
   }
 
   #veil(live, silent) {
-    if (this.#feed.paused) return "Paused";
+    if (this.#paused) return "Paused";
     if (this.#lastBroken) return "This picture can’t be decoded";
     if (this.#shownAt === null) return live ? "Waiting for the first picture …" : "No picture yet";
     if (!live) return "The last picture before the stream ended";
@@ -107,9 +114,8 @@ export class Tile {
   }
 
   #togglePause() {
-    const held = !this.#feed.paused;
-    this.#feed.pause(held);
-    this.#part("pause").setAttribute("aria-pressed", String(held));
+    this.#paused = !this.#paused;
+    this.#part("pause").setAttribute("aria-pressed", String(this.#paused));
     // What was not shown meanwhile was not missing.
     this.#since = performance.now();
     if (this.#shownAt !== null) this.#shownAt = this.#since;

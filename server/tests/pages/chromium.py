@@ -1,7 +1,7 @@
 """Headless Chromium, for the tests of the page and of the reports, and for the benchmark of the page.
 
 A test module takes the fixture in with `pytest_plugins = ("chromium",)`; it is a module's, so that no browser runs on beside
-other tests.
+other tests.  PYTEST_DONT_REWRITE: it is imported by its name too.
 """
 
 import os

@@ -22,6 +22,11 @@ _LONGEST_STALL = 6.0
 _TRIPS_ON_TOP = 12
 #: So many times as much a network may hold that has proxies in it, each with buffers of its own.
 _PROXIED = 3
+#: A queue of so many frames is bounded, whatever their size; on top of the bytes, so many have to wait before it is none.
+_QUEUED = 320
+#: They are small then, and sent so many at once: only the last of them need be seen by others.
+_SMALL_BYTES = 1024
+_AT_ONCE = 20
 #: Seconds that the case takes longer than usual if no frame comes after the stall.
 _LONGER = 25
 #: Frames that are sent to a viewer that reads again, until one arrives, and old ones that may come before it.
@@ -60,7 +65,9 @@ async def flow_stalled_viewer(stage: Stage, trial: Trial) -> None:
     enough = 3 * stage.target.viewers.holds // 2
     missed = await _stall(stage, trial, device, watching, stalled, enough)
     if len(_came(stalled, missed)) == len(missed):
-        missed = await _stall(stage, trial, device, watching, stalled, _PROXIED * enough)
+        missed = await _stall(
+            stage, trial, device, watching, stalled, _PROXIED * enough, at_least=_QUEUED
+        )
     _judge_backlog(stage, trial, stalled, missed)
 
 
@@ -83,11 +90,15 @@ async def _stall(
     watching: RawViewer,
     stalled: RawViewer,
     enough: int,
+    *,
+    at_least: int = 0,
 ) -> list[SentFrame]:
-    """Have a viewer stop reading, publish *enough* bytes, read again; return the frames that it missed."""
+    """Have a viewer stop reading, publish *enough* bytes and *at_least* so many frames, read again; return those frames."""
     stalled.peer.stall()
     began = stage.now()
     missed, lost = await _publish(stage, device, watching, enough)
+    if not lost:
+        missed += await _publish_small(stage, device, watching, at_least - len(missed))
     if lost >= _TOO_MANY:
         observed = {"lost": lost, "of": len(missed), "ending": watching.peer.outcome(since=began)}
         trial.find_and_stop("PW-FLOW-1/other-viewer-delayed", {}, observed)
@@ -146,6 +157,20 @@ async def _publish(
     return published, lost
 
 
+async def _publish_small(
+    stage: Stage, device: RawDevice, watching: RawViewer, count: int
+) -> list[SentFrame]:
+    """Publish *count* small frames, as long as *watching* follows, and return them."""
+    published: list[SentFrame] = []
+    with trio.move_on_after(_LONGEST_STALL + _TRIPS_ON_TOP * stage.tolerances.round_trip):
+        while len(published) < count:
+            for _ in range(_AT_ONCE):
+                published.append(await device.publish("front", size=_SMALL_BYTES))
+            if await watching.sees(published[-1], stage.tolerances.frame) is None:
+                break
+    return published
+
+
 def _next_size(stage: Stage, size: int, took: float, enough: int) -> int:
     """Return the bytes of the next frame, so that *enough* goes by in the time of a stall, if the link bears it with ease."""
     if took > stage.tolerances.frame / 3:
@@ -173,6 +198,10 @@ def _judge_backlog(stage: Stage, trial: Trial, stalled: RawViewer, missed: list[
     if len(came) == len(missed):
         if volume < _PROXIED * stage.target.viewers.holds:
             trial.inconclusive(f"only {volume} bytes passed during the stall, too few to tell")
+        if len(missed) < _QUEUED:
+            trial.inconclusive(
+                f"only {len(missed)} frames passed during the stall, too few to tell"
+            )
         trial.find_and_stop("PW-FLOW-3/stored", {}, {"count": len(missed), "bytes": volume})
     waited = _after_the_gap(came)
     # A second one may have been on its way when the viewer read again.
