@@ -101,7 +101,7 @@ class SlowViewerClosed(_Impatient):
     def _note_written(self, now: float) -> None:
         super()._note_written(now)
         if self.through:
-            self.close(CloseReason.TRY_AGAIN_LATER, "too slow", now=now)
+            self.close(CloseReason.POLICY_VIOLATION, "too slow", now=now)
 
 
 @fault(

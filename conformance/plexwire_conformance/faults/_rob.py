@@ -74,6 +74,7 @@ class RudeViewerEndsOthers(_EndingTogether):
     "rob.oversize-message-ends-others",
     "Closes all viewers of a source when one of them sends a message over the limit.",
     "PW-ROB-2",
+    also=("PW-TIME-1", "PW-TIME-2"),
 )
 class OversizeMessageEndsOthers(_EndingTogether):
     code = CloseCode.TOO_BIG
