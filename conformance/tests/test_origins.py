@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,3 +138,21 @@ def test_monitor_finds_a_frame_that_comes_twice_though_its_picture_is_not_unique
     texts = [text(*frame) for frame in sent]
     found = monitor([device(*texts), viewer(*texts, texts[-1])])
     assert [finding.check for finding in found] == ["PW-FRAME-6/repeated"]
+
+
+@pytest.mark.parametrize("jpeg", PICTURES.values(), ids=list(PICTURES))
+def test_devices_of_two_sources_use_the_same_stamps_and_their_frames_are_told_apart(
+    jpeg: bytes,
+) -> None:
+    other = text("front", 5, jpeg).replace('"one"', '"two"')
+    devices = [device(text("front", 5, jpeg)), evolve(device(other, name="2"), source_id="two")]
+    for pair in (devices, devices[::-1]):
+        origins = Origins(pair)
+        for said, source in ((text("front", 5, jpeg), "one"), (other, "two")):
+            for altered in (said, said.replace('"frame": "', '"frame": "AAAA')):
+                body = entry(Way.RECEIVED, 9.0, altered).body
+                assert body is not None
+                origin, unaltered = origins.of(body)
+                assert origin is not None
+                assert origin.source_id == source
+                assert unaltered == (altered == said)

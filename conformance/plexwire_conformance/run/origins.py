@@ -32,12 +32,13 @@ class Origins:
     """Finds the frame that a device sent from what a viewer got.
 
     A picture alone does not tell one frame from another: cameras repeat pictures, and empty ones are all alike.  Stamp
-    and camera decide between frames with the same picture, and find a frame whose picture was altered.
+    and camera decide between frames with the same picture, and find a frame whose picture was altered.  Cases at the same
+    time use the same stamps, so a frame that names its source is looked for there.
     """
 
     def __init__(self, conversations: Iterable[RecordedConversation]) -> None:
         self._by_picture: dict[str, list[Origin]] = {}
-        self._by_stamp: dict[tuple[str, int], Origin] = {}
+        self._by_stamp: dict[tuple[str, int], list[Origin]] = {}
         for conversation in conversations:
             if conversation.role == "device":
                 self._add(conversation)
@@ -62,12 +63,14 @@ class Origins:
             )
             self._by_picture.setdefault(origin.picture, []).append(origin)
             if isinstance(stamp := body.get("timestamp"), int):
-                self._by_stamp[camera, stamp] = origin
+                self._by_stamp.setdefault((camera, stamp), []).append(origin)
 
     def of(self, body: Mapping[str, Any]) -> tuple[Origin | None, bool]:
         """Return the origin of a viewer's frame, and whether its picture is unaltered."""
         picture = body.get("frame")
+        source = body.get("source_id")
         alike = self._by_picture.get(picture["sha256"], []) if isinstance(picture, dict) else []
+        alike = [origin for origin in alike if origin.source_id == source] or alike
         if len(alike) == 1 and alike[0].picture != _EMPTY:
             return alike[0], True
         for wanted in (("camera_id", "timestamp"), ("timestamp",), ("camera_id",)):
@@ -76,7 +79,10 @@ class Origins:
                 return fits[0], True
         camera, stamp = body.get("camera_id"), body.get("timestamp")
         if isinstance(camera, str) and isinstance(stamp, int):
-            return self._by_stamp.get((camera, stamp)), False
+            stamped = self._by_stamp.get((camera, stamp), [])
+            if isinstance(source, str):
+                stamped = [origin for origin in stamped if origin.source_id == source]
+            return (stamped[-1] if stamped else None), False
         return None, False
 
     @property
