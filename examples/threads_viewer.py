@@ -5,7 +5,6 @@
 It prints a line a frame, until the gateway closes or ten frames came.
 """
 
-import math
 import os
 import sys
 import time
@@ -49,8 +48,8 @@ def main() -> None:
     frames = 0
     while session.state is not State.CLOSED:
         flush(session, ws)
-        due = session.next_deadline()
-        ws.settimeout(None if due == math.inf else max(0.001, due - time.monotonic()))
+        left = session.seconds_left(now=time.monotonic())
+        ws.settimeout(None if left is None else max(0.001, left))  # 0 would mean: don't wait
         try:
             opcode, data = ws.recv_data()
         except websocket.WebSocketTimeoutException:

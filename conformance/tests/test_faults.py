@@ -110,7 +110,8 @@ def test_fault_is_built_afresh_each_time_with_keys_of_its_own(one: Fault) -> Non
 def test_fault_differs_from_the_reference_gateway_in_its_parts_alone(one: Fault) -> None:
     reference, gateway = FaultyGateway(), one.build()
     if type(gateway) is FaultyGateway:
-        parts = ("viewer_connection", "device_connection", "viewer_rules", "device_rules")
+        kinds = ("connection", "peer", "rules")
+        parts = [f"{role}_{kind}" for role in ("viewer", "device") for kind in kinds]
         changed = [n for n in (*parts, "wire") if getattr(gateway, n) is not getattr(reference, n)]
         assert len(changed) == 1
 
@@ -118,7 +119,13 @@ def test_fault_differs_from_the_reference_gateway_in_its_parts_alone(one: Fault)
 @EVERY_FAULT
 def test_fault_overrides_only_what_a_subclass_may(one: Fault) -> None:
     gateway = one.build()
-    for part in (type(gateway), gateway.viewer_connection, gateway.device_connection):
+    for part in (
+        type(gateway),
+        gateway.viewer_connection,
+        gateway.device_connection,
+        gateway.viewer_peer,
+        gateway.device_peer,
+    ):
         for base in HOOKS:
             inside = (cls for cls in part.__mro__ if issubclass(cls, base) and cls not in HOOKS)
             methods = {name for name, value in vars(base).items() if isfunction(value)}
@@ -235,4 +242,7 @@ async def test_wire_without_a_fault_changes_nothing() -> None:
 
 def test_gateway_without_a_fault_is_the_reference_gateway() -> None:
     overridden = {name for name in vars(FaultyGateway) if callable(getattr(Gateway, name, None))}
-    assert overridden <= {"__init__", "__doc__", "viewer_session", "device_session", "serve_stream"}
+    # Its peers only let everything pass through sessions, which may be faulty.
+    peers = {"viewer_peer", "device_peer"}
+    own = {"__init__", "__doc__", "viewer_session", "device_session", "serve_stream"}
+    assert overridden <= own | peers

@@ -260,7 +260,7 @@ class TurnsAway(ViewerConnection):
     """Closes viewers of what is not there with a code of its own."""
 
     def admit(self, granted: KeyGranted) -> None:
-        self.session.close(4004, "no such source", now=trio.current_time())
+        self.peer.close(4004, "no such source", now=trio.current_time())
 
 
 class KnowsNoAddress(Gateway):

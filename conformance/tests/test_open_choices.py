@@ -9,12 +9,13 @@ from wsproto.frame_protocol import CloseReason
 from plexwire_conformance.cases import CASES
 from plexwire_conformance.commands.selftest import contradictions
 from plexwire_conformance.faults import FaultyGateway
+from plexwire_conformance.faults._fault import Viewer
 from plexwire_conformance.faults._parts import Queueing
 from plexwire_conformance.run.findings import CaseResult, Finding, Trouble, Verdict
 from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.reference_gateway import memory_gateway
 from plexwire_protocol import EncodedFrame
-from plexwire_server.extending import Request, Response, Upgrade, ViewerConnection
+from plexwire_server.extending import Request, Response, Upgrade
 
 
 def judged(gateway: FaultyGateway, *case_ids: str) -> dict[str, CaseResult]:
@@ -63,38 +64,43 @@ class _QueueOfTen(Queueing):
 
 
 @pytest.mark.parametrize(
-    ("connection", "outcome"),
+    ("peer", "outcome"),
     [
-        (ViewerConnection, "no old frame waits for the viewer"),
+        (Viewer, "no old frame waits for the viewer"),
         (_NewestDropped, "no old frame waits for the viewer"),
         (_QueueOfTen, "older frames wait for the viewer"),
     ],
 )
 def test_gateway_may_keep_which_frames_it_likes_for_a_viewer_that_stalls(
-    connection: type[ViewerConnection], outcome: str
+    peer: type[Viewer], outcome: str
 ) -> None:
     gateway = FaultyGateway()
-    gateway.viewer_connection = connection
+    gateway.viewer_peer = peer
     result = judged(gateway, "flow.stalled-viewer")["flow.stalled-viewer"]
     assert result.verdict is Verdict.INFO
     finding = chosen(result, "PW-FLOW-5/waiting-frames")
     assert finding.observed == {"outcome": outcome}
 
 
-class _Overloaded(ViewerConnection):
+class _Overloaded(Viewer):
     """Closes a viewer that takes more than two seconds for a frame with 1013: it has no room for slow ones."""
 
-    async def send_frame(self, frame: EncodedFrame) -> None:
-        since = trio.current_time()
-        await super().send_frame(frame)
-        if trio.current_time() > since + 2:
-            self.session.close(CloseReason.TRY_AGAIN_LATER, "", now=trio.current_time())
-            await self.flush()
+    _since = 0.0
+
+    def _next_frame(self, now: float) -> str | bytes | None:
+        self._since = now
+        return super()._next_frame(now)
+
+    def _note_written(self, now: float) -> None:
+        slow = self._in_hand is not None and now > self._since + 2
+        super()._note_written(now)
+        if slow:
+            self.close(CloseReason.TRY_AGAIN_LATER, now=now)
 
 
 def test_gateway_that_has_no_room_for_a_stream_is_not_blamed() -> None:
     gateway = FaultyGateway()
-    gateway.viewer_connection = _Overloaded
+    gateway.viewer_peer = _Overloaded
     result = judged(gateway, "flow.stalled-viewer")["flow.stalled-viewer"]
     assert (result.verdict, result.trouble) == (Verdict.ERROR, Trouble.NETWORK)
     assert "1013" in result.reason

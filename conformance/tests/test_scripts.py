@@ -11,7 +11,6 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plexwire_conformance.faults._parts import watchers
 from plexwire_conformance.faults._wire import CLOSE, ClientFrame, FrameWire
 from plexwire_conformance.report.sentences import lacking
 from plexwire_conformance.run.findings import Finding
@@ -33,7 +32,15 @@ from plexwire_conformance.scripts.properties import Script, Step
 from plexwire_conformance.scripts.shrinking import shrink
 from plexwire_conformance.target.reference_gateway import memory_gateway
 from plexwire_conformance.target.target import Camera
-from plexwire_protocol import CloseCode, EncodedFrame, Publisher, Relay, Subscriber, VideoFrame
+from plexwire_protocol import (
+    CloseCode,
+    EncodedFrame,
+    Publisher,
+    Relay,
+    Subscriber,
+    VideoFrame,
+    decode_device_frame,
+)
 from plexwire_server import Gateway, KeyGranted, KeyStore
 from plexwire_server.extending import DeviceConnection
 
@@ -43,6 +50,15 @@ _UNIX_MS = 1_750_000_000_000
 
 
 # ── bugs that need four steps ────────────────────────────────────────────────────────────────
+
+
+class Slow(Relay):
+    """Reads binary frames like any others, and so hands each to `publish`."""
+
+    def publish_binary(self, publisher: Publisher, data: bytes, *, now: float = 0.0) -> int:
+        frame = decode_device_frame(data, source_id=publisher.source_id)
+        self.publish(publisher, frame, now=now)
+        return len(frame.jpeg)
 
 
 class Forgetful(Relay):
@@ -57,16 +73,22 @@ class Forgetful(Relay):
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         super().unsubscribe(subscriber)
-        for organisation, source_id, camera in subscriber.channels:
-            if camera == "rear" and self.online(organisation, source_id):
-                self.spoilt.add((organisation, source_id, "front2"))
+        if "rear" in subscriber.cameras and self.online(*subscriber.source):
+            self.spoilt.add((*subscriber.source, "front2"))
 
-    def subscribe(self, organisation: str, source_id: str, cameras: Iterable[str]) -> Subscriber:
+    def subscribe(
+        self,
+        organisation: str,
+        source_id: str,
+        cameras: Iterable[str],
+        *,
+        take: Callable[[EncodedFrame], bool] | None = None,
+    ) -> Subscriber:
         kept = [c for c in cameras if (organisation, source_id, c) not in self.spoilt]
-        return super().subscribe(organisation, source_id, kept)
+        return super().subscribe(organisation, source_id, kept, take=take)
 
 
-class LastOneOut(Relay):
+class LastOneOut(Slow):
     """The first of two viewers who leaves a camera that was online turns off the light for the other.
 
     A frame, a viewer, another viewer, the first one's end.
@@ -77,34 +99,42 @@ class LastOneOut(Relay):
         self.first: dict[tuple[str, str, str], Subscriber] = {}
         self.dark: set[tuple[str, str, str]] = set()
 
-    def subscribe(self, organisation: str, source_id: str, cameras: Iterable[str]) -> Subscriber:
-        subscriber = super().subscribe(organisation, source_id, cameras)
+    def subscribe(
+        self,
+        organisation: str,
+        source_id: str,
+        cameras: Iterable[str],
+        *,
+        take: Callable[[EncodedFrame], bool] | None = None,
+    ) -> Subscriber:
+        subscriber = super().subscribe(organisation, source_id, cameras, take=take)
         online = {
             camera for each in self.online(organisation, source_id) for camera in each.cameras
         }
-        for channel in subscriber.channels:
-            first, *others = self._subscribers[channel]
+        for channel in channels_of(subscriber):
+            first, *others = self._channels[channel].subscribers
             if others == [subscriber] and channel[2] in online:
                 self.first[channel] = first
         return subscriber
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         super().unsubscribe(subscriber)
-        self.dark |= {each for each in subscriber.channels if self.first.get(each) is subscriber}
+        self.dark |= {c for c in channels_of(subscriber) if self.first.get(c) is subscriber}
 
     def publish(
-        self, publisher: Publisher, frame: VideoFrame | EncodedFrame
+        self, publisher: Publisher, frame: VideoFrame | EncodedFrame, *, now: float = 0.0
     ) -> tuple[Subscriber, ...]:
-        subscribers = super().publish(publisher, frame)
-        assert isinstance(frame, VideoFrame)
-        if (publisher.organisation, publisher.source_id, frame.camera_id) not in self.dark:
-            return subscribers
-        for subscriber in subscribers:
-            del subscriber._waiting[frame.camera_id]
+        channel = (publisher.organisation, publisher.source_id, frame.camera_id)
+        if channel not in self.dark:
+            return super().publish(publisher, frame, now=now)
+        watching = self._channel(*channel)
+        held, watching.subscribers, watching.ready = watching.subscribers, {}, None
+        super().publish(publisher, frame, now=now)
+        watching.subscribers, watching.ready = held, None
         return ()
 
 
-class SameName(Relay):
+class SameName(Slow):
     """A device that leaves hands its viewers to the other device that has a camera of the same name.
 
     A frame of the one, a frame of the other, a viewer, the device's end.
@@ -115,34 +145,35 @@ class SameName(Relay):
         self.handed: dict[Subscriber, str] = {}
 
     def leave(self, publisher: Publisher) -> None:
+        cameras = publisher.cameras
         super().leave(publisher)
         organisation, source_id = publisher.organisation, publisher.source_id
         twin = re.sub(r"-d([01])-", lambda m: f"-d{1 - int(m[1])}-", source_id)
         for each in self.online(organisation, twin):
-            for camera in publisher.cameras.intersection(each.cameras):
-                watching = self._subscribers.get((organisation, source_id, camera), ())
-                self.handed |= dict.fromkeys(watching, twin)
+            for camera in cameras.intersection(each.cameras):
+                channel = self._channels.get((organisation, source_id, camera))
+                self.handed |= dict.fromkeys(channel.subscribers if channel else (), twin)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
-        super().unsubscribe(subscriber)
         self.handed.pop(subscriber, None)
+        super().unsubscribe(subscriber)
 
     def publish(
-        self, publisher: Publisher, frame: VideoFrame | EncodedFrame
+        self, publisher: Publisher, frame: VideoFrame | EncodedFrame, *, now: float = 0.0
     ) -> tuple[Subscriber, ...]:
-        assert isinstance(frame, VideoFrame)
-        mine = []
-        for subscriber in super().publish(publisher, frame):
-            if subscriber in self.handed:
-                del subscriber._waiting[frame.camera_id]
-            else:
-                mine.append(subscriber)
-        for subscriber, twin in self.handed.items():
-            cameras = {camera for _, _, camera in subscriber.channels}
-            if twin == publisher.source_id and frame.camera_id in cameras:
-                subscriber._waiting[frame.camera_id] = EncodedFrame.of(frame)
-                mine.append(subscriber)
-        return tuple(mine)
+        own = (publisher.organisation, publisher.source_id, frame.camera_id)
+        mine = self._channel(*own)
+        held = mine.subscribers
+        astray = {
+            subscriber: None
+            for subscriber, twin in self.handed.items()
+            if twin == publisher.source_id and frame.camera_id in subscriber.cameras
+        }
+        mine.subscribers = {s: None for s in held if s not in self.handed} | astray
+        mine.ready = None
+        told = super().publish(publisher, frame, now=now)
+        mine.subscribers, mine.ready = held, None
+        return told
 
 
 class DeadSeat(Relay):
@@ -158,16 +189,27 @@ class DeadSeat(Relay):
     def leave(self, publisher: Publisher) -> None:
         super().leave(publisher)
         source = (publisher.organisation, publisher.source_id)
-        if any(channel[:2] == source for channel in self._subscribers):
+        if any(key[:2] == source and c.subscribers for key, c in self._channels.items()):
             self.lost.add(source)
 
-    def join(self, organisation: str, source_id: str) -> Publisher:
+    def join(self, organisation: str, source_id: str, *, key: str = "") -> Publisher:
         self.lost.discard((organisation, source_id))
-        return super().join(organisation, source_id)
+        return super().join(organisation, source_id, key=key)
 
-    def subscribe(self, organisation: str, source_id: str, cameras: Iterable[str]) -> Subscriber:
+    def subscribe(
+        self,
+        organisation: str,
+        source_id: str,
+        cameras: Iterable[str],
+        *,
+        take: Callable[[EncodedFrame], bool] | None = None,
+    ) -> Subscriber:
         lost = (organisation, source_id) in self.lost
-        return super().subscribe(organisation, source_id, () if lost else cameras)
+        return super().subscribe(organisation, source_id, () if lost else cameras, take=take)
+
+
+def channels_of(subscriber: Subscriber) -> list[tuple[str, str, str]]:
+    return [(*subscriber.source, camera) for camera in subscriber.cameras]
 
 
 # ── playing in virtual time ──────────────────────────────────────────────────────────────────
@@ -186,7 +228,7 @@ def in_virtual_time(
     async def main() -> R:
         store, given = KeyStore.throw_away()
         gateway = kind(store)
-        gateway.relay = relay()
+        gateway.hub.relay = relay()
         async with memory_gateway(gateway, given) as target, trio.open_nursery() as nursery:
             stage = Stage(
                 case_id="scripts",
@@ -244,11 +286,12 @@ class _BeginningAnew(DeviceConnection):
     def admit(self, granted: KeyGranted) -> None:
         super().admit(granted)
         assert isinstance(self.gateway, Renewing)
-        if self.session.source_id in self.gateway.seen:
-            for viewer in watchers(self.gateway, self.session.source_id):
-                viewer.session.close(CloseCode.GOING_AWAY, now=trio.current_time())
-                viewer.flush_soon()
-        self.gateway.seen.add(self.session.source_id)
+        source_id = self.peer.source_id
+        if source_id in self.gateway.seen:
+            for viewer in self.gateway.hub.viewers:
+                if viewer.address.source_id == source_id:
+                    viewer.close(CloseCode.GOING_AWAY, now=trio.current_time())
+        self.gateway.seen.add(source_id)
 
 
 class Renewing(Gateway):
@@ -321,10 +364,17 @@ class Moody(Relay):
     unlucky: ClassVar[frozenset[int]]
     lost: ClassVar[list[bool]]
 
-    def subscribe(self, organisation: str, source_id: str, cameras: Iterable[str]) -> Subscriber:
+    def subscribe(
+        self,
+        organisation: str,
+        source_id: str,
+        cameras: Iterable[str],
+        *,
+        take: Callable[[EncodedFrame], bool] | None = None,
+    ) -> Subscriber:
         lost = len(self.lost) in self.unlucky
         self.lost.append(lost)
-        return super().subscribe(organisation, source_id, () if lost else cameras)
+        return super().subscribe(organisation, source_id, () if lost else cameras, take=take)
 
 
 _WATCH: Script = (("watch", 0, 0, ("front",)),)

@@ -51,7 +51,7 @@ class Faulty(FaultyGateway):
     def __init__(self) -> None:
         super().__init__()
         self.viewer_rules = DeadlineTooShort
-        self.device_connection = WidthAndHeightSwapped
+        self.device_peer = WidthAndHeightSwapped
 
 
 @frozen

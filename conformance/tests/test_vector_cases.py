@@ -57,14 +57,14 @@ def test_reference_gateway_passes_all_that_a_thorough_run_plays(case_id: str) ->
 class _StreamOfValues(GatewayViewerSession):
     """Reads the first JSON value of an auth, and nothing after it."""
 
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         if isinstance(data, str) and self.state is State.AWAITING_AUTH:
             try:
                 value, _ = json.JSONDecoder().raw_decode(data)
             except ValueError:
-                return super().receive(data, now=now)
-            return super().receive(json.dumps(value), now=now)
-        return super().receive(data, now=now)
+                return super()._receive(data, now=now)
+            return super()._receive(json.dumps(value), now=now)
+        return super()._receive(data, now=now)
 
 
 class _ReadsStreams(FaultyGateway):
@@ -81,13 +81,13 @@ def test_gateway_may_read_an_auth_with_text_after_it_and_the_choice_is_told() ->
 class _Strict(GatewayDeviceSession):
     """Closes a device for a message that it can't read."""
 
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         if self.state is State.STREAMING and isinstance(data, str):
             try:
                 json.loads(data)
             except ValueError:
                 return self.close(1007, "not JSON", now=now)
-        return super().receive(data, now=now)
+        return super()._receive(data, now=now)
 
 
 class _ClosesDevices(FaultyGateway):

@@ -1,7 +1,7 @@
 """The protocol's rules without sockets, clocks or threads: the sans-IO core of plexwire.
 
-It needs attrs and nothing else.  Begin with the session of the end that you build: `ViewerSession`, `DeviceSession`, or
-`GatewayViewerSession` and `GatewayDeviceSession` with a `Relay` between them.
+It needs attrs and nothing else.  Begin with the end that you build: `ViewerSession`, `DeviceSession`, or a whole gateway, `Hub`,
+which joins `GatewayViewerSession` and `GatewayDeviceSession` by a `Relay`.
 
 `plexwire_protocol.limits` has every number of the protocol, `plexwire_protocol.tables` the state machines as data, and
 `plexwire_protocol.strategies` Hypothesis strategies for tests (needs Hypothesis).
@@ -9,9 +9,10 @@ It needs attrs and nothing else.  Begin with the session of the end that you bui
 
 from plexwire_protocol._addresses import DEVICE_PATH, StreamAddress
 from plexwire_protocol._binary import decode_device_frame, encode_device_frame
-from plexwire_protocol._closing import Close, CloseCode, describe_close
+from plexwire_protocol._closing import Abort, Close, CloseCode, describe_close
 from plexwire_protocol._codec import EncodedFrame, decode, encode
 from plexwire_protocol._device import DeviceSession
+from plexwire_protocol._device_peer import DevicePeer
 from plexwire_protocol._errors import (
     AddressRefused,
     AnswerMissing,
@@ -34,8 +35,10 @@ from plexwire_protocol._events import (
     PeerViolated,
 )
 from plexwire_protocol._gateway import GatewayDeviceSession, GatewayViewerSession
+from plexwire_protocol._hub import AnyPeer, Hub, HubLimits, Traffic
 from plexwire_protocol._messages import (
     JPEG_START,
+    AnyMessage,
     Auth,
     Authenticated,
     DeviceAuth,
@@ -50,17 +53,22 @@ from plexwire_protocol._messages import (
     Unknown,
     VideoFrame,
 )
+from plexwire_protocol._peer import Peer
 from plexwire_protocol._public import publish
 from plexwire_protocol._relay import Publisher, Relay, Subscriber
 from plexwire_protocol._session import Outgoing, Session
 from plexwire_protocol._states import State
 from plexwire_protocol._viewer import ViewerSession
+from plexwire_protocol._viewer_peer import ViewerPeer
 
 __all__ = [
     "DEVICE_PATH",
     "JPEG_START",
+    "Abort",
     "AddressRefused",
     "AnswerMissing",
+    "AnyMessage",
+    "AnyPeer",
     "Auth",
     "AuthReceived",
     "AuthViolation",
@@ -69,6 +77,7 @@ __all__ = [
     "CloseCode",
     "ConversationClosed",
     "DeviceAuth",
+    "DevicePeer",
     "DeviceSession",
     "EncodedFrame",
     "ErrorReport",
@@ -78,6 +87,8 @@ __all__ = [
     "GatewayReconnecting",
     "GatewayViewerSession",
     "Heartbeat",
+    "Hub",
+    "HubLimits",
     "Init",
     "JsonValue",
     "LocalProtocolError",
@@ -88,6 +99,7 @@ __all__ = [
     "MessageRefused",
     "OnlineSource",
     "Outgoing",
+    "Peer",
     "PeerViolated",
     "PlexwireError",
     "Publisher",
@@ -99,9 +111,11 @@ __all__ = [
     "State",
     "StreamAddress",
     "Subscriber",
+    "Traffic",
     "UnexpectedMessage",
     "Unknown",
     "VideoFrame",
+    "ViewerPeer",
     "ViewerSession",
     "decode",
     "decode_device_frame",

@@ -21,6 +21,8 @@ from plexwire_protocol.limits import (
 #: Where devices connect.  [PW-ADDR-6]
 DEVICE_PATH: Final = "/ws/device"
 
+#: What comes before the path where a proxy or a client writes the whole URL (RFC 9112 section 3.2.2).
+_ABSOLUTE: Final = re.compile(r"(?:http|ws)s?://[^/?#]+", re.IGNORECASE)
 _PATH: Final = re.compile(r"/v1/sources/([^/]*)/video/stream")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _WHOLE: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
@@ -64,11 +66,11 @@ class StreamAddress:
 
     @classmethod
     def parse(cls, target: str) -> "StreamAddress":
-        """Read the request *target* of a handshake: the path with its query, as it came on the wire.
+        """Read the request *target* of a handshake, as it came on the wire: a path with its query, or a whole URL.
 
         Unknown parameters are ignored [PW-ADDR-10]; a `+` in the query is a space, as browsers write it.
         """
-        path, _, query = target.partition("?")
+        path, _, query = origin_form(target).partition("?")
         match = _PATH.fullmatch(path)
         if match is None:
             raise _refused("path", Refusal.WRONG_PATH, "is not the path of a video stream")
@@ -97,6 +99,16 @@ class StreamAddress:
         if self.timeout is not None:
             parameters.append(f"timeout={self.timeout}")
         return f"/v1/sources/{self.source_id}/video/stream?{'&'.join(parameters)}"
+
+
+def origin_form(target: str) -> str:
+    """Return the path and query of a request *target* that may be a whole URL."""
+    return _ABSOLUTE.sub("", target, count=1) if "://" in target[:8] else target
+
+
+def is_device_target(target: str) -> bool:
+    """Whether a request *target* is where devices connect."""
+    return origin_form(target).partition("?")[0] == DEVICE_PATH
 
 
 def _unescape(text: str, where: str) -> str:

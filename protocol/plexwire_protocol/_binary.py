@@ -18,6 +18,8 @@ from plexwire_protocol.limits import MAX_ID_BYTES
 VERSION: Final = 1
 
 _SIZES: Final = struct.Struct(">IIq")
+#: Bytes of width, height and timestamp.
+SIZES_BYTES: Final = _SIZES.size
 _Utf8Decoder: Final = getincrementaldecoder("utf-8")
 
 
@@ -47,6 +49,12 @@ def encode_device_frame(frame: VideoFrame) -> bytes:
     )
 
 
+def read_sizes(data: bytes, at: int) -> tuple[int, int, int]:
+    """Return width, height and timestamp, which begin at *at*."""
+    width, height, timestamp = _SIZES.unpack_from(data, at)
+    return width, height, timestamp
+
+
 def decode_device_frame(data: bytes, *, source_id: str | None = None) -> VideoFrame:
     """Return the frame in a device's binary message *data*.
 
@@ -66,7 +74,7 @@ def decode_device_frame(data: bytes, *, source_id: str | None = None) -> VideoFr
     camera_id, at = _id(data, at, "camera_id")
     if len(data) < at + _SIZES.size:
         raise _truncated("width, height, timestamp")
-    width, height, timestamp = _SIZES.unpack_from(data, at)
+    width, height, timestamp = read_sizes(data, at)
     return VideoFrame(
         source_id=carried if source_id is None else source_id,
         camera_id=camera_id,

@@ -80,8 +80,19 @@ class Close:
 
     code: int = field(converter=_known)
     reason: str = field(default="", converter=_fitting)
+    #: Whether a message refused the key before this close, as devices are told.  [PW-DEV-5]
+    key_refused: bool = field(default=False, kw_only=True, eq=False)
 
     @property
     def may_retry(self) -> bool:
         """Whether reconnecting with the same key makes sense.  [PW-VIEW-2]"""
-        return self.code not in (CloseCode.UNAUTHORIZED, CloseCode.NO_API_ACCESS)
+        return not self.key_refused and self.code not in KEY_REFUSALS
+
+
+#: The codes that refuse a key: with the same key the answer will be the same.
+KEY_REFUSALS: Final = (CloseCode.UNAUTHORIZED, CloseCode.NO_API_ACCESS)
+
+
+@frozen
+class Abort:
+    """Drop the connection without a close frame: a close was due, and the peer does not read."""

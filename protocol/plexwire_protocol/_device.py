@@ -3,17 +3,18 @@
 from typing import ClassVar, Final
 
 from plexwire_protocol._binary import encode_device_frame
-from plexwire_protocol._closing import Close, CloseCode
+from plexwire_protocol._closing import KEY_REFUSALS, Close, CloseCode
 from plexwire_protocol._codec import encode
 from plexwire_protocol._errors import (
-    AnswerMissing,
     LocalProtocolError,
     MalformedMessage,
     UnexpectedMessage,
 )
-from plexwire_protocol._events import Event, MessageReceived, PeerViolated
+from plexwire_protocol._events import Event, MessageReceived
 from plexwire_protocol._messages import (
+    AnyMessage,
     DeviceAuth,
+    ErrorReport,
     Heartbeat,
     Message,
     Role,
@@ -66,9 +67,9 @@ class DeviceSession(Session):
         self._outbox.append(data)
         self._follow(edge, now)
 
-    def _received(self, message: Message, edge: Edge, *, now: float) -> list[Event]:
+    def _received(self, message: AnyMessage, edge: Edge, *, now: float) -> list[Event]:
         if edge.target is State.CLOSED:
-            return [MessageReceived(message), *self._end(edge, _REFUSED, now)]
+            return [MessageReceived(message), *self._end(edge, _closing_after(message), now)]
         self._follow(edge, now)
         return [MessageReceived(message)]
 
@@ -77,7 +78,7 @@ class DeviceSession(Session):
             return self._wrong_answer(f"{error.where} {error.problem}", now=now)
         return super()._received_malformed(error, now=now)
 
-    def _received_unknown(self, message: Message, *, now: float) -> list[Event]:
+    def _received_unknown(self, message: AnyMessage, *, now: float) -> list[Event]:
         if self._state is State.CHECKING_KEY:
             return self._wrong_answer("it is not `authenticated`", now=now)
         return super()._received_unknown(message, now=now)
@@ -88,11 +89,16 @@ class DeviceSession(Session):
 
     def _due(self, timer: Timer) -> list[Event]:
         if timer.deadline is Deadline.ANSWER:
-            problem = f"no answer within {timer.seconds:g} s of the auth"
-            return [PeerViolated(AnswerMissing(problem, timer.clause))]
+            return [self._missing("answer", timer)]
         self._say(self._heartbeat, timer.clause)
         return []
 
 
-#: The close of a device that the gateway refused.
-_REFUSED: Final = Close(CloseCode.NORMAL, "refused")
+#: What an `error` says for a key that will not be accepted the next time either; "1011" and "1013" may be.
+_KEY_REFUSED: Final = frozenset(code.name.lower() for code in KEY_REFUSALS)
+
+
+def _closing_after(message: Message) -> Close:
+    """Return the close of a device that the gateway refused by *message*."""
+    refused = isinstance(message, ErrorReport) and message.code.lower() in _KEY_REFUSED
+    return Close(CloseCode.NORMAL, "refused", key_refused=refused)

@@ -71,6 +71,11 @@ class AddressRefused(PlexwireError):
     where: str
     refusal: Refusal
 
+    @property
+    def status(self) -> int:
+        """The HTTP status that answers the handshake: 404 if there is nothing at the path, else 400."""
+        return 404 if self.refusal is Refusal.WRONG_PATH else 400
+
     def __str__(self) -> str:
         return f"{self.where}: {self.problem} [{self.clause}]"
 

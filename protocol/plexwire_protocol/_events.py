@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 
 from plexwire_protocol._closing import Close
 from plexwire_protocol._errors import MalformedMessage, RemoteProtocolError
-from plexwire_protocol._messages import Auth, DeviceAuth, Message, Role
+from plexwire_protocol._messages import AnyMessage, Auth, DeviceAuth, Role
 
 _NUMBER: Final = re.compile(r"\[\d+\]")
 
@@ -28,14 +28,14 @@ class AuthReceived:
 class MessageReceived:
     """A message for the application: match on its class."""
 
-    message: Message
+    message: AnyMessage
 
 
 @frozen
 class MessageIgnored:
     """A message that may be sent and asks for nothing here, or one of an unknown type."""
 
-    message: Message
+    message: AnyMessage
 
 
 @frozen

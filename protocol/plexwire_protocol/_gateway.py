@@ -11,7 +11,7 @@ from typing import ClassVar
 from plexwire_protocol._addresses import StreamAddress
 from plexwire_protocol._closing import Close, CloseCode
 from plexwire_protocol._codec import EncodedFrame, decode, encode
-from plexwire_protocol._errors import AuthViolation, MalformedMessage
+from plexwire_protocol._errors import AuthViolation, LocalProtocolError, MalformedMessage
 from plexwire_protocol._events import (
     AuthReceived,
     Event,
@@ -20,13 +20,13 @@ from plexwire_protocol._events import (
     PeerViolated,
 )
 from plexwire_protocol._messages import (
+    AnyMessage,
     Auth,
     Authenticated,
     DeviceAuth,
     ErrorReport,
     GatewayReconnecting,
     Init,
-    Message,
     OnlineSource,
     Role,
     VideoFrame,
@@ -41,6 +41,7 @@ from plexwire_protocol._states import (
     State,
     Timer,
 )
+from plexwire_protocol.limits import MAX_MESSAGE_BYTES, MAX_STRANGER_BYTES
 
 
 class _GatewaySession(Session):
@@ -60,12 +61,12 @@ class _GatewaySession(Session):
             return self._refused_auth(AuthViolation(problem, error.clause), now=now)
         return super()._received_malformed(error, now=now)
 
-    def _received_unknown(self, message: Message, *, now: float) -> list[Event]:
+    def _received_unknown(self, message: AnyMessage, *, now: float) -> list[Event]:
         if self._state is State.AWAITING_AUTH:
             return self._received_unexpected(message, now=now)
         return super()._received_unknown(message, now=now)
 
-    def _received_unexpected(self, message: Message, *, now: float) -> list[Event]:
+    def _received_unexpected(self, message: AnyMessage, *, now: float) -> list[Event]:
         if self._state is State.AWAITING_AUTH:
             problem = "the first message was not the auth"
             return self._refused_auth(AuthViolation(problem, self._auth_first), now=now)
@@ -97,21 +98,32 @@ class GatewayViewerSession(_GatewaySession):
     def grant(self, online_sources: Iterable[OnlineSource], *, now: float) -> None:
         """Accept the viewer and send its `init`; from now on frames may follow.  [PW-INIT-1, PW-INIT-2]
 
+        Does nothing if the conversation has ended: a viewer may leave while its key is checked.
+
         Raises:
             LocalProtocolError: no auth is waiting.
 
         """
-        self._follow(self._say(Init(online_sources=online_sources), "PW-INIT-1"), now)
+        if self._state is State.CLOSED:
+            return
+        try:
+            init = Init(online_sources=online_sources)
+        except (TypeError, MalformedMessage) as error:
+            problem = f"the online sources: {getattr(error, 'problem', error)}"
+            raise LocalProtocolError(problem, "PW-INIT-4") from None
+        self._follow(self._say(init, "PW-INIT-1"), now)
 
     def refuse(self, code: CloseCode = CloseCode.UNAUTHORIZED, *, now: float) -> list[Event]:
         """Refuse the viewer: 4001 for a bad key, 4002 for a plan without API access, 1011 if the check failed.
 
-        1013 says that the key has too many streams open.
+        1013 says that the key has too many streams open.  Does nothing if the conversation has ended.
 
         Raises:
             LocalProtocolError: no auth is waiting.
 
         """
+        if self._state is State.CLOSED:
+            return []
         # An auth is waiting exactly while its answer may be sent.
         self._allowed(Init, "refuse a key", "PW-AUTH-7")
         return self.close(code, _REFUSALS.get(code, ""), now=now)
@@ -128,10 +140,13 @@ class GatewayViewerSession(_GatewaySession):
         self._outbox.append(message.text if isinstance(message, EncodedFrame) else encode(message))
         self._follow(edge, now)
 
+    def _decode(self, data: str | bytes) -> AnyMessage:
+        return decode(data, sender=self._peer, max_bytes=MAX_STRANGER_BYTES)
+
     def _timer_seconds(self, timer: Timer) -> float | None:
         return self._address.timeout if timer.deadline is Deadline.TIMEOUT else timer.seconds
 
-    def _received(self, message: Message, edge: Edge, *, now: float) -> list[Event]:
+    def _received(self, message: AnyMessage, edge: Edge, *, now: float) -> list[Event]:
         assert isinstance(message, Auth)  # the only row that a viewer has
         self._follow(edge, now)
         return [AuthReceived(message)]
@@ -162,22 +177,31 @@ class GatewayDeviceSession(_GatewaySession):
     def grant(self, *, server_time_ms: int, now: float) -> None:
         """Accept the device; *server_time_ms* is the gateway's Unix time in milliseconds.  [PW-DEV-2, PW-DEV-3]
 
+        Does nothing if the conversation has ended: a device may leave while its key is checked.
+
         Raises:
             LocalProtocolError: no auth is waiting.
 
         """
-        answer = Authenticated(source_id=self._source_id or "", server_time_ms=server_time_ms)
+        if self._state is State.CLOSED:
+            return
+        try:
+            answer = Authenticated(source_id=self._source_id or "", server_time_ms=server_time_ms)
+        except MalformedMessage as error:
+            raise LocalProtocolError(f"{error.where} {error.problem}", error.clause) from None
         self._follow(self._say(answer, "PW-DEV-2"), now)
 
     def refuse(self, code: CloseCode = CloseCode.UNAUTHORIZED, *, now: float) -> list[Event]:
         """Refuse the device with an `error` and a close: 4001 for a bad key, 1011 if the check failed.  [PW-DEV-5]
 
-        1013 says that the key has too many streams open.
+        1013 says that the key has too many streams open.  Does nothing if the conversation has ended.
 
         Raises:
             LocalProtocolError: no auth is waiting.
 
         """
+        if self._state is State.CLOSED:
+            return []
         # An auth is waiting exactly while its answer may be sent.
         self._allowed(Authenticated, "refuse a key", "PW-DEV-5")
         detail = _REFUSALS.get(code, "refused")
@@ -203,10 +227,16 @@ class GatewayDeviceSession(_GatewaySession):
         close = Close(error.close_code, error.clause)
         return [PeerViolated(error), *self._end(edge, close, now)]
 
-    def _decode(self, data: str | bytes) -> Message:
-        return decode(data, sender=self._peer, source_id=self._source_id)
+    def _decode(self, data: str | bytes) -> AnyMessage:
+        streaming = self._state is State.STREAMING
+        return decode(
+            data,
+            sender=self._peer,
+            source_id=self._source_id,
+            max_bytes=MAX_MESSAGE_BYTES if streaming else MAX_STRANGER_BYTES,
+        )
 
-    def _received(self, message: Message, edge: Edge, *, now: float) -> list[Event]:
+    def _received(self, message: AnyMessage, edge: Edge, *, now: float) -> list[Event]:
         self._follow(edge, now)
         match message:
             case DeviceAuth():

@@ -164,6 +164,11 @@ def _sources(values: Iterable[OnlineSource]) -> tuple[OnlineSource, ...]:
     return tuple(values)
 
 
+def _online_sources(instance: "Message", attribute: "Attribute[Any]", value: Any) -> None:
+    if not all(isinstance(source, OnlineSource) for source in value):
+        raise _refuse(instance, attribute, Refusal.WRONG_TYPE, "must hold sources")
+
+
 @frozen(kw_only=True)
 class Init(Message):
     """The gateway's answer to a viewer's auth: what is online now.  [PW-INIT-1, PW-INIT-4]"""
@@ -171,7 +176,7 @@ class Init(Message):
     type: ClassVar[str] = "init"
     clause: ClassVar[str] = "PW-INIT-4"
 
-    online_sources: tuple[OnlineSource, ...] = field(converter=_sources)
+    online_sources: tuple[OnlineSource, ...] = field(converter=_sources, validator=_online_sources)
 
 
 @frozen(kw_only=True)
@@ -271,3 +276,17 @@ class Unknown(Message):
 
     name: str = field(repr=reprlib.repr)
     members: Mapping[str, JsonValue] = field(factory=dict[str, JsonValue], repr=False)
+
+
+#: Every message that `decode` returns and sessions report: `match` on it, and close with `assert_never`.
+AnyMessage: TypeAlias = (
+    Auth
+    | Init
+    | VideoFrame
+    | GatewayReconnecting
+    | DeviceAuth
+    | Authenticated
+    | ErrorReport
+    | Heartbeat
+    | Unknown
+)

@@ -2,11 +2,12 @@
 
 from abc import ABC, abstractmethod
 from math import inf
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from plexwire_protocol._closing import Close, CloseCode
-from plexwire_protocol._codec import decode, encode
+from plexwire_protocol._codec import Buffer, as_bytes, decode, encode
 from plexwire_protocol._errors import (
+    AnswerMissing,
     LocalProtocolError,
     MalformedMessage,
     RemoteProtocolError,
@@ -19,10 +20,25 @@ from plexwire_protocol._events import (
     MessageRefused,
     PeerViolated,
 )
-from plexwire_protocol._messages import Message, Role
-from plexwire_protocol._states import ConversationTable, Edge, State, Timer, Trigger
+from plexwire_protocol._messages import AnyMessage, Message, Role
+from plexwire_protocol._states import (
+    ConversationTable,
+    Edge,
+    State,
+    Timer,
+    Trigger,
+)
+from plexwire_protocol.limits import MAX_OUTBOX
 
 Outgoing: TypeAlias = str | bytes | Close
+
+#: The clause that a session breaks whose outbox is never taken: what it says does not reach the peer.
+_OUTBOX: Final = "PW-AUTH-1"
+
+
+def seconds_until(deadline: float, now: float) -> float | None:
+    """Return how many seconds there are until *deadline*, at least 0; None if it is `math.inf`."""
+    return None if deadline == inf else max(0.0, deadline - now)
 
 
 class Session(ABC):
@@ -44,6 +60,7 @@ class Session(ABC):
     methods.  They are as stable as the public ones; all other names with an underscore may change.
 
     - `_table`: the `ConversationTable` that the session follows, a class attribute;
+    - `_receive(data, now=…)`: take one whole message, text or bytes;
     - `_timer_seconds(timer)`: how long a timer runs;
     - `_closing(close)`: the close that ends the conversation from this side;
     - `_received_malformed(error, now=…)`, `_received_unknown(message, now=…)`, `_received_unexpected(message, now=…)`:
@@ -72,27 +89,17 @@ class Session(ABC):
 
     # ── what the embedder does ───────────────────────────────────────────────────────────────
 
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
-        """Take one whole WebSocket message of the peer: `str` for text, `bytes` for binary.
+    def receive(self, data: str | Buffer, *, now: float) -> list[Event]:
+        """Take one whole WebSocket message of the peer: `str` for text, bytes-like for binary.
 
         A deadline that had passed before *now* is handled first, so a caller may be late.  After a close, ours or the
         peer's, whatever still arrives is ignored.
+
+        Raises:
+            LocalProtocolError: *data* is neither text nor bytes.
+
         """
-        events = self.handle_timeout(now=now)
-        if self._state is State.CLOSED:
-            return events
-        try:
-            message = self._decode(data)
-        except MalformedMessage as error:
-            # Its context and traceback would keep the whole message alive, and with it perhaps a key.
-            error.__context__ = error.__traceback__ = None
-            return events + self._received_malformed(error, now=now)
-        edge = self._table.edge(self._state, self._peer, type(message))
-        if edge is not None:
-            return events + self._received(message, edge, now=now)
-        if self._table.knows(self._peer, type(message)):
-            return events + self._received_unexpected(message, now=now)
-        return events + self._received_unknown(message, now=now)
+        return self._receive(data if isinstance(data, str) else as_bytes(data), now=now)
 
     def receive_close(self, code: int, reason: str = "", *, now: float) -> list[Event]:
         """Take the peer's close, or its disappearance as code 1006; once closed, a no-op."""
@@ -116,6 +123,13 @@ class Session(ABC):
         """Return when `handle_timeout` is due, on the caller's clock; `math.inf` when never."""
         return min(self._deadlines.values(), default=inf)
 
+    def seconds_left(self, *, now: float) -> float | None:
+        """Return how many seconds `handle_timeout` is away, 0 if it is due, and None when never.
+
+        This is what `asyncio.timeout`, `socket.settimeout` and `queue.get` take.
+        """
+        return seconds_until(self.next_deadline(), now)
+
     def handle_timeout(self, *, now: float) -> list[Event]:
         """Do what is due at *now*; an early call is a no-op."""
         # One duty a call, not all in a loop: a clock so far ahead that `now + 30 == now` would spin here for ever.
@@ -131,6 +145,24 @@ class Session(ABC):
 
     # ── for subclasses: to do something differently ──────────────────────────────────────────
 
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        """Take one whole message."""
+        events = self.handle_timeout(now=now)
+        if self._state is State.CLOSED:
+            return events
+        try:
+            message = self._decode(data)
+        except MalformedMessage as error:
+            # Its context and traceback would keep the whole message alive, and with it perhaps a key.
+            error.__context__ = error.__traceback__ = None
+            return events + self._received_malformed(error, now=now)
+        edge = self._table.edge(self._state, self._peer, type(message))
+        if edge is not None:
+            return events + self._received(message, edge, now=now)
+        if self._table.knows(self._peer, type(message)):
+            return events + self._received_unexpected(message, now=now)
+        return events + self._received_unknown(message, now=now)
+
     def _timer_seconds(self, timer: Timer) -> float | None:
         """Return how many seconds *timer* runs from entering its state; None if it does not run."""
         return timer.seconds
@@ -143,11 +175,11 @@ class Session(ABC):
         """Take a message that could not be read."""
         return [MessageRefused(error)]
 
-    def _received_unknown(self, message: Message, *, now: float) -> list[Event]:
+    def _received_unknown(self, message: AnyMessage, *, now: float) -> list[Event]:
         """Take a message that the peer can't send in any state of this conversation."""
         return [MessageIgnored(message)]
 
-    def _received_unexpected(self, message: Message, *, now: float) -> list[Event]:
+    def _received_unexpected(self, message: AnyMessage, *, now: float) -> list[Event]:
         """Take a message that the peer may send in another state, but not in this one."""
         return self._unexpected(message, message.clause, now=now)
 
@@ -168,14 +200,21 @@ class Session(ABC):
     # ── what each of the four sessions decides ───────────────────────────────────────────────
 
     @abstractmethod
-    def _received(self, message: Message, edge: Edge, *, now: float) -> list[Event]:
+    def _received(self, message: AnyMessage, edge: Edge, *, now: float) -> list[Event]:
         """Take a message that has a row in the table, and follow the row."""
 
     @abstractmethod
     def _due(self, timer: Timer) -> list[Event]:
         """Send and report what falls due with *timer*; the row of its deadline is followed after that."""
 
-    def _decode(self, data: str | bytes) -> Message:
+    def _missing(self, answer: str, timer: Timer) -> PeerViolated:
+        """Report that no *answer* came; the auth may never have been sent."""
+        problem = f"no {answer} within {timer.seconds:g} s of the auth"
+        if self._outbox:
+            problem += ", which is still in the outbox: send what take_outbox() returns"
+        return PeerViolated(AnswerMissing(problem, timer.clause))
+
+    def _decode(self, data: str | bytes) -> AnyMessage:
         return decode(data, sender=self._peer)
 
     # ── how they do it ───────────────────────────────────────────────────────────────────────
@@ -214,7 +253,10 @@ class Session(ABC):
         # The sentence for the error is built only if there is an error: this is done for every frame of every viewer.
         edge = self._table.edge(self._state, self._role, kind)
         if edge is None or edge.tolerated:
-            raise self._cannot(f"send {kind.type}", clause)
+            raise self._cannot(f"send {getattr(kind, 'type', kind.__name__)}", clause)
+        if len(self._outbox) >= MAX_OUTBOX:
+            problem = f"{MAX_OUTBOX} items wait: call take_outbox() after every call"
+            raise LocalProtocolError(problem, _OUTBOX)
         return edge
 
     def _say(self, message: Message, clause: str) -> Edge:

@@ -72,7 +72,9 @@ class State(Enum):
     """The state of a conversation, the same for both ends."""
 
     AWAITING_AUTH = "awaiting auth"
+    #: What a gateway does once the auth has come; a viewer or a device waits for the answer meanwhile.
     CHECKING_KEY = "checking key"
+    AWAITING_ANSWER = CHECKING_KEY
     STREAMING = "streaming"
     CLOSED = "closed"
 

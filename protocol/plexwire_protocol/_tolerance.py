@@ -5,7 +5,7 @@ from typing import Any, Final, TypeAlias
 
 from plexwire_protocol._codec import open_message, read_members
 from plexwire_protocol._events import GatewayDeviated
-from plexwire_protocol._messages import Init, Message, Role, VideoFrame, fault_of_text
+from plexwire_protocol._messages import AnyMessage, Init, Role, VideoFrame, fault_of_text
 
 _Members: TypeAlias = dict[str, Any]
 _Mend: TypeAlias = Callable[[_Members, str], Iterator[GatewayDeviated]]
@@ -13,7 +13,7 @@ _Mend: TypeAlias = Callable[[_Members, str], Iterator[GatewayDeviated]]
 
 def read_from_gateway(
     data: str | bytes, *, source_id: str
-) -> tuple[Message, list[GatewayDeviated]]:
+) -> tuple[AnyMessage, list[GatewayDeviated]]:
     """Return the message in *data*, which a gateway sent to a viewer, and how it deviates.
 
     An `init` is never refused: what can't be understood of it is not online.  A frame without a source belongs to

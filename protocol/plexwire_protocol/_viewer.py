@@ -2,15 +2,21 @@
 
 from typing import ClassVar, Final
 
-from plexwire_protocol._errors import AnswerMissing, MalformedMessage, Refusal
+from plexwire_protocol._errors import MalformedMessage, Refusal
 from plexwire_protocol._events import (
     Event,
     GatewayDeviated,
     MessageIgnored,
     MessageReceived,
-    PeerViolated,
 )
-from plexwire_protocol._messages import Auth, GatewayReconnecting, Init, Message, Role, VideoFrame
+from plexwire_protocol._messages import (
+    AnyMessage,
+    Auth,
+    GatewayReconnecting,
+    Init,
+    Role,
+    VideoFrame,
+)
 from plexwire_protocol._session import Session
 from plexwire_protocol._states import VIEWER_CONVERSATION, ConversationTable, Edge, Timer
 from plexwire_protocol._tolerance import read_from_gateway
@@ -45,12 +51,12 @@ class ViewerSession(Session):
         """
         self._follow(self._say(message, "PW-AUTH-1"), now)
 
-    def _decode(self, data: str | bytes) -> Message:
+    def _decode(self, data: str | bytes) -> AnyMessage:
         message, deviations = read_from_gateway(data, source_id=self._source_id)
         self._deviations = [*deviations]
         return message
 
-    def _received(self, message: Message, edge: Edge, *, now: float) -> list[Event]:
+    def _received(self, message: AnyMessage, edge: Edge, *, now: float) -> list[Event]:
         events = self._deviations
         match message:
             case Init() if self._has_init:
@@ -72,15 +78,14 @@ class ViewerSession(Session):
             self._follow(answer, now)
         return super()._received_malformed(error, now=now)
 
-    def _received_unexpected(self, message: Message, *, now: float) -> list[Event]:
+    def _received_unexpected(self, message: AnyMessage, *, now: float) -> list[Event]:
         if isinstance(message, GatewayReconnecting):
             return [MessageIgnored(message)]  # [PW-RECON-2]
         early = GatewayDeviated("PW-AUTH-10", "message", "came before the auth")
         return [*self._deviations, early, MessageIgnored(message)]
 
     def _due(self, timer: Timer) -> list[Event]:
-        problem = f"no init within {timer.seconds:g} s of the auth"
-        return [PeerViolated(AnswerMissing(problem, timer.clause))]
+        return [self._missing("init", timer)]
 
 
 #: Why a message is refused that may have been of any type.

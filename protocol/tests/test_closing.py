@@ -4,7 +4,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from plexwire_protocol import Close, CloseCode, describe_close
+from plexwire_protocol import (
+    Close,
+    CloseCode,
+    ConversationClosed,
+    DeviceAuth,
+    DeviceSession,
+    ErrorReport,
+    describe_close,
+    encode,
+)
 
 ANY_CODE = st.integers(0, 65_535) | st.sampled_from(CloseCode)
 #: What a close frame has room for: 125 bytes of payload, two of them the code (RFC 6455).
@@ -67,3 +76,18 @@ def test_reconnecting_makes_sense_unless_the_key_was_refused(code: int) -> None:
     refused = code in (CloseCode.UNAUTHORIZED, CloseCode.NO_API_ACCESS)
 
     assert Close(code).may_retry is not refused
+
+
+@pytest.mark.parametrize(
+    "code", ["unauthorized", "no_api_access", "internal_error", "try_again_later"]
+)
+def test_device_that_was_refused_for_its_key_need_not_try_again(code: str) -> None:
+    """PW-VIEW-2, PW-DEV-5: the close of a device is 1000, but the `error` before it said why."""
+    session = DeviceSession(now=0.0)
+    session.send(DeviceAuth(api_key="plx_a", source_id="drone-01"), now=0.0)
+
+    *_, closed = session.receive(encode(ErrorReport(code=code)), now=0.0)
+
+    assert isinstance(closed, ConversationClosed)
+    assert closed.close == Close(CloseCode.NORMAL, "refused")
+    assert closed.close.may_retry is (code in ("internal_error", "try_again_later"))

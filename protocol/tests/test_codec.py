@@ -18,6 +18,7 @@ from plexwire_protocol import (
     Heartbeat,
     Init,
     JsonValue,
+    LocalProtocolError,
     MalformedMessage,
     Message,
     OnlineSource,
@@ -29,7 +30,7 @@ from plexwire_protocol import (
     encode,
 )
 from plexwire_protocol import strategies as wire
-from plexwire_protocol.limits import MAX_MESSAGE_BYTES, MAX_NESTING
+from plexwire_protocol.limits import MAX_CONTAINERS, MAX_MESSAGE_BYTES, MAX_NESTING
 
 ROLES = st.sampled_from(Role)
 PICTURE = '"frame":"/9j/"'
@@ -79,7 +80,7 @@ def test_text_of_a_frame_is_what_a_json_serialiser_writes(frame: VideoFrame) -> 
     text = json.dumps(members, separators=(",", ":"))
     assert encode(frame) == text
     assert EncodedFrame.of(frame).text == text
-    assert EncodedFrame.of(frame).frame is frame
+    assert EncodedFrame.of(frame).camera_id == frame.camera_id
 
 
 @given(wire.video_frames(allow_nan=True))
@@ -134,7 +135,7 @@ def test_literal_that_is_not_json_is_forgiven_to_devices_alone(sender: Role, lit
     assert error.refusal is Refusal.NOT_JSON
 
 
-def test_extra_member_that_json_cannot_hold_is_a_type_error() -> None:
+def test_extra_member_that_json_cannot_hold_is_the_callers_mistake() -> None:
     frame = VideoFrame(
         camera_id="a",
         jpeg=b"\xff\xd8",
@@ -144,8 +145,10 @@ def test_extra_member_that_json_cannot_hold_is_a_type_error() -> None:
         extra={"temps": {1.5, 2.5}},  # type: ignore[dict-item]
     )
 
-    with pytest.raises(TypeError):
+    with pytest.raises(LocalProtocolError, match="set is not JSON serializable"):
         encode(frame)
+    with pytest.raises(LocalProtocolError, match="str is not a message"):
+        encode("auth")  # type: ignore[arg-type]
 
 
 # ── whatever comes ───────────────────────────────────────────────────────────────────────────
@@ -188,10 +191,30 @@ def test_decode_takes_the_same_depth_whatever_the_stack_of_its_caller(
 
 
 def test_message_with_many_brackets_but_little_depth_is_read() -> None:
-    points: list[JsonValue] = [{"metric": "[{", "value": [n, {}]} for n in range(1000)]
+    points: list[JsonValue] = [{"value": [n]} for n in range((MAX_CONTAINERS - 2) // 2)]
     text = json.dumps({"type": "telemetry", "points": points})
 
+    assert text.count("[") + text.count("{") == MAX_CONTAINERS
     assert decode(text, sender=Role.DEVICE) == Unknown(name="telemetry", members={"points": points})
+
+
+@pytest.mark.parametrize("sender", [Role.VIEWER, Role.DEVICE])
+@pytest.mark.parametrize("brackets", ["[],", '{"":0},', '"[",'])
+def test_message_with_very_many_brackets_is_refused_before_it_is_decoded(
+    sender: Role, brackets: str
+) -> None:
+    """PW-LIM-7: a MiB of empty lists costs 100 ms to decode, and nothing to count."""
+    error = refused(f'{{"type":"auth","x":[{brackets * MAX_CONTAINERS}0', sender)
+
+    assert (error.clause, error.refusal) == ("PW-LIM-7", Refusal.NOT_JSON)
+    assert error.problem == "has more than 1000 objects and lists"
+
+
+def test_message_of_a_gateway_may_have_as_many_brackets_as_it_likes() -> None:
+    cameras = [OnlineSource(source_id="a", cameras=["b"])] * MAX_CONTAINERS
+    init = Init(online_sources=cameras)
+
+    assert decode(encode(init), sender=Role.GATEWAY) == init
 
 
 @given(st.text("/9jAZaz01+=- \n€\x00", max_size=12).map("/9j".__add__))

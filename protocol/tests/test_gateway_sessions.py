@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plexwire_protocol import (
+    AnyMessage,
     Auth,
     Authenticated,
     AuthReceived,
@@ -26,8 +27,6 @@ from plexwire_protocol import (
     Heartbeat,
     Init,
     LocalProtocolError,
-    MalformedMessage,
-    Message,
     MessageIgnored,
     MessageReceived,
     MessageRefused,
@@ -217,7 +216,9 @@ def test_gateway_refuses_a_viewer_with_the_code_that_fits(code: CloseCode, reaso
 
 @pytest.mark.parametrize("state", [State.CHECKING_KEY, State.STREAMING])
 @given(wire.messages(Role.VIEWER))
-def test_gateway_ignores_what_a_viewer_says_after_its_auth(state: State, message: Message) -> None:
+def test_gateway_ignores_what_a_viewer_says_after_its_auth(
+    state: State, message: AnyMessage
+) -> None:
     """PW-AUTH-13."""
     session = to_viewer(state)
 
@@ -403,16 +404,39 @@ def test_gateway_drops_a_frame_that_it_cannot_read_and_keeps_the_device(
     assert session.receive(encode_device_frame(FRAME), now=1.1) == [MessageReceived(FRAME)]
 
 
+@pytest.mark.parametrize("by_close", [True, False])
+def test_gateway_may_grant_or_refuse_a_peer_that_has_left_meanwhile(by_close: bool) -> None:
+    """A key check takes its time, and nobody has to look before it answers."""
+    viewer, device = to_viewer(State.CHECKING_KEY), to_device(State.CHECKING_KEY)
+    for session in (viewer, device):
+        if by_close:
+            session.receive_close(CloseCode.ABNORMAL, now=1.0)
+        else:
+            session.close(CloseCode.GOING_AWAY, now=1.0)
+        session.take_outbox()
+
+    viewer.grant([], now=2.0)
+    device.grant(server_time_ms=0, now=2.0)
+
+    for session in (viewer, device):
+        assert session.refuse(now=2.0) == []
+        assert (session.state, session.take_outbox()) == (State.CLOSED, [])
+
+
 def test_gateway_whose_own_answer_is_malformed_sends_nothing_and_stays() -> None:
     def online() -> Iterator[OnlineSource]:
         yield OnlineSource(source_id="drone-01", cameras=["\ud800"])
 
     device, viewer = to_device(State.CHECKING_KEY), to_viewer(State.CHECKING_KEY)
 
-    with pytest.raises(MalformedMessage):
+    with pytest.raises(LocalProtocolError, match="server_time_ms must be from"):
         device.grant(server_time_ms=2**63, now=1.0)
-    with pytest.raises(MalformedMessage):
+    with pytest.raises(LocalProtocolError, match="lone surrogate"):
         viewer.grant(online(), now=1.0)
+    with pytest.raises(LocalProtocolError, match="must hold sources"):
+        viewer.grant(["drone-01"], now=1.0)  # type: ignore[list-item]
+    with pytest.raises(LocalProtocolError, match="not iterable"):
+        viewer.grant(None, now=1.0)  # type: ignore[arg-type]
 
     for session in (device, viewer):
         assert (session.state, session.take_outbox()) == (State.CHECKING_KEY, [])

@@ -21,7 +21,17 @@ from hypothesis.stateful import (
     rule,
 )
 
-from plexwire_protocol import EncodedFrame, OnlineSource, Publisher, Relay, Subscriber, VideoFrame
+from plexwire_protocol import (
+    EncodedFrame,
+    LocalProtocolError,
+    OnlineSource,
+    Publisher,
+    Relay,
+    Subscriber,
+    VideoFrame,
+    encode,
+    encode_device_frame,
+)
 from plexwire_protocol.limits import MAX_CAMERAS
 
 FRAME = VideoFrame(
@@ -80,7 +90,7 @@ class RelayMachine(RuleBasedStateMachine):
         self.serial = 0
         self.present_devices: list[Device] = []
         self.present_viewers: list[Viewer] = []
-        self.texts: dict[int, str] = {}
+        self.texts: dict[int, str | bytes] = {}
 
     @initialize(target=devices)
     def first_device_joins(self) -> Device:
@@ -150,10 +160,11 @@ class RelayMachine(RuleBasedStateMachine):
                 assert encoded is None
                 return
             assert encoded is not None
-            assert encoded.frame is viewer.waiting.pop(0)
+            frame = viewer.waiting.pop(0)
+            assert (encoded.camera_id, serial(encoded)) == (frame.camera_id, frame.timestamp)
             viewer.taken.append(encoded)
-            self.check_turns(viewer, encoded.frame.camera_id)
-            self.check_text(encoded)
+            self.check_turns(viewer, encoded.camera_id)
+            self.check_text(encoded, frame)
 
     def check_turns(self, viewer: Viewer, served: str) -> None:
         """No camera with a waiting frame is passed over more often than there are others."""
@@ -161,14 +172,10 @@ class RelayMachine(RuleBasedStateMachine):
         viewer.passed_over.update(frame.camera_id for frame in viewer.waiting)
         assert all(count < len(viewer.cameras) for count in viewer.passed_over.values())
 
-    def check_text(self, encoded: EncodedFrame) -> None:
+    def check_text(self, encoded: EncodedFrame, frame: VideoFrame) -> None:
         """All viewers of a frame share one text, built once, and it is the text of that frame."""
-        text = self.texts.setdefault(encoded.frame.timestamp, encoded.text)
-        assert text is encoded.text
-        read = json.loads(text)
-        frame = encoded.frame
-        assert (read["source_id"], read["camera_id"]) == (frame.source_id, frame.camera_id)
-        assert read["timestamp"] == frame.timestamp
+        assert self.texts.setdefault(frame.timestamp, encoded.text) is encoded.text
+        assert encoded.text == encode(frame)
 
     @invariant()
     def viewers_got_what_they_asked_for_in_order_and_once(self) -> None:
@@ -176,14 +183,13 @@ class RelayMachine(RuleBasedStateMachine):
         for viewer in self.present_viewers:
             for camera_id in CAMERAS:
                 serials = [
-                    encoded.frame.timestamp
-                    for encoded in viewer.taken
-                    if encoded.frame.camera_id == camera_id
+                    serial(encoded) for encoded in viewer.taken if encoded.camera_id == camera_id
                 ]
                 assert serials == sorted(set(serials))
                 assert not serials or camera_id in viewer.cameras
                 assert not serials or serials[0] > viewer.since
-            assert {e.frame.source_id for e in viewer.taken} <= {viewer.source_id}
+            named = {json.loads(encoded.text)["source_id"] for encoded in viewer.taken}
+            assert named <= {viewer.source_id}
 
     @invariant()
     def memory_is_bounded_and_nothing_is_lost_uncounted(self) -> None:
@@ -213,7 +219,12 @@ class RelayMachine(RuleBasedStateMachine):
             self.relay.unsubscribe(viewer.subscriber)
         for device in self.present_devices:
             self.relay.leave(device.publisher)
-        assert all(not kept for kept in vars(self.relay).values())
+        assert self.relay.waiting_bytes == 0
+        assert all(not kept for kept in vars(self.relay).values() if isinstance(kept, dict))
+
+
+def serial(encoded: EncodedFrame) -> int:
+    return int(json.loads(encoded.text)["timestamp"])
 
 
 def watches(viewer: Viewer, device: Device, camera_id: str) -> bool:
@@ -245,7 +256,7 @@ def frame(camera_id: str, number: int) -> VideoFrame:
 def read_all(relay: Relay, subscriber: Subscriber) -> list[tuple[str, int]]:
     read = []
     while (encoded := relay.next_for(subscriber)) is not None:
-        read.append((encoded.frame.camera_id, encoded.frame.timestamp))
+        read.append((encoded.camera_id, serial(encoded)))
     return read
 
 
@@ -294,7 +305,7 @@ def test_slow_camera_gets_its_turn_beside_a_fast_one() -> None:
     for number in range(1, 4):
         encoded = relay.next_for(viewer)
         assert encoded is not None
-        served.append(encoded.frame.camera_id)
+        served.append(encoded.camera_id)
         relay.publish(device, frame("fast", number))
 
     assert served == ["fast", "slow", "fast"]
@@ -325,14 +336,14 @@ def test_stalled_viewer_costs_the_others_nothing() -> None:
 
 
 def test_frame_is_not_encoded_while_nobody_watches() -> None:
-    """Else this would be a TypeError: a set is not JSON."""
+    """Else this would be an error: a set is not JSON."""
     relay = Relay()
     device = relay.join("acme", "drone-01")
     odd = evolve(FRAME, extra={"temps": {1, 2}})  # type: ignore[dict-item]
 
     assert relay.publish(device, odd) == ()
     viewer = relay.subscribe("acme", "drone-01", ["front"])
-    with pytest.raises(TypeError):
+    with pytest.raises(LocalProtocolError, match="set is not JSON serializable"):
         relay.publish(device, odd)
     assert (viewer.waiting, viewer.dropped) == (0, 0)
 
@@ -342,9 +353,11 @@ def test_frame_that_is_encoded_already_is_handed_out_as_it_is() -> None:
     relay = Relay()
     device = relay.join("acme", "drone-01")
     viewer = relay.subscribe("acme", "drone-01", ["front"])
-    ready = EncodedFrame(frame("front", 1), '{ "type" : "video_frame" }')
+    ready = EncodedFrame("front", '{ "type" : "video_frame" }')
     assert relay.publish(device, ready) == (viewer,)
-    assert relay.next_for(viewer) is ready
+    handed = relay.next_for(viewer)
+    assert handed is not None
+    assert (handed.camera_id, handed.text) == (ready.camera_id, ready.text)
     assert device.cameras == {"front"}
 
 
@@ -401,8 +414,8 @@ def test_device_has_at_most_64_cameras() -> None:
     assert names[-1] not in source.cameras
 
 
-def test_relay_keeps_no_frame_that_was_read_or_replaced() -> None:
-    """PW-FRAME-7, PW-FLOW-3: no history."""
+def test_relay_keeps_nothing_of_a_frame_but_its_text() -> None:
+    """PW-FRAME-7, PW-FLOW-3: neither the picture nor parsed members wait, and there is no history."""
     relay = Relay()
     device = relay.join("acme", "drone-01")
     viewer = relay.subscribe("acme", "drone-01", ["front"])
@@ -410,11 +423,31 @@ def test_relay_keeps_no_frame_that_was_read_or_replaced() -> None:
     alive = [weakref.ref(item) for item in frames]
     for item in frames:
         relay.publish(device, item)
+    text = encode(frames[-1])
     del item
     frames.clear()
     gc.collect()
-    assert [ref() is not None for ref in alive] == [False, False, True]
 
-    relay.next_for(viewer)
-    gc.collect()
-    assert alive[2]() is None
+    assert [ref() for ref in alive] == [None, None, None]
+    assert relay.waiting_bytes == viewer.waiting_bytes == len(text)
+
+
+# ── misuse ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_relay_refuses_what_was_done_already() -> None:
+    relay = Relay()
+    device = relay.join("acme", "drone-01")
+    viewer = relay.subscribe("acme", "drone-01", ["front"])
+    relay.publish(device, frame("front", 1))
+    relay.leave(device)
+    relay.unsubscribe(viewer)
+
+    with pytest.raises(LocalProtocolError, match="has left"):
+        relay.leave(device)
+    with pytest.raises(LocalProtocolError, match="has left"):
+        relay.publish(device, frame("front", 2))
+    with pytest.raises(LocalProtocolError, match="has left"):
+        relay.publish_binary(device, encode_device_frame(FRAME))
+    with pytest.raises(LocalProtocolError, match="twice"):
+        relay.unsubscribe(viewer)

@@ -40,8 +40,10 @@ from plexwire_protocol import (
     ViewerSession,
     decode,
     encode,
+    encode_device_frame,
 )
 from plexwire_protocol import strategies as wire
+from plexwire_protocol.limits import MAX_OUTBOX
 from plexwire_protocol.tables import (
     DEVICE_CONVERSATION,
     VIEWER_CONVERSATION,
@@ -258,6 +260,9 @@ def test_session_says_a_message_where_the_table_has_it_and_else_changes_nothing(
             say(session, message)
             assert session.state is edge.target
             assert len(session.take_outbox()) == 1
+        elif state is State.CLOSED and isinstance(message, Init | Authenticated):
+            say(session, message)  # the answer to a peer that has left meanwhile
+            assert facts(session) == (state, inf, [])
         else:
             assert_refused(session, partial(say, session, message))
 
@@ -288,7 +293,7 @@ def test_session_keeps_what_waits_in_the_outbox_when_a_call_is_refused(end: End)
         assert_refused(session, lambda: say(session, end.auth))
 
 
-@pytest.mark.parametrize("state", [s for s in State if s is not State.CHECKING_KEY])
+@pytest.mark.parametrize("state", [State.AWAITING_AUTH, State.STREAMING])
 @pytest.mark.parametrize("end", [ENDS[1], ENDS[3]], ids=["viewer", "device"])
 def test_gateway_refuses_a_key_only_while_it_checks_one(end: End, state: State) -> None:
     session = end.session(state)
@@ -303,6 +308,71 @@ def test_gateway_reports_errors_only_to_a_streaming_device(state: State) -> None
     assert isinstance(session, GatewayDeviceSession)
 
     assert_refused(session, lambda: session.report(ErrorReport(code="x"), now=NOW))
+
+
+@each_end
+def test_session_sends_nothing_that_is_not_a_message(end: End) -> None:
+    session = end.connect()
+    if isinstance(session, ViewerSession | DeviceSession | GatewayViewerSession):
+        send: Callable[..., None] = session.send
+        for thing in ("auth", 5, None):
+            assert_refused(session, partial(send, thing, now=NOW))
+
+
+@pytest.mark.parametrize("thing", [5, None, ["auth"]])
+@each_end
+def test_session_receives_text_or_bytes_and_nothing_else(end: End, thing: object) -> None:
+    session = end.connect()
+    before = facts(session)
+
+    with pytest.raises(LocalProtocolError, match="a WebSocket message is text or bytes, not"):
+        session.receive(thing, now=NOW)  # type: ignore[arg-type]
+
+    assert facts(session) == before
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+@each_end
+def test_session_takes_binary_data_in_any_form(end: End, kind: type) -> None:
+    sessions = end.session(State.STREAMING), end.session(State.STREAMING)
+    data = encode_device_frame(FRAME)
+
+    events = sessions[0].receive(kind(data), now=NOW)
+
+    assert repr(events) == repr(sessions[1].receive(data, now=NOW))
+
+
+def test_outbox_that_is_never_taken_is_noticed_by_whoever_fills_it() -> None:
+    session = ENDS[1].session(State.STREAMING)
+    assert isinstance(session, GatewayViewerSession)
+    for _ in range(MAX_OUTBOX):
+        session.send(FRAME, now=NOW)
+
+    with pytest.raises(LocalProtocolError, match=r"256 items wait: call take_outbox\(\)"):
+        session.send(FRAME, now=NOW)
+
+    assert len(session.take_outbox()) == MAX_OUTBOX
+    session.send(FRAME, now=NOW)
+
+
+@pytest.mark.parametrize("end", [ENDS[0], ENDS[2]], ids=["viewer", "device"])
+def test_auth_that_never_left_the_outbox_is_named_where_its_answer_is_missed(end: End) -> None:
+    session = end.connect()
+    say(session, end.auth)
+
+    violated, *_ = session.handle_timeout(now=NOW + 100)
+
+    assert isinstance(violated, PeerViolated)
+    assert "still in the outbox: send what take_outbox() returns" in violated.error.problem
+
+
+def test_deadline_is_also_told_as_the_seconds_that_are_left_or_none() -> None:
+    gateway, viewer = ENDS[1].connect(), ENDS[0].connect()
+    due = gateway.next_deadline()
+
+    assert gateway.seconds_left(now=due - 2.5) == 2.5
+    assert gateway.seconds_left(now=due + 1) == 0.0
+    assert viewer.seconds_left(now=NOW) is None
 
 
 # ── closing ──────────────────────────────────────────────────────────────────────────────────

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plexwire_protocol import (
+    AnyMessage,
     Auth,
     Event,
     GatewayDeviated,
@@ -219,7 +220,7 @@ def test_viewer_stays_when_what_it_cannot_read_is_not_an_answer(
 
 
 @pytest.mark.parametrize("message", [INIT, FRAME])
-def test_viewer_ignores_what_comes_before_its_auth(message: Message) -> None:
+def test_viewer_ignores_what_comes_before_its_auth(message: AnyMessage) -> None:
     session = viewer(State.AWAITING_AUTH)
 
     assert told(session, message) == [

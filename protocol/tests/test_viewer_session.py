@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from plexwire_protocol import (
     AnswerMissing,
+    AnyMessage,
     Auth,
     Close,
     CloseCode,
@@ -15,7 +16,6 @@ from plexwire_protocol import (
     GatewayReconnecting,
     Init,
     LocalProtocolError,
-    Message,
     MessageIgnored,
     MessageReceived,
     MessageRefused,
@@ -77,7 +77,7 @@ def test_viewer_lives_like_this() -> None:
 
 
 @given(st.lists(wire.video_frames() | wire.gateway_reconnectings(), max_size=10))
-def test_viewer_tells_of_everything_in_order(messages: list[Message]) -> None:
+def test_viewer_tells_of_everything_in_order(messages: list[AnyMessage]) -> None:
     session = viewer(State.STREAMING)
 
     events = [event for m in messages for event in session.receive(encode(m), now=1.0)]

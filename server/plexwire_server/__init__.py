@@ -7,6 +7,7 @@ Needs an extra: `pip install plexwire[server]`.
 
 from plexwire_server._connection_report import ConnectionReport as ConnectionReport
 from plexwire_server._gateway import Gateway as Gateway
+from plexwire_server._gateway import open_gateway as open_gateway
 from plexwire_server._limits import Limits as Limits
 from plexwire_server._log import LogEvent as LogEvent
 from plexwire_server._metrics import Metrics as Metrics

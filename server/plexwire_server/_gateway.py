@@ -3,46 +3,62 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
-from typing import Final, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 
 import trio
 from attrs import define, field
 from prometheus_client.metrics_core import Metric
 from trio_websocket import ConnectionClosed, WebSocketConnection
+from wsproto.frame_protocol import CloseReason
 
 from plexwire_protocol import (
     DEVICE_PATH,
     AddressRefused,
     Close,
     CloseCode,
-    GatewayDeviceSession,
-    GatewayViewerSession,
     Refusal,
     Role,
     StreamAddress,
 )
 from plexwire_server._connection_report import ConnectionReport, peer_name
-from plexwire_server._device_connection import DeviceConnection
 from plexwire_server._gateway_state import GatewayState
 from plexwire_server._limits import Limits
-from plexwire_server._viewer_connection import ViewerConnection
+from plexwire_server._peer_connection import (
+    DeviceConnection,
+    PeerConnection,
+    Transport,
+    ViewerConnection,
+)
 from plexwire_server.http._metrics_page import metrics_response
 from plexwire_server.http._request import Request, RequestRefused, read_request
 from plexwire_server.http._response import Response, refusal
 from plexwire_server.http._viewer_page import FOLDER, clock_response, page_responses
 from plexwire_server.http._websocket_handshake import Upgrade, read_upgrade
 from plexwire_server.keys._key_decision import KeyChecker
-from plexwire_trio import accept_upgrade, linger
+from plexwire_trio import accept_upgrade, linger, reset_on_close
+from plexwire_trio.fastlane import (
+    STRANGER,
+    FastLane,
+    FastStream,
+    keep_heap,
+    open_fast_lane,
+    unmask,
+)
 
 _log: Final = logging.getLogger(__name__)
 
-AnyPeerConnection: TypeAlias = ViewerConnection | DeviceConnection
+AnyPeerConnection: TypeAlias = PeerConnection[Any]
 
 #: Ends of a WebSocket that don't wait for the peer's answer; what it sent meanwhile lies unread.
-_UNANSWERED: Final = (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_PAYLOAD, CloseCode.TOO_BIG)
+_UNANSWERED: Final = (
+    CloseCode.PROTOCOL_ERROR,
+    CloseCode.INVALID_PAYLOAD,
+    CloseReason.POLICY_VIOLATION,
+    CloseCode.TOO_BIG,
+)
 
 
 @define(eq=False)
@@ -58,7 +74,7 @@ class Gateway(GatewayState):
     """A live relay over any byte streams; `serve` puts it behind TCP.
 
     *keys* judges API keys.  *unix_ms* is the wall clock that devices set theirs by; all waiting is on Trio's clock.
-    *on_end* gets the report of every connection that has ended.  `plexwire_server.extending` lists what a subclass may
+    Frames go through *lane*, the gateway's fast lane, or through trio-websocket if there is none.  *on_end* gets the report of every connection that has ended.  `plexwire_server.extending` lists what a subclass may
     do differently.
     """
 
@@ -72,9 +88,10 @@ class Gateway(GatewayState):
         *,
         limits: Limits | None = None,
         unix_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        lane: FastLane | None = None,
         on_end: Callable[[ConnectionReport], None] = lambda report: None,
     ) -> None:
-        super().__init__(keys, limits=limits, unix_ms=unix_ms)
+        super().__init__(keys, limits=limits, unix_ms=unix_ms, lane=lane)
         # Read the files of the page now: later everybody would wait for the disk.
         page_responses()
         self._on_end = on_end
@@ -137,34 +154,52 @@ class Gateway(GatewayState):
         report = connection.report
         # The library's reader lives in this nursery, as long as the peer's connection and no longer.
         async with trio.open_nursery() as nursery:
-            ws = await self._accept(nursery, stream, upgrade)
+            fast = self._attach(nursery, stream, upgrade.rest)
+            ws = await self._accept(nursery, fast, upgrade)
             if ws is None:
                 report.closed(Close(CloseCode.ABNORMAL), Role.GATEWAY)
             else:
+                transport = Transport(ws, fast)
                 if upgrade.address is None:
-                    connection.peer = self.new_device(ws, report)
+                    connection.peer = self.new_device(transport, report)
                 else:
-                    report.source_id = upgrade.address.source_id
-                    report.cameras = upgrade.address.cameras
-                    connection.peer = self.new_viewer(upgrade.address, ws, report)
+                    connection.peer = self.new_viewer(upgrade.address, transport, report)
                 if self._draining:
                     connection.peer.go_away()
                 await connection.peer.run()
             nursery.cancel_scope.cancel()
-        if report.close is not None and report.close.code in _UNANSWERED:
+        if connection.peer is not None and connection.peer.peer.aborted:
+            reset_on_close(stream)
+        elif report.close is not None and report.close.code in _UNANSWERED:
             await linger(stream, within=self.limits.close_grace_s)
+        await trio.aclose_forcefully(fast)
+
+    def _attach(self, nursery: trio.Nursery, stream: trio.abc.Stream, already: bytes) -> FastStream:
+        """Return the stream under a WebSocket, which holds its peer to a budget, with a lane beside it or not."""
+        if self.lane is not None:
+            return self.lane.attach(stream, already=already, upgraded=True)
+        fast = FastStream(
+            stream,
+            None,
+            budget=STRANGER,
+            unmask=unmask,
+            already=already,
+            upgraded=True,
+            detach=lambda fast: None,
+        )
+        nursery.start_soon(fast.outlet.drive, stream)
+        return fast
 
     async def _accept(
-        self, nursery: trio.Nursery, stream: trio.abc.Stream, upgrade: Upgrade
+        self, nursery: trio.Nursery, fast: FastStream, upgrade: Upgrade
     ) -> WebSocketConnection | None:
         with trio.move_on_after(self.limits.head_s):
             try:
                 return await accept_upgrade(
                     nursery,
-                    stream,
+                    fast,
                     upgrade.target,
                     upgrade.key,
-                    received=upgrade.rest,
                     max_message_bytes=self.limits.message_bytes,
                 )
             except ConnectionClosed:
@@ -223,22 +258,14 @@ class Gateway(GatewayState):
         return StreamAddress.parse(target)
 
     def new_viewer(
-        self, address: StreamAddress, ws: WebSocketConnection, report: ConnectionReport
+        self, address: StreamAddress, transport: Transport, report: ConnectionReport
     ) -> ViewerConnection:
         """Return what will serve a new viewer."""
-        return self.viewer_connection(self, self.viewer_session(address), ws, report)
+        return self.viewer_connection(self, address, transport, report)
 
-    def new_device(self, ws: WebSocketConnection, report: ConnectionReport) -> DeviceConnection:
+    def new_device(self, transport: Transport, report: ConnectionReport) -> DeviceConnection:
         """Return what will serve a new device."""
-        return self.device_connection(self, self.device_session(), ws, report)
-
-    def viewer_session(self, address: StreamAddress) -> GatewayViewerSession:
-        """Return the rules towards one viewer."""
-        return GatewayViewerSession(address, now=trio.current_time())
-
-    def device_session(self) -> GatewayDeviceSession:
-        """Return the rules towards one device."""
-        return GatewayDeviceSession(now=trio.current_time())
+        return self.device_connection(self, transport, report)
 
     def condition(self) -> dict[str, object]:
         """Return what `health` says."""
@@ -250,13 +277,14 @@ class Gateway(GatewayState):
 
     def collect_metrics(self) -> Iterator[Metric]:
         """Yield what this gateway counts."""
-        subscribers = tuple(self.viewers)
+        viewers = self.hub.viewers
         yield from self.metrics.collect(
             viewers=self.open_streams(Role.VIEWER),
             devices=self.open_streams(Role.DEVICE),
             unauthenticated=self._unauthenticated,
-            waiting=sum(subscriber.waiting for subscriber in subscribers),
-            replaced=sum(subscriber.dropped for subscriber in subscribers),
+            traffic=self.hub.traffic,
+            waiting=sum(viewer.waiting for viewer in viewers),
+            replaced=sum(viewer.dropped for viewer in viewers),
         )
 
     async def drain(self) -> None:
@@ -292,10 +320,9 @@ class Gateway(GatewayState):
         try:
             return self.read_address(target)
         except AddressRefused as error:
-            if error.refusal is Refusal.WRONG_PATH:
-                problem = "There is nothing at this path."
-                raise RequestRefused(HTTPStatus.NOT_FOUND, problem) from None
-            raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error)) from None
+            wrong_path = error.refusal is Refusal.WRONG_PATH
+            problem = "There is nothing at this path." if wrong_path else str(error)
+            raise RequestRefused(HTTPStatus(error.status), problem) from None
 
     # ── the open connections ─────────────────────────────────────────────────────────────────
 
@@ -320,6 +347,33 @@ class Gateway(GatewayState):
             self._on_end(report)
         except Exception as error:
             _log.error("The end of a connection could not be told.", exc_info=error)
+
+
+@asynccontextmanager
+async def open_gateway(
+    keys: KeyChecker,
+    *,
+    limits: Limits | None = None,
+    on_end: Callable[[ConnectionReport], None] = lambda report: None,
+    fast_lane: bool = True,
+) -> AsyncGenerator[Gateway, None]:
+    """Make a gateway with a fast lane, or without; on leaving, all that is still connected is dropped: `drain` it first.
+
+    *on_end* gets the report of every connection that has ended.
+    """
+    async with open_lane(fast_lane) as lane:
+        yield Gateway(keys, limits=limits, lane=lane, on_end=on_end)
+
+
+@asynccontextmanager
+async def open_lane(fast_lane: bool) -> AsyncGenerator[FastLane | None, None]:
+    """Open a fast lane, and prepare the process for it; None without *fast_lane*."""
+    if not fast_lane:
+        yield None
+        return
+    keep_heap()
+    async with open_fast_lane() as lane:
+        yield lane
 
 
 def _full() -> RequestRefused:

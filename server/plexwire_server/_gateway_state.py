@@ -1,43 +1,73 @@
-"""What the connections of a gateway share: the relay, who is streaming, the limits, the counters and the keys."""
+"""What the connections of a gateway share: the hub, the limits, the counters and the keys."""
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol, final
+from typing import Final, final
 
 import trio
 
 from plexwire_protocol import (
     CloseCode,
-    EncodedFrame,
-    Publisher,
-    Relay,
+    DevicePeer,
+    GatewayDeviceSession,
+    GatewayViewerSession,
+    Hub,
+    HubLimits,
     Role,
-    Subscriber,
-    VideoFrame,
+    StreamAddress,
+    ViewerPeer,
 )
 from plexwire_server._connection_report import ConnectionReport
 from plexwire_server._limits import Limits
 from plexwire_server._log import trace_without
 from plexwire_server._metrics import Metrics
-from plexwire_server.keys._key_decision import KeyChecker, KeyDecision, KeyGranted, KeyRefused
+from plexwire_server.keys._key_decision import KeyChecker, KeyDecision, KeyRefused
+from plexwire_trio.fastlane import FastLane, text_frame
 
 _log: Final = logging.getLogger(__name__)
 
 
-class StreamingViewer(Protocol):
-    """What the gateway needs of a viewer that is streaming."""
+class GatewayHub(Hub):
+    """The hub of *gateway*, which says what its peers and sessions are."""
 
-    def expect(self, camera_id: str, /) -> None:
-        """Take note that a frame of this camera came, and wake the writer."""
+    def __init__(self, gateway: "GatewayState") -> None:
+        limits, framed = gateway.limits, gateway.lane is not None
+        super().__init__(
+            unix_ms=lambda: gateway.unix_ms(),
+            limits=HubLimits(
+                streams=limits.streams,
+                streams_per_key=limits.streams_per_key,
+                waiting_bytes=limits.waiting_bytes,
+                waiting_bytes_per_key=limits.waiting_bytes_per_key,
+                close_grace_s=limits.close_grace_s,
+            ),
+            observe_delay=gateway.metrics.frame_delay.observe,
+            **({"finish": text_frame} if framed else {}),
+        )
+        self.gateway = gateway
+
+    def new_viewer(
+        self, address: StreamAddress, *, wake: Callable[[], None], now: float
+    ) -> ViewerPeer:
+        """Return a viewer of the gateway's kind."""
+        return self.gateway.viewer_peer(self, self.gateway.viewer_session(address), wake)
+
+    def new_device(self, *, wake: Callable[[], None], now: float) -> DevicePeer:
+        """Return a device of the gateway's kind."""
+        return self.gateway.device_peer(self, self.gateway.device_session(), wake)
 
 
 class GatewayState:
     """What the connections of one gateway share.
 
     *keys* judges API keys.  *unix_ms* is the wall clock that devices set theirs by; all waiting is on Trio's clock.
+    Frames go through *lane* if there is one.
     """
+
+    #: What a viewer is to the hub, and what a device.
+    viewer_peer: type[ViewerPeer] = ViewerPeer
+    device_peer: type[DevicePeer] = DevicePeer
 
     def __init__(
         self,
@@ -45,16 +75,14 @@ class GatewayState:
         *,
         limits: Limits | None = None,
         unix_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        lane: FastLane | None = None,
     ) -> None:
         self.keys = keys
         self.limits = Limits() if limits is None else limits
         self.unix_ms = unix_ms
+        self.lane = lane
         self.metrics = Metrics(started=unix_ms() / 1000)
-        self.relay = Relay()
-        #: The viewers that are streaming, by what the relay knows them as.
-        self.viewers: dict[Subscriber, StreamingViewer] = {}
-        self._open: Counter[Role] = Counter()
-        self._open_by_key: Counter[tuple[str, str]] = Counter()
+        self.hub = GatewayHub(self)
 
     async def check_key(self, api_key: str) -> KeyDecision:
         """Have a key judged; if that fails or takes too long, its bearer is refused with 1011."""
@@ -67,40 +95,18 @@ class GatewayState:
         self.metrics.key_check_failures += 1
         return KeyRefused(CloseCode.INTERNAL_ERROR)
 
-    @final
-    def publish(self, publisher: Publisher, frame: VideoFrame | EncodedFrame) -> None:
-        """Hand *frame* to the relay and wake its viewers.  [PW-FRAME-10]"""
-        camera_id = (frame.frame if isinstance(frame, EncodedFrame) else frame).camera_id
-        for subscriber in self.relay.publish(publisher, frame):
-            self.viewers[subscriber].expect(camera_id)
+    def viewer_session(self, address: StreamAddress) -> GatewayViewerSession:
+        """Return the rules towards one viewer."""
+        return GatewayViewerSession(address, now=trio.current_time())
 
-    # ── open streams ─────────────────────────────────────────────────────────────────────────
+    def device_session(self) -> GatewayDeviceSession:
+        """Return the rules towards one device."""
+        return GatewayDeviceSession(now=trio.current_time())
 
     @final
     def open_streams(self, role: Role) -> int:
         """Return how many peers of this role are streaming."""
-        return self._open[role]
-
-    @final
-    def has_room_for(self, granted: KeyGranted) -> bool:
-        """Whether one more stream may be opened with this key."""
-        key = (granted.organisation, granted.key_name)
-        return self._open_by_key[key] < self.limits.streams_per_key
-
-    @final
-    def count_opened(self, role: Role, granted: KeyGranted) -> None:
-        """Count a stream that was accepted."""
-        self._open[role] += 1
-        self._open_by_key[granted.organisation, granted.key_name] += 1
-
-    @final
-    def count_closed(self, role: Role, granted: KeyGranted) -> None:
-        """Count the end of a stream that was accepted."""
-        key = (granted.organisation, granted.key_name)
-        self._open[role] -= 1
-        self._open_by_key[key] -= 1
-        if not self._open_by_key[key]:
-            del self._open_by_key[key]
+        return self.hub.open_streams(role)
 
     @final
     def note_crash(self, report: ConnectionReport, error: Exception) -> None:

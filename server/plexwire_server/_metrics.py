@@ -7,7 +7,7 @@ from typing import Final
 from attrs import define, field
 from prometheus_client.metrics_core import Metric
 
-from plexwire_protocol import CloseCode, __version__
+from plexwire_protocol import CloseCode, Traffic, __version__
 from plexwire_server._connection_report import ConnectionReport
 from plexwire_server._metric_families import (
     Histogram,
@@ -16,9 +16,6 @@ from plexwire_server._metric_families import (
     counter_by_all,
     gauge,
 )
-
-#: Why a viewer missed a frame: a newer one came before it could take it.
-REPLACED: Final = "replaced"
 
 #: Seconds that frames are sorted by, from a loopback to a viewer that stalls.
 _DELAYS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -41,10 +38,6 @@ class Metrics:
     """What a gateway counts, from its start on; `started` is that moment in Unix seconds."""
 
     started: float = 0.0
-    frames_in: int = 0
-    frames_out: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
     crashes: int = 0
     key_check_failures: int = 0
     frame_delay: Histogram = field(factory=_delays)
@@ -70,13 +63,14 @@ class Metrics:
         viewers: int,
         devices: int,
         unauthenticated: int,
+        traffic: Traffic,
         waiting: int,
         replaced: int,
     ) -> Iterator[Metric]:
         """Yield everything as metrics.
 
         What is so right now is the caller's to know: streaming *viewers* and *devices*, connections that are
-        *unauthenticated* yet, frames *waiting* for these viewers, and frames that were *replaced* before these viewers
+        *unauthenticated* yet, the *traffic* of the hub, frames *waiting* for these viewers, and frames that were *replaced* before these viewers
         could take them.
         """
         build = gauge("build_info", "Always 1.", labels=("version",))
@@ -88,16 +82,16 @@ class Metrics:
         yield gauge("unauthenticated", "Connections without a good auth yet.", unauthenticated)
         yield gauge("frames_waiting", "Frames that wait for their viewer.", waiting)
         yield counter(
-            "frames_received", "Frames taken from devices or the upstream.", self.frames_in
+            "frames_received", "Frames taken from devices or the upstream.", traffic.frames_in
         )
-        yield counter("frames_sent", "Frames sent to viewers.", self.frames_out)
-        yield counter("frame_bytes_received", "Bytes of pictures taken.", self.bytes_in)
-        yield counter("frame_bytes_sent", "Bytes of frame messages to viewers.", self.bytes_out)
+        yield counter("frames_sent", "Frames sent to viewers.", traffic.frames_out)
+        yield counter("frame_bytes_received", "Bytes of pictures taken.", traffic.bytes_in)
+        yield counter("frame_bytes_sent", "Bytes of frame messages to viewers.", traffic.bytes_out)
         yield counter_by(
             "frames_dropped",
             "Frames that did not get through, by reason.",
             "reason",
-            self.dropped + Counter({REPLACED: replaced}),
+            self.dropped + traffic.dropped + Counter({"replaced": replaced}),
         )
         yield self.frame_delay.collect(
             "frame_delay_seconds", "From a frame's arrival here until it was written to a viewer."

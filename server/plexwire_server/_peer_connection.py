@@ -5,91 +5,86 @@ from collections.abc import Awaitable, Callable
 from typing import ClassVar, Generic, TypeVar, final
 
 import trio
+from attrs import evolve, frozen
 from trio_websocket import WebSocketConnection
 
 from plexwire_protocol import (
     AuthReceived,
     CloseCode,
-    ConversationClosed,
+    DevicePeer,
     Event,
-    GatewayDeviceSession,
-    GatewayViewerSession,
-    MessageRefused,
-    Refusal,
-    Role,
     State,
+    StreamAddress,
+    ViewerPeer,
 )
 from plexwire_server._connection_report import ConnectionReport
 from plexwire_server._gateway_state import GatewayState
 from plexwire_server.keys._key_decision import KeyDecision, KeyGranted, KeyRefused, Scope
-from plexwire_trio import Connection
+from plexwire_trio import Player
+from plexwire_trio.fastlane import DEVICE, FastStream
 
-S = TypeVar("S", GatewayViewerSession, GatewayDeviceSession)
+P = TypeVar("P", bound=ViewerPeer | DevicePeer)
 
 
-class PeerConnection(ABC, Generic[S]):
+@frozen
+class Transport:
+    """The WebSocket of a peer, with the stream that it lives on."""
+
+    ws: WebSocketConnection
+    stream: FastStream
+
+
+class PeerConnection(ABC, Generic[P]):
     """One WebSocket of one peer; `run` is its whole life.  `plexwire_server.extending` lists what may be overridden.
 
-    `granted` is what the peer's key allows, None until it was accepted.
+    `peer` is the hub's end of the conversation.
     """
 
-    #: Which side of the relay the peer is on, and what its key must allow.
-    role: ClassVar[Role]
+    #: What the key of such a peer must allow.
     scope: ClassVar[Scope]
 
     _nursery: trio.Nursery
 
     def __init__(
-        self, gateway: GatewayState, session: S, ws: WebSocketConnection, report: ConnectionReport
+        self, gateway: GatewayState, transport: Transport, report: ConnectionReport
     ) -> None:
         self.gateway = gateway
-        self.session: S = session
-        self.ws = ws
         self.report = report
-        self.granted: KeyGranted | None = None
-        self._connection: Connection[S] = Connection(
-            session,
-            ws,
-            close_grace=gateway.limits.close_grace_s,
+        self.stream = transport.stream
+        self._player = Player(
+            transport.ws,
+            transport.stream,
             ping_interval=gateway.limits.ping_interval_s,
             pong_timeout=gateway.limits.pong_timeout_s,
         )
-        report.role = self.role
+        if gateway.lane is not None:
+            self._player.use_fast_lane()
+        self.peer: P = self._connect(self._player.wake)
+        self._player.peer = self.peer
+        report.role = self.peer.role
 
     @final
     async def run(self) -> None:
         """Serve the peer until the end; an error of ours ends it with 1011 and is counted.  [PW-CLOSE-2]"""
+        peer = self.peer
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                close = await self._connection.run(self.handle)
+                await self._player.run(self.handle)
                 nursery.cancel_scope.cancel()
         except Exception as error:
-            self.gateway.note_crash(self.report, error)
-            self.session.close(CloseCode.INTERNAL_ERROR, now=trio.current_time())
-            close = await self._connection.run(lambda event: None)
+            self._crash(error)
+            await self._player.run(lambda event: None)
         finally:
-            if self.granted is not None:
-                self.gateway.count_closed(self.role, self.granted)
-                self.leave()
-        self.report.closed(close, Role.GATEWAY)
+            peer.receive_close(CloseCode.ABNORMAL, now=trio.current_time())
+            self.leave()
+            self._fill_in_report()
 
     @final
     def go_away(self) -> None:
         """Close with 1001, as the gateway shuts down.  [PW-CLOSE-3]"""
         reason = "the gateway is shutting down"
-        self.session.close(CloseCode.GOING_AWAY, reason, now=trio.current_time())
-        self.flush_soon()
-
-    @final
-    async def flush(self) -> None:
-        """Send what the session has to send; waits while the peer does not read."""
-        await self._connection.flush()
-
-    @final
-    def flush_soon(self) -> None:
-        """Have what the session has to send sent, without waiting."""
-        self._connection.flush_soon()
+        self.peer.close(CloseCode.GOING_AWAY, reason, now=trio.current_time())
 
     @final
     def start_soon(self, task: Callable[[], Awaitable[object]]) -> None:
@@ -99,50 +94,101 @@ class PeerConnection(ABC, Generic[S]):
     @final
     def settle(self, decision: KeyDecision) -> None:
         """Accept the peer or refuse it, as *decision* says."""
-        if self.session.state is not State.CHECKING_KEY:
-            return  # the peer did not wait for it
+        now = trio.current_time()
         match decision:
             case KeyRefused(code):
-                self.session.refuse(code, now=trio.current_time())
+                self.peer.judge(code, now=now)
             case KeyGranted() if self.scope not in decision.scopes:
-                self.session.refuse(CloseCode.UNAUTHORIZED, now=trio.current_time())
-            case KeyGranted() if not self.gateway.has_room_for(decision):
-                self.session.refuse(CloseCode.TRY_AGAIN_LATER, now=trio.current_time())
+                self.peer.judge(CloseCode.UNAUTHORIZED, now=now)
             case KeyGranted():
-                self.granted = decision
-                self.gateway.count_opened(self.role, decision)
-                self.report.organisation = decision.organisation
-                self.report.key_name = decision.key_name
                 self.admit(decision)
+                if self.peer.session.state is State.STREAMING:
+                    self.report.organisation = decision.organisation
+                    self.report.key_name = decision.key_name
+                    self._accepted()
 
     # ── what a subclass may do differently ───────────────────────────────────────────────────
 
     def handle(self, event: Event) -> None:
         """Take one event of the session; must not wait."""
-        match event:
-            case AuthReceived():
-                self._nursery.start_soon(self.answer, event.api_key)
-            case ConversationClosed():
-                self.report.closed(event.close, event.by)
-            case MessageRefused(error) if error.refusal is Refusal.TOO_LARGE:
-                # The WebSocket counts the characters of a text, the protocol its bytes.  [PW-LIM-4]
-                self.session.close(CloseCode.TOO_BIG, error.clause, now=trio.current_time())
-            case _:
-                pass
+        if isinstance(event, AuthReceived):
+            self._nursery.start_soon(self.answer, event.api_key)
 
     async def answer(self, api_key: str) -> None:
-        """Have the key checked, `settle` the decision, and stream."""
+        """Have the key checked, and `settle` the decision."""
         self.settle(await self.gateway.check_key(api_key))
-        await self.flush()
-        await self.stream()
 
-    async def stream(self) -> None:
-        """Do what there is to do beside reading, if the peer was accepted."""
-
-    @abstractmethod
     def admit(self, granted: KeyGranted) -> None:
-        """Accept the peer, in one step: nothing of the relay may happen between the answer and the joining."""
+        """Accept the peer, if its key may open one more stream."""
+        self.peer.judge(granted.organisation, key=granted.key_name, now=trio.current_time())
+
+    def leave(self) -> None:
+        """Take note that the conversation has ended; called once, whether the peer was accepted or not."""
+
+    # ── how it does it ───────────────────────────────────────────────────────────────────────
 
     @abstractmethod
-    def leave(self) -> None:
-        """Undo `admit`, and count what only shows at the end."""
+    def _connect(self, wake: Callable[[], None]) -> P:
+        """Return the hub's end of the conversation."""
+
+    def _accepted(self) -> None:
+        """Take note that the peer streams."""
+
+    def _crash(self, error: Exception) -> None:
+        self.gateway.note_crash(self.report, error)
+        self.peer.close(CloseCode.INTERNAL_ERROR, now=trio.current_time())
+
+    def _fill_in_report(self) -> None:
+        peer, report = self.peer, self.report
+        if peer.closed is not None and peer.closed_by is not None:
+            report.closed(peer.closed, peer.closed_by)
+        report.frames, report.frame_bytes = peer.frames, peer.frame_bytes
+        report.dropped = peer.dropped
+
+
+class ViewerConnection(PeerConnection[ViewerPeer]):
+    """The connection of a viewer of *address*."""
+
+    scope: ClassVar[Scope] = Scope.READ
+
+    def __init__(
+        self,
+        gateway: GatewayState,
+        address: StreamAddress,
+        transport: Transport,
+        report: ConnectionReport,
+    ) -> None:
+        report.source_id, report.cameras = address.source_id, address.cameras
+        self._address = address
+        super().__init__(gateway, transport, report)
+
+    def _connect(self, wake: Callable[[], None]) -> ViewerPeer:
+        now = trio.current_time()
+        return self.gateway.hub.new_viewer(self._address, wake=wake, now=now)
+
+
+class DeviceConnection(PeerConnection[DevicePeer]):
+    """The connection of a device; another of the same device coexists with it.  [PW-DEV-10]"""
+
+    scope: ClassVar[Scope] = Scope.WRITE
+
+    def _connect(self, wake: Callable[[], None]) -> DevicePeer:
+        return self.gateway.hub.new_device(wake=wake, now=trio.current_time())
+
+    def _accepted(self) -> None:
+        # Pictures are large; until here, a stranger's budget was enough.
+        self.stream.budget = evolve(DEVICE, message_bytes=self.gateway.limits.message_bytes)
+        if self.gateway.lane is not None:
+            self.stream.on_binary = self._take_message
+
+    def _take_message(self, data: bytes) -> None:
+        try:
+            for event in self.peer.receive(data, now=trio.current_time()):
+                self.handle(event)
+        except Exception as error:
+            self._crash(error)
+
+    def _fill_in_report(self) -> None:
+        super()._fill_in_report()
+        self.report.source_id = self.peer.source_id
+        self.report.cameras = tuple(sorted(self.peer.cameras))

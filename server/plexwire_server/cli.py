@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,7 @@ import trio
 
 from plexwire_protocol import __version__
 from plexwire_server._connection_report import ConnectionReport, as_event
-from plexwire_server._gateway import Gateway
+from plexwire_server._gateway import Gateway, open_gateway
 from plexwire_server._limits import Limits
 from plexwire_server._log import LogEvent, LogFormat, LogFormatter, write_line
 from plexwire_server._startup_message import base_url, describe, describe_edge
@@ -107,6 +107,12 @@ _LIMITS: Final = Limits()
     help="Time for TLS and the HTTP request.",
 )
 @click.option(
+    "--fast-lane/--no-fast-lane",
+    default=True,
+    show_default=True,
+    help="Write pictures beneath the WebSocket library, for a fraction of the CPU time.",
+)
+@click.option(
     "--log-format",
     type=click.Choice([form.value for form in LogFormat]),
     default=LogFormat.TEXT.value,
@@ -128,6 +134,7 @@ def serve(
     max_streams_per_key: int,
     max_message_bytes: int,
     handshake_seconds: float,
+    fast_lane: bool,
     log_format: str,
 ) -> None:
     """Run a gateway: viewers and devices on one port, until Ctrl-C or SIGTERM.
@@ -169,12 +176,14 @@ def serve(
                 delay_s=upstream_delay,
                 ssl_context=None if upstream_ca is None else client_context(upstream_ca),
             )
-            opening = open_edge(edge_of, limits=limits, on_end=log_end, on_event=log)
+            opening = open_edge(
+                edge_of, limits=limits, on_end=log_end, on_event=log, fast_lane=fast_lane
+            )
         else:
             store, made_up = _load_keys(keys_file)
             if write_keys is not None and made_up is not None:
                 write_environment(write_keys, made_up.as_environment())
-            opening = nullcontext(Gateway(store, limits=limits, on_end=log_end))
+            opening = open_gateway(store, limits=limits, on_end=log_end, fast_lane=fast_lane)
     except (BadUrl, KeyFileError, TlsError) as error:
         raise click.ClickException(str(error)) from None
 

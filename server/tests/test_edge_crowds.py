@@ -61,7 +61,9 @@ async def all_hear(viewers: Sequence[WebSocketPeer], kind: str) -> None:
 
 def left_over(edge: EdgeBench) -> int:
     return (
-        len(edge.gateway.feeds.running) + len(edge.gateway.feeds.shared) + len(edge.gateway.viewers)
+        len(edge.gateway.feeds.running)
+        + len(edge.gateway.feeds.shared)
+        + len(edge.gateway.hub.viewers)
     )
 
 

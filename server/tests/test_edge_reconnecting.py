@@ -296,7 +296,7 @@ async def test_what_is_not_for_these_viewers_or_can_not_be_read_is_dropped_and_c
             "not_json": 1,
             "binary": 1,
         }
-        assert edge.gateway.metrics.frames_in == 1
+        assert edge.gateway.hub.traffic.frames_in == 1
 
 
 @pytest.mark.parametrize("code", [4001, 4002])

@@ -14,13 +14,14 @@ from gateway_bench import ADDRESS, Bench, WebSocketPeer, open_bench
 from plexwire_protocol import (
     CloseCode,
     EncodedFrame,
+    Hub,
     Publisher,
     StreamAddress,
     VideoFrame,
     encode,
     encode_device_frame,
 )
-from plexwire_server import EdgeGateway, Limits, LogEvent, Upstream
+from plexwire_server import Limits, LogEvent, Upstream
 from plexwire_trio import GatewayUrl
 
 FRAME = VideoFrame(
@@ -99,7 +100,7 @@ async def test_viewers_with_the_same_wish_share_one_stream_and_others_do_not(
         await device.say(sent(1))
         for viewer in (*sharing, alone):
             assert await viewer.ws.get_message() == encode(frame(1))
-        assert edge.gateway.metrics.frames_in == 2  # once for each feed that has the camera
+        assert edge.gateway.hub.traffic.frames_in == 2  # once for each feed that has the camera
         await settle()
         assert stranger.ws._recv_channel.statistics().current_buffer_used == 0
 
@@ -360,6 +361,7 @@ async def test_drain_of_an_edge_closes_viewers_and_then_its_streams_upstream(
         for viewer in viewers:
             assert await viewer.hear_the_end() == CloseCode.GOING_AWAY
         assert not edge.gateway.feeds.running
+        await settle()
         assert edge.upstream.gateway.metrics.closes == {("viewer", "1000"): 2}
         assert trio.current_time() == 0
 
@@ -372,13 +374,13 @@ async def test_crash_of_a_feed_closes_its_viewers_with_1011_and_nobody_else(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def slip(self: EdgeGateway, publisher: Publisher, frame: EncodedFrame) -> None:
-        if frame.frame.camera_id == "rear":
+    def slip(self: Hub, publisher: Publisher, frame: EncodedFrame, *, now: float) -> None:
+        if frame.camera_id == "rear" and isinstance(frame, EncodedFrame):
             raise RuntimeError("a slip")
-        real(self, publisher, frame)
+        real(self, publisher, frame, now=now)
 
-    real = EdgeGateway.publish
-    monkeypatch.setattr(EdgeGateway, "publish", slip)
+    real = Hub.publish
+    monkeypatch.setattr(Hub, "publish", slip)
     async with open_bench() as upstream, open_edge_bench(Wire(upstream)) as edge:
         lucky = await edge.viewer()
         rear = StreamAddress(source_id="robot-01", cameras=("rear",))

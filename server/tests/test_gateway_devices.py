@@ -9,10 +9,18 @@ import trio.testing
 from attrs import evolve
 from gateway_bench import Bench, WebSocketPeer, open_bench
 
-from plexwire_protocol import DEVICE_PATH, CloseCode, VideoFrame, encode, encode_device_frame
+from plexwire_protocol import (
+    DEVICE_PATH,
+    CloseCode,
+    DevicePeer,
+    Event,
+    VideoFrame,
+    decode_device_frame,
+    encode,
+    encode_device_frame,
+)
 from plexwire_protocol.limits import AUTH_DEADLINE_S, MAX_CAMERAS, MAX_JPEG_BYTES, MAX_MESSAGE_BYTES
 from plexwire_server import ConnectionReport, Gateway, KeyGranted, KeyStore, Limits, Scope
-from plexwire_server.extending import DeviceConnection
 
 JPEG = b"\xff\xd8 not much of a picture"
 
@@ -185,20 +193,20 @@ async def test_device_with_too_many_cameras_keeps_those_it_had(
         for n in range(MAX_CAMERAS + 3):
             await device.say(encode_device_frame(picture(camera_id=f"c{n}")))
         assert await device_still_serves(device, viewer, 2)
-        assert bench.gateway.metrics.dropped["too_many_cameras"] == 4
+        assert bench.gateway.hub.traffic.dropped["too_many_cameras"] == 4
 
 
-class SlippingDevice(DeviceConnection):
+class SlippingDevice(DevicePeer):
     """Fails at the frame with the stamp 13."""
 
-    def publish(self, frame: VideoFrame) -> None:
-        if frame.timestamp == 13:
-            raise KeyError(frame.timestamp)
-        super().publish(frame)
+    def _receive(self, data: str | bytes, now: float) -> list[Event]:
+        if isinstance(data, bytes) and decode_device_frame(data).timestamp == 13:
+            raise KeyError(13)
+        return super()._receive(data, now)
 
 
 class SlippingGateway(Gateway):
-    device_connection = SlippingDevice
+    device_peer = SlippingDevice
 
 
 async def test_crash_costs_a_device_its_own_connection_alone(
@@ -210,6 +218,7 @@ async def test_crash_costs_a_device_its_own_connection_alone(
         await device.say(encode_device_frame(picture(13)))
         assert await device.hear_the_end() == CloseCode.INTERNAL_ERROR
         assert await device_still_serves(twin, viewer)
+        await trio.testing.wait_all_tasks_blocked()
         [report] = reports
         assert (report.error, report.close and report.close.code) == ("KeyError", 1011)
         assert bench.gateway.metrics.crashes == 1

@@ -49,7 +49,7 @@ def run(scene: Callable[[Bench], Coroutine[None, None, None]]) -> None:
             await trio.sleep(60)
             assert bench.gateway.metrics.crashes == 0
             await bench.viewer()
-            assert len(bench.gateway.viewers) == 1
+            assert len(bench.gateway.hub.viewers) == 1
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 

@@ -8,15 +8,14 @@ from trio_websocket import ConnectionClosed
 
 from plexwire_protocol import (
     CloseCode,
-    EncodedFrame,
     StreamAddress,
     VideoFrame,
+    ViewerPeer,
     encode,
     encode_device_frame,
 )
 from plexwire_protocol.limits import AUTH_DEADLINE_S, MAX_MESSAGE_BYTES
 from plexwire_server import Gateway, KeyDecision, KeyGranted, Limits
-from plexwire_server.extending import ViewerConnection
 
 JPEG = b"\xff\xd8" + bytes(range(256)) * 40
 
@@ -285,7 +284,7 @@ async def test_viewer_that_stalls_costs_nobody_and_gets_fresh_frames_after(
             await device.say(frame(stamp))
             assert await viewer.ws.get_message() == expected(stamp)
         # The past is what the wire and the reader's own queue hold; then the newest frame waits.
-        assert sum(s.waiting for s in bench.gateway.viewers) == 1
+        assert sum(s.waiting for s in bench.gateway.hub.viewers) == 1
         got: list[str | bytes] = []
         while not got or got[-1] != expected(199):
             got.append(await stalled.ws.get_message())
@@ -306,9 +305,9 @@ async def test_viewer_that_stalls_is_still_closed_when_its_timeout_has_passed(
         for stamp in range(10):
             await device.say(frame(stamp))
         await trio.sleep(4.9)
-        assert len(bench.gateway.viewers) == 1
+        assert len(bench.gateway.hub.viewers) == 1
         await trio.sleep(0.2 + Limits().close_grace_s)
-        assert len(bench.gateway.viewers) == 0
+        assert len(bench.gateway.hub.viewers) == 0
 
 
 async def test_viewer_that_vanishes_without_a_word_is_noticed_by_its_silence(
@@ -319,9 +318,9 @@ async def test_viewer_that_vanishes_without_a_word_is_noticed_by_its_silence(
         head = await shake_hands_raw(raw, ADDRESS.target(), bench.keys.api_key)
         assert b" 101 " in head
         await trio.testing.wait_all_tasks_blocked()
-        assert len(bench.gateway.viewers) == 1
+        assert len(bench.gateway.hub.viewers) == 1
         await trio.sleep(7.1)
-        assert len(bench.gateway.viewers) == 0
+        assert len(bench.gateway.hub.viewers) == 0
 
 
 # ── what breaks RFC 6455, or is too large ────────────────────────────────────────────────────
@@ -395,17 +394,22 @@ class Slip(Exception):
     """An error of the gateway."""
 
 
-class SlippingViewer(ViewerConnection):
+class SlippingViewer(ViewerPeer):
     """Can't send the frame with the stamp 13."""
 
-    async def send_frame(self, frame: EncodedFrame) -> None:
-        if frame.frame.timestamp == 13 and self.session.address.timeout is not None:
+    def _next_frame(self, now: float) -> str | bytes | None:
+        frame = super()._next_frame(now)
+        if (
+            frame is not None
+            and b'"timestamp":13' in (frame if isinstance(frame, bytes) else frame.encode())
+            and self.address.timeout is not None
+        ):
             raise Slip("plx_secret")
-        await super().send_frame(frame)
+        return frame
 
 
 class SlippingGateway(Gateway):
-    viewer_connection = SlippingViewer
+    viewer_peer = SlippingViewer
 
 
 async def test_crash_costs_its_own_connection_alone_and_says_1011(
@@ -424,5 +428,5 @@ async def test_crash_costs_its_own_connection_alone_and_says_1011(
         assert await unlucky.ws.get_message() == expected(12)
         assert await unlucky.hear_the_end() == CloseCode.INTERNAL_ERROR
         assert bench.gateway.metrics.crashes == 1
-        assert len(bench.gateway.viewers) == 1
+        assert len(bench.gateway.hub.viewers) == 1
         assert "Slip" in caplog.text

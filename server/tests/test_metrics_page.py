@@ -129,7 +129,7 @@ async def test_counter_of_replaced_frames_never_goes_back_while_a_viewer_leaves(
         for _ in range(60):
             await trio.sleep(0.1)
             assert replaced() == before
-        assert not bench.gateway.viewers
+        assert not bench.gateway.hub.viewers
 
 
 async def test_gauges_are_what_is_there_now(autojump_clock: trio.testing.MockClock) -> None:

@@ -10,19 +10,20 @@ import struct
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 import trustme
-from attrs import define, field
+from attrs import define, evolve, field
 from click.testing import CliRunner
-from gateway_bench import ADDRESS, WebSocketPeer
+from gateway_bench import ADDRESS, FAST_LANE, WebSocketPeer
 
 from plexwire_protocol import DEVICE_PATH, Close, CloseCode, VideoFrame, encode_device_frame
 from plexwire_server import ConnectionReport, Gateway, KeyStore, Limits, ThrowAwayKeys, serve
+from plexwire_server._gateway import open_lane
 from plexwire_server.cli import serve as serve_command
 from plexwire_trio import wrap_client_stream
 
@@ -66,15 +67,21 @@ class Loopback:
         return peer
 
 
+async def read_all(stream: trio.abc.ReceiveStream) -> None:
+    async for _ in stream:
+        pass
+
+
 @asynccontextmanager
 async def open_gateway(
     ssl_context: ssl.SSLContext | None = None,
 ) -> AsyncGenerator[Loopback, None]:
     store, keys = KeyStore.throw_away()
     tell, ended = trio.open_memory_channel[ConnectionReport](1000)
-    gateway = Gateway(store, limits=Limits(close_grace_s=0.3), on_end=tell.send_nowait)
     with trio.fail_after(15):
-        async with trio.open_nursery() as nursery, tell, ended:
+        async with open_lane(FAST_LANE) as lane, trio.open_nursery() as nursery, tell, ended:
+            limits = Limits(close_grace_s=0.3)
+            gateway = Gateway(store, limits=limits, on_end=tell.send_nowait, lane=lane)
             addresses = await nursery.start(partial(serve, gateway, ssl_context=ssl_context))
             [(host, port)] = addresses
             assert host == "127.0.0.1"
@@ -133,6 +140,30 @@ async def test_viewer_that_stalls_delays_nobody_and_is_fresh_again() -> None:
         assert got == sorted(set(got))
         assert len(got) < count
         assert loopback.gateway.metrics.closes.total() == 0
+
+
+async def test_viewer_that_stalls_is_reset_soon_after_its_timeout() -> None:
+    """Neither the gateway nor the kernel keeps what it does not read."""
+    async with open_gateway() as loopback:
+        device = await loopback.device()
+        timed = evolve(ADDRESS, timeout=1)
+        stalled = await loopback.open(timed.target())
+        await stalled.say({"type": "auth", "api_key": loopback.keys.api_key})
+        began = trio.current_time()
+        report: ConnectionReport | None = None
+        for stamp in range(10_000):
+            await device.say(frame(stamp))
+            with suppress(trio.WouldBlock):
+                report = loopback.ended.receive_nowait()
+                break
+            await trio.sleep(0.005)
+        assert report is not None
+        assert report.close is not None
+        assert report.close.code == CloseCode.TIMEOUT
+        # 0.3 s of grace, and the clock of a busy machine.
+        assert 1.2 < trio.current_time() - began < 4
+        with pytest.raises(trio.BrokenResourceError):
+            await read_all(stalled.stream)
 
 
 async def test_peer_with_an_oversize_message_gets_to_read_why() -> None:

@@ -10,9 +10,9 @@ import trio
 from attrs import define, field
 
 from judging import PATIENCE_S, SOURCE, expect
-from plexwire_protocol import CloseCode, Event, GatewayDeviceSession, MessageRefused, Role
+from plexwire_protocol import CloseCode, DevicePeer, Event, Hub, MessageRefused, Role
 from plexwire_server import ConnectionReport, Gateway, KeyGranted, KeyStore
-from plexwire_server.extending import DeviceConnection
+from plexwire_server.extending import DeviceConnection, GatewayHub
 
 
 @define(eq=False)
@@ -80,21 +80,24 @@ class Notes:
         expect(code in closes, f"it was not closed with {code}, but with {closes}")
 
 
-class _NotingSession(GatewayDeviceSession):
-    """The rules, with a note of each message before they are applied."""
+class _NotingPeer(DevicePeer):
+    """A device of the hub, with a note of each message before the rules are applied."""
 
-    def __init__(self, notes: Notes, *, now: float) -> None:
-        super().__init__(now=now)
-        self._notes = notes
-
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
-        self._notes.note_message(data)
-        events = super().receive(data, now=now)
+    def _receive(self, data: str | bytes, now: float) -> list[Event]:
+        notes = _notes_of(self.hub)
+        notes.note_message(data)
+        events = super()._receive(data, now)
         for event in events:
             if isinstance(event, MessageRefused):
-                self._notes.refused[event.error.refusal.value] += 1
-        self._notes.touch()
+                notes.refused[event.error.refusal.value] += 1
+        notes.touch()
         return events
+
+
+def _notes_of(hub: Hub) -> Notes:
+    assert isinstance(hub, GatewayHub)
+    assert isinstance(hub.gateway, NotingGateway)
+    return hub.gateway.notes
 
 
 class _NotingDevice(DeviceConnection):
@@ -103,26 +106,23 @@ class _NotingDevice(DeviceConnection):
     def admit(self, granted: KeyGranted) -> None:
         super().admit(granted)
         assert isinstance(self.gateway, NotingGateway)
-        self.gateway.devices[self.session.source_id] = self
+        self.gateway.devices[self.peer.source_id] = self
 
 
 class NotingGateway(Gateway):
     """The reference gateway; in `notes` stands what its devices did."""
 
     device_connection = _NotingDevice
+    device_peer = _NotingPeer
 
     def __init__(self, keys: KeyStore) -> None:
         self.notes = Notes()
         self.devices: dict[str, _NotingDevice] = {}
         super().__init__(keys, on_end=self.notes.note_end)
 
-    def device_session(self) -> GatewayDeviceSession:
-        """Return the rules towards one device, which take notes."""
-        return _NotingSession(self.notes, now=trio.current_time())
-
-    async def tell_device(self, message: Mapping[str, Any]) -> None:
+    def tell_device(self, message: Mapping[str, Any]) -> None:
         """Send the device a message that is none of video's."""
-        await self.devices[SOURCE].ws.send_message(json.dumps(message))
+        self.devices[SOURCE].peer.say(json.dumps(message), now=trio.current_time())
 
     def drop_device(self) -> None:
         """Close the device, as a gateway does that goes away."""

@@ -74,10 +74,10 @@ async def answer_commands(stage: Stage, pictures: Pictures) -> str:
     answers = ["command_result"] + ["command_status"] * _knows_runs(stage)
     async with _undisturbed(stage, pictures):
         for answer in answers:
-            await stage.gateway.tell_device(_COMMANDS[answer])
+            stage.gateway.tell_device(_COMMANDS[answer])
             await stage.notes.wait_to_hear(answer, times=2)  # that it has it, and what came of it
         # It ignores what it does not know, as we do.
-        await stage.gateway.tell_device({"type": "never_heard_of", "id": 1})
+        stage.gateway.tell_device({"type": "never_heard_of", "id": 1})
     return ", ".join(f"`{answer}`" for answer in answers)
 
 

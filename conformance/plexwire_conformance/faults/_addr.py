@@ -6,12 +6,12 @@ from urllib.parse import unquote
 import trio
 from attrs import evolve
 
-from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._fault import FaultyGateway, Viewer, fault
 from plexwire_conformance.faults._parts import Leaking, is_of
 from plexwire_conformance.faults._wire import CLOSE, Wire, encode_frame
 from plexwire_protocol import DEVICE_PATH, AddressRefused, StreamAddress, VideoFrame
 from plexwire_protocol.limits import DEFAULT_CAMERA
-from plexwire_server.extending import Request, Response, Upgrade, ViewerConnection
+from plexwire_server.extending import Request, Response, Upgrade
 
 # ── which cameras ────────────────────────────────────────────────────────────────────────────
 
@@ -59,8 +59,8 @@ class OneCameraAllowed(FaultyGateway):
     also=("PW-ISO-1",),
 )
 class DefaultMeansAll(Leaking):
-    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
-        asked = viewer.session.address.cameras
+    def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
+        asked = viewer.address.cameras
         return asked == (DEFAULT_CAMERA,) and is_of(viewer, organisation, frame.source_id)
 
 

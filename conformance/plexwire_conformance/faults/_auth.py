@@ -2,28 +2,28 @@
 
 import json
 import re
+from collections.abc import Callable
 
 import trio
-from trio_websocket import WebSocketConnection
 
-from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._fault import FaultyGateway, Viewer, fault
 from plexwire_conformance.faults._parts import Listening, Talkative
 from plexwire_protocol import (
+    AnyMessage,
     CloseCode,
-    EncodedFrame,
     Event,
     GatewayViewerSession,
+    Hub,
     MalformedMessage,
-    Message,
     MessageIgnored,
     MessageRefused,
     Refusal,
     State,
     StreamAddress,
     VideoFrame,
+    encode,
 )
-from plexwire_server import ConnectionReport, KeyDecision
-from plexwire_server.extending import ViewerConnection
+from plexwire_server import KeyDecision
 
 # ── what is an auth ──────────────────────────────────────────────────────────────────────────
 
@@ -35,13 +35,13 @@ class _Reader(GatewayViewerSession):
         """Return what it takes *text* for; None refuses it."""
         raise NotImplementedError
 
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         """Take what `read` makes of the first message."""
         if self.state is not State.AWAITING_AUTH or isinstance(data, bytes):
-            return super().receive(data, now=now)
+            return super()._receive(data, now=now)
         if (text := self.read(data)) is None:
             return self.close(CloseCode.UNAUTHORIZED, now=now)
-        return super().receive(text, now=now)
+        return super()._receive(text, now=now)
 
 
 @fault("auth.case-insensitive-type", "Takes `Auth` for `auth`.", "PW-AUTH-5")
@@ -80,7 +80,7 @@ class ExtraMembersRefused(_Reader):
 
 @fault("auth.anything-before", "Passes over messages that come before the auth.", "PW-AUTH-5")
 class AnythingBefore(GatewayViewerSession):
-    def _received_unknown(self, message: Message, *, now: float) -> list[Event]:
+    def _received_unknown(self, message: AnyMessage, *, now: float) -> list[Event]:
         return [MessageIgnored(message)]
 
 
@@ -123,6 +123,14 @@ class Greeting(Talkative):
         self.say(json.dumps({"type": "hello", "gateway": "faulty"}))
 
 
+class _Impatient(Viewer):
+    gateway: "FramesBefore"
+
+    def __init__(self, hub: Hub, session: GatewayViewerSession, wake: Callable[[], None]) -> None:
+        super().__init__(hub, session, wake)
+        self.gateway.waiting[self] = None
+
+
 @fault(
     "auth.frames-before",
     "Sends frames to viewers that have not authenticated yet.",
@@ -130,25 +138,15 @@ class Greeting(Talkative):
     also=("PW-INIT-3", "PW-ISO-1"),
 )
 class FramesBefore(Listening):
+    viewer_peer = _Impatient
+
     def __init__(self) -> None:
         super().__init__()
-        self._waiting: dict[Talkative, ViewerConnection] = {}
-
-    def viewer_session(self, address: StreamAddress) -> Talkative:
-        return Talkative(address, now=trio.current_time())
-
-    def new_viewer(
-        self, address: StreamAddress, ws: WebSocketConnection, report: ConnectionReport
-    ) -> ViewerConnection:
-        viewer = super().new_viewer(address, ws, report)
-        if isinstance(session := viewer.session, Talkative):
-            self._waiting[session] = viewer
-        return viewer
+        self.waiting: dict[Viewer, None] = {}
 
     def hear(self, organisation: str, frame: VideoFrame) -> None:
-        for session, viewer in tuple(self._waiting.items()):
-            if session.state is not State.AWAITING_AUTH:
-                del self._waiting[session]
-            elif session.address.source_id == frame.source_id:
-                session.say(EncodedFrame.of(frame).text)
-                viewer.flush_soon()
+        for viewer in tuple(self.waiting):
+            if viewer.session.state is not State.AWAITING_AUTH:
+                del self.waiting[viewer]
+            elif viewer.address.source_id == frame.source_id:
+                viewer.say(encode(frame), now=trio.current_time())

@@ -45,10 +45,10 @@ class LateRefused(GatewayViewerSession):
         super().__init__(address, now=now)
         self._since = now
 
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         if self.state is State.AWAITING_AUTH and now > self._since + 5:
             return self.close(CloseCode.UNAUTHORIZED, now=now)
-        return super().receive(data, now=now)
+        return super()._receive(data, now=now)
 
 
 # ── a deadline that is put off ───────────────────────────────────────────────────────────────

@@ -1,13 +1,15 @@
 """Faults in which frames reach a viewer, when, and how often."""
 
+from collections.abc import Callable, Iterable
+from functools import partial
+from math import inf
 from typing import ClassVar
 
 import trio
 from attrs import frozen
 
-from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._fault import Device, FaultyGateway, Viewer, fault
 from plexwire_conformance.faults._parts import (
-    Dawdling,
     Mailbox,
     Mutable,
     Queueing,
@@ -15,9 +17,16 @@ from plexwire_conformance.faults._parts import (
     mute,
     watchers,
 )
-from plexwire_protocol import CloseCode, EncodedFrame, StreamAddress
+from plexwire_protocol import (
+    CloseCode,
+    EncodedFrame,
+    GatewayViewerSession,
+    Hub,
+    OnlineSource,
+    StreamAddress,
+)
 from plexwire_server import KeyGranted
-from plexwire_server.extending import DeviceConnection, ViewerConnection
+from plexwire_server.extending import ViewerConnection
 
 # ── order and number ─────────────────────────────────────────────────────────────────────────
 
@@ -26,15 +35,27 @@ from plexwire_server.extending import DeviceConnection, ViewerConnection
 class NewestFirst(Queueing):
     places = 2
 
-    def next_frame(self) -> EncodedFrame | None:
+    def _take_frame(self) -> EncodedFrame | None:
         return self.queue.pop() if self.queue else None
 
 
+class _Repeated(Viewer):
+    """Sends frames twice if `repeats`."""
+
+    repeats = True
+    _again: EncodedFrame | None = None
+
+    def _take_frame(self) -> EncodedFrame | None:
+        frame, self._again = self._again, None
+        if frame is None:
+            frame = super()._take_frame()
+            self._again = frame if self.repeats else None
+        return frame
+
+
 @fault("frames.twice", "Sends every frame twice, to be on the safe side.", "PW-FRAME-6")
-class SentTwice(Dawdling):
-    async def send_frame(self, frame: EncodedFrame) -> None:
-        await super().send_frame(frame)
-        await super().send_frame(frame)
+class SentTwice(_Repeated):
+    pass
 
 
 @frozen(kw_only=True)
@@ -42,11 +63,10 @@ class _Repeating(StreamAddress):
     """An address that names a camera twice."""
 
 
-class _OncePerMention(Dawdling):
-    async def send_frame(self, frame: EncodedFrame) -> None:
-        await super().send_frame(frame)
-        if isinstance(self.session.address, _Repeating):
-            await super().send_frame(frame)
+class _OncePerMention(_Repeated):
+    def _admit(self, online: Iterable[OnlineSource] | None, now: float) -> None:
+        self.repeats = isinstance(self.address, _Repeating)
+        super()._admit(online, now)
 
 
 @fault(
@@ -55,7 +75,7 @@ class _OncePerMention(Dawdling):
     "PW-FRAME-6",
 )
 class OncePerMention(FaultyGateway):
-    viewer_connection = _OncePerMention
+    viewer_peer = _OncePerMention
 
     def read_address(self, target: str) -> StreamAddress:
         address = super().read_address(target)
@@ -69,10 +89,10 @@ class OncePerMention(FaultyGateway):
 class _Caught(Mailbox):
     gateway: Remembering
 
-    def admit(self, granted: KeyGranted) -> None:
-        super().admit(granted)
-        address = self.session.address
-        last = self.gateway.last.get((granted.organisation, address.source_id), {})
+    def _admit(self, online: Iterable[OnlineSource] | None, now: float) -> None:
+        super()._admit(online, now)
+        address = self.address
+        last = self.gateway.last.get((self.organisation, address.source_id), {})
         for camera in address.cameras:
             if camera in last:
                 self.take(last[camera])
@@ -84,7 +104,7 @@ class _Caught(Mailbox):
     "PW-FRAME-7",
 )
 class LastFrameReplayed(Remembering):
-    viewer_connection = _Caught
+    viewer_peer = _Caught
 
 
 # ── losses and delays ────────────────────────────────────────────────────────────────────────
@@ -93,48 +113,76 @@ class LastFrameReplayed(Remembering):
 @fault(
     "frames.every-second-dropped", "Sends every second frame, to halve the traffic.", "PW-FRAME-9"
 )
-class EverySecondDropped(ViewerConnection):
+class EverySecondDropped(Viewer):
     _odd = False
 
-    async def send_frame(self, frame: EncodedFrame) -> None:
-        self._odd = not self._odd
-        if self._odd:
-            await super().send_frame(frame)
+    def _take_frame(self) -> EncodedFrame | None:
+        while (frame := super()._take_frame()) is not None:
+            self._odd = not self._odd
+            if self._odd:
+                return frame
+        return None
 
 
 @fault("frames.one-behind", "Sends a frame when the next one has come.", "PW-FRAME-9")
-class OneBehind(ViewerConnection):
+class OneBehind(Viewer):
     _held: EncodedFrame | None = None
 
-    async def send_frame(self, frame: EncodedFrame) -> None:
-        held, self._held = self._held, frame
-        if held is not None:
-            await super().send_frame(held)
+    def _take_frame(self) -> EncodedFrame | None:
+        while (frame := super()._take_frame()) is not None:
+            held, self._held = self._held, frame
+            if held is not None:
+                return held
+        return None
+
+
+class _Buffering(Queueing):
+    """Keeps frames back until they are `release`d."""
+
+    def __init__(self, hub: Hub, session: GatewayViewerSession, wake: Callable[[], None]) -> None:
+        self._came, self._coming = trio.open_memory_channel[tuple[float, EncodedFrame]](inf)
+        super().__init__(hub, session, wake)
+
+    def take(self, frame: EncodedFrame) -> None:
+        self._came.send_nowait((trio.current_time(), frame))
+
+    async def release(self, after: float) -> None:
+        """Let every frame go *after* so many seconds."""
+        async for came, frame in self._coming:
+            await trio.sleep_until(came + after)
+            self.queue.append(frame)
+            self.ring()
+
+
+class _Late(ViewerConnection):
+    def admit(self, granted: KeyGranted) -> None:
+        super().admit(granted)
+        if isinstance(self.peer, _Buffering):
+            self.start_soon(partial(self.peer.release, 3))
 
 
 @fault(
     "frames.three-seconds-late", "Buffers three seconds of video before it sends any.", "PW-FRAME-9"
 )
-class ThreeSecondsLate(Dawdling):
-    async def send_frame(self, frame: EncodedFrame) -> None:
-        await trio.sleep(3)
-        await super().send_frame(frame)
+class ThreeSecondsLate(FaultyGateway):
+    viewer_peer = _Buffering
+    viewer_connection = _Late
 
 
-class _Limited(ViewerConnection):
+class _Limited(Viewer):
     """Gives the frames of a camera to its first `places` viewers."""
 
     places: ClassVar[int]
 
-    def next_frame(self) -> EncodedFrame | None:
-        while (frame := super().next_frame()) is not None:
-            if self._place(frame.frame.camera_id) < self.places:
+    def _take_frame(self) -> EncodedFrame | None:
+        while (frame := super()._take_frame()) is not None:
+            if self._place(frame.camera_id) < self.places:
                 return frame
         return None
 
     def _place(self, camera: str) -> int:
-        watching = watchers(self.gateway, self.session.address.source_id)
-        of_camera = [viewer for viewer in watching if camera in viewer.session.address.cameras]
+        watching = watchers(self.gateway, self.address.source_id)
+        of_camera = [viewer for viewer in watching if camera in viewer.address.cameras]
         return of_camera.index(self)
 
 
@@ -160,16 +208,16 @@ class TwoViewersAtMost(_Limited):
     "PW-FRAME-10",
 )
 class EndWithOneViewer(Mutable):
-    def leave(self) -> None:
-        super().leave()
-        if self.report.close is not None and self.report.close.code == CloseCode.NORMAL:
-            mute(watchers(self.gateway, self.session.address.source_id))
+    def _leave(self) -> None:
+        super()._leave()
+        if self.closed is not None and self.closed.code == CloseCode.NORMAL:
+            mute(watchers(self.gateway, self.address.source_id))
 
 
-class _EndingVideo(DeviceConnection):
-    def leave(self) -> None:
-        super().leave()
-        mute(watchers(self.gateway, self.session.source_id))
+class _EndingVideo(Device):
+    def _leave(self) -> None:
+        super()._leave()
+        mute(watchers(self.gateway, self.source_id))
 
 
 @fault(
@@ -178,5 +226,5 @@ class _EndingVideo(DeviceConnection):
     "PW-FRAME-9",
 )
 class EndWithTheDevice(FaultyGateway):
-    viewer_connection = Mutable
-    device_connection = _EndingVideo
+    viewer_peer = Mutable
+    device_peer = _EndingVideo

@@ -7,10 +7,10 @@ import trio
 from plexwire_conformance.faults._fault import FaultyGateway, fault
 from plexwire_conformance.faults._parts import Members, RetoldAnswer
 from plexwire_protocol import (
+    AnyMessage,
     CloseCode,
     Event,
     GatewayDeviceSession,
-    Message,
     MessageReceived,
     Outgoing,
     State,
@@ -101,10 +101,10 @@ class _Undecided(RetoldAnswer):
 class _StillRelaying(AnyKey):
     """Lets a refused device stay."""
 
-    session: _Undecided
-
     async def answer(self, api_key: str) -> None:
-        self.session.half_in = isinstance(await self.gateway.check_key(api_key), KeyRefused)
+        session = self.peer.session
+        assert isinstance(session, _Undecided)
+        session.half_in = isinstance(await self.gateway.check_key(api_key), KeyRefused)
         await super().answer(api_key)
 
 
@@ -164,8 +164,8 @@ class RefusedWithEmptyDetail(_Turning):
 class ExtraMembersRefused(GatewayDeviceSession):
     _known = frozenset(("type", "api_key", "source_id", "platform", "agent_version"))
 
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
-        events = super().receive(data, now=now)
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        events = super()._receive(data, now=now)
         if self.state is State.CHECKING_KEY and not self._known.issuperset(json.loads(data)):
             return self.refuse(now=now)
         return events
@@ -181,8 +181,8 @@ class _Strict(GatewayDeviceSession):
         """Whether it closes for a message of this type."""
         raise NotImplementedError
 
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
-        events = super().receive(data, now=now)
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        events = super()._receive(data, now=now)
         if self.state is State.STREAMING and isinstance(data, str) and self._minded(data):
             return self.close(CloseCode.PROTOCOL_ERROR, now=now)
         return events
@@ -225,13 +225,13 @@ class UnknownTypeCloses(_Strict):
 class CommandsEndVideo(GatewayDeviceSession):
     _commanded = False
 
-    def _received_unknown(self, message: Message, *, now: float) -> list[Event]:
+    def _received_unknown(self, message: AnyMessage, *, now: float) -> list[Event]:
         if isinstance(message, Unknown) and message.name.startswith("command_"):
             self._commanded = True
         return super()._received_unknown(message, now=now)
 
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
-        events = super().receive(data, now=now)
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        events = super()._receive(data, now=now)
         return [event for event in events if not (self._commanded and _is_frame(event))]
 
 

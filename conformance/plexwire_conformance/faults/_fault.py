@@ -7,10 +7,71 @@ import trio
 from attrs import frozen
 
 from plexwire_conformance.faults._wire import Wire
-from plexwire_protocol import GatewayDeviceSession, GatewayViewerSession, StreamAddress
+from plexwire_protocol import (
+    DevicePeer,
+    EncodedFrame,
+    Event,
+    GatewayDeviceSession,
+    GatewayViewerSession,
+    Hub,
+    Peer,
+    StreamAddress,
+    ViewerPeer,
+)
 from plexwire_server import Gateway, KeyStore
-from plexwire_server.extending import DeviceConnection, ViewerConnection
+from plexwire_server.extending import DeviceConnection, GatewayHub, ViewerConnection
 from plexwire_spec import clauses
+
+
+def _gateway_of(hub: Hub) -> "FaultyGateway":
+    assert isinstance(hub, GatewayHub)
+    assert isinstance(hub.gateway, FaultyGateway)
+    return hub.gateway
+
+
+class Viewer(ViewerPeer):
+    """A viewer of a faulty gateway; all that it gets passes through its session, whose rules may be faulty."""
+
+    gateway: "FaultyGateway"
+
+    def __init__(self, hub: Hub, session: GatewayViewerSession, wake: Callable[[], None]) -> None:
+        self.gateway = _gateway_of(hub)
+        #: A frame per camera, those that wait longest first: here and not in the relay, for others to be faulty with.
+        self.mail: dict[str, EncodedFrame] = {}
+        super().__init__(hub, session, wake)
+
+    def ring(self) -> None:
+        """Hand the writer the next frame if it rests."""
+        if self._rests and (frame := self._take_frame()) is not None:
+            self._hand(frame)
+
+    def _note_frame(self, frame: EncodedFrame) -> bool:
+        self.mail[frame.camera_id] = frame
+        self.ring()
+        return True
+
+    def _take_frame(self) -> EncodedFrame | None:
+        return self.mail.pop(next(iter(self.mail))) if self.mail else None
+
+    def _next_frame(self, now: float) -> str | bytes | None:
+        text = super()._next_frame(now)
+        if text is not None:
+            self.session.send(EncodedFrame("", text), now=now)
+            self.say(*self.session.take_outbox(), now=now)
+        return None
+
+
+class Device(DevicePeer):
+    """A device of a faulty gateway; all that it sends passes through its session, whose rules may be faulty."""
+
+    gateway: "FaultyGateway"
+
+    def __init__(self, hub: Hub, session: GatewayDeviceSession, wake: Callable[[], None]) -> None:
+        self.gateway = _gateway_of(hub)
+        super().__init__(hub, session, wake)
+
+    def _receive(self, data: str | bytes, now: float) -> list[Event]:
+        return Peer._receive(self, data, now)
 
 
 class FaultyGateway(Gateway):
@@ -19,6 +80,8 @@ class FaultyGateway(Gateway):
     viewer_rules: type[GatewayViewerSession] = GatewayViewerSession
     device_rules: type[GatewayDeviceSession] = GatewayDeviceSession
     wire: type[Wire] = Wire
+    viewer_peer = Viewer
+    device_peer = Device
 
     def __init__(self) -> None:
         store, self.given = KeyStore.throw_away()
@@ -40,6 +103,8 @@ class FaultyGateway(Gateway):
 #: What a fault may be: a gateway, or one part of it.
 Part: TypeAlias = (
     type[FaultyGateway]
+    | type[Viewer]
+    | type[Device]
     | type[ViewerConnection]
     | type[DeviceConnection]
     | type[GatewayViewerSession]
@@ -73,7 +138,11 @@ class Fault:
         if issubclass(part, FaultyGateway):
             return part()
         gateway = FaultyGateway()
-        if issubclass(part, ViewerConnection):
+        if issubclass(part, Viewer):
+            gateway.viewer_peer = part
+        elif issubclass(part, Device):
+            gateway.device_peer = part
+        elif issubclass(part, ViewerConnection):
             gateway.viewer_connection = part
         elif issubclass(part, DeviceConnection):
             gateway.device_connection = part

@@ -1,41 +1,52 @@
 """Faults in what becomes of a viewer that can't keep up, and of the others."""
 
-from collections import defaultdict
-
-import trio
-from trio_websocket import WebSocketConnection
 from wsproto.frame_protocol import CloseReason
 
-from plexwire_conformance.faults._fault import FaultyGateway, fault
-from plexwire_conformance.faults._parts import Dawdling, Queueing
-from plexwire_protocol import EncodedFrame, StreamAddress
-from plexwire_server import ConnectionReport
-from plexwire_server.extending import ViewerConnection
+from plexwire_conformance.faults._fault import FaultyGateway, Viewer, fault
+from plexwire_conformance.faults._parts import Queueing, watchers
+from plexwire_protocol import EncodedFrame
 
 
-class _TakingTurns(Dawdling):
-    turn: trio.Lock
+class _TakingTurns(Viewer):
+    """Has a frame written only while no other viewer of its source has one."""
 
-    async def send_frame(self, frame: EncodedFrame) -> None:
-        async with self.turn:
-            await super().send_frame(frame)
+    gateway: "OneWriter"
+
+    def _take_frame(self) -> EncodedFrame | None:
+        turns, source_id = self.gateway.turns, self.address.source_id
+        if turns.get(source_id, self) is not self:
+            return None
+        frame = super()._take_frame()
+        if frame is not None:
+            turns[source_id] = self
+        return frame
+
+    def _note_written(self, now: float) -> None:
+        super()._note_written(now)
+        if self._handed is None:
+            self._pass_on()
+
+    def _leave(self) -> None:
+        super()._leave()
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        turns, source_id = self.gateway.turns, self.address.source_id
+        if turns.get(source_id) is self:
+            del turns[source_id]
+            for other in watchers(self.gateway, source_id):
+                if other is not self:
+                    other.ring()
 
 
 @fault("flow.one-writer", "Writes to the viewers of a source one after the other.", "PW-FLOW-1")
 class OneWriter(FaultyGateway):
-    viewer_connection = _TakingTurns
+    viewer_peer = _TakingTurns
 
     def __init__(self) -> None:
         super().__init__()
-        self._turns: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
-
-    def new_viewer(
-        self, address: StreamAddress, ws: WebSocketConnection, report: ConnectionReport
-    ) -> ViewerConnection:
-        viewer = super().new_viewer(address, ws, report)
-        if isinstance(viewer, _TakingTurns):
-            viewer.turn = self._turns[address.source_id]
-        return viewer
+        #: Whose turn it is, by source.
+        self.turns: dict[str, Viewer] = {}
 
 
 # ── the queue ────────────────────────────────────────────────────────────────────────────────
@@ -55,26 +66,30 @@ class ToldOfDrops(Queueing):
         self._missed += len(self.queue)
         super().take(frame)
 
-    async def send_frame(self, frame: EncodedFrame) -> None:
+    def _take_frame(self) -> EncodedFrame | None:
         missed, self._missed = self._missed, 0
         if missed:
-            text = f'{{"type":"frames_dropped","count":{missed}}}'
-            await super().send_frame(EncodedFrame(frame.frame, text))
-        await super().send_frame(frame)
+            return EncodedFrame("", f'{{"type":"frames_dropped","count":{missed}}}')
+        return super()._take_frame()
 
 
 # ── the stalled viewer ───────────────────────────────────────────────────────────────────────
 
 
-class _Impatient(ViewerConnection):
+class _Impatient(Viewer):
     """Is through with a viewer that takes more than two seconds for a frame."""
 
     through = False
+    _since = 0.0
 
-    async def send_frame(self, frame: EncodedFrame) -> None:
-        since = trio.current_time()
-        await super().send_frame(frame)
-        self.through = self.through or trio.current_time() > since + 2
+    def _next_frame(self, now: float) -> str | bytes | None:
+        self._since = now
+        return super()._next_frame(now)
+
+    def _note_written(self, now: float) -> None:
+        if self._in_hand is not None:
+            self.through = self.through or now > self._since + 2
+        super()._note_written(now)
 
 
 @fault(
@@ -83,11 +98,10 @@ class _Impatient(ViewerConnection):
     "PW-FLOW-2",
 )
 class SlowViewerClosed(_Impatient):
-    async def send_frame(self, frame: EncodedFrame) -> None:
-        await super().send_frame(frame)
+    def _note_written(self, now: float) -> None:
+        super()._note_written(now)
         if self.through:
-            self.session.close(CloseReason.POLICY_VIOLATION, "too slow", now=trio.current_time())
-            await self.flush()
+            self.close(CloseReason.POLICY_VIOLATION, "too slow", now=now)
 
 
 @fault(
@@ -96,6 +110,6 @@ class SlowViewerClosed(_Impatient):
     "PW-FLOW-4",
 )
 class SlowViewerForgotten(_Impatient):
-    def next_frame(self) -> EncodedFrame | None:
-        frame = super().next_frame()
+    def _take_frame(self) -> EncodedFrame | None:
+        frame = super()._take_frame()
         return None if self.through else frame

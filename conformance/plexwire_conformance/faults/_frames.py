@@ -6,23 +6,22 @@ from base64 import b64decode, b64encode, encodebytes
 
 from attrs import evolve
 
-from plexwire_conformance.faults._fault import fault
+from plexwire_conformance.faults._fault import Device, fault
 from plexwire_conformance.faults._parts import Members, RetoldFrame
 from plexwire_protocol import VideoFrame
-from plexwire_server.extending import DeviceConnection
 
 _DAY_MS = 86_400_000
 
 
-class _Altering(DeviceConnection):
+class _Altering(Device):
     """Alters frames before they are published."""
 
     def altered(self, frame: VideoFrame) -> VideoFrame:
         """Return what is published instead of *frame*."""
         raise NotImplementedError
 
-    def publish(self, frame: VideoFrame) -> None:
-        super().publish(self.altered(frame))
+    def _publish(self, frame: VideoFrame, now: float) -> None:
+        super()._publish(self.altered(frame), now)
 
 
 # ── the picture ──────────────────────────────────────────────────────────────────────────────

@@ -5,12 +5,11 @@ from collections.abc import Iterable
 import trio
 from attrs import evolve
 
-from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._fault import Device, FaultyGateway, Viewer, fault
 from plexwire_conformance.faults._parts import (
     Members,
     Remembering,
     RetoldInit,
-    Talkative,
     watchers,
 )
 from plexwire_protocol import (
@@ -22,7 +21,7 @@ from plexwire_protocol import (
     encode,
 )
 from plexwire_server import KeyGranted
-from plexwire_server.extending import DeviceConnection, ViewerConnection
+from plexwire_server.extending import ViewerConnection
 
 # ── whether and when ─────────────────────────────────────────────────────────────────────────
 
@@ -43,14 +42,12 @@ def _is_init(item: Outgoing) -> bool:
     return isinstance(item, str) and item.startswith('{"type":"init"')
 
 
-class _Announcing(DeviceConnection):
-    def admit(self, granted: KeyGranted) -> None:
-        super().admit(granted)
-        online = self.gateway.relay.online(granted.organisation, self.session.source_id)
-        for viewer in watchers(self.gateway, self.session.source_id):
-            if isinstance(viewer.session, Talkative):
-                viewer.session.say(encode(Init(online_sources=online)))
-                viewer.flush_soon()
+class _Announcing(Device):
+    def _admit(self, online: Iterable[OnlineSource] | None, now: float) -> None:
+        super()._admit(online, now)
+        now_online = self.hub.relay.online(self.organisation, self.source_id)
+        for viewer in watchers(self.gateway, self.source_id):
+            viewer.say(encode(Init(online_sources=now_online)), now=now)
 
 
 @fault(
@@ -59,8 +56,7 @@ class _Announcing(DeviceConnection):
     "PW-INIT-1",
 )
 class Again(FaultyGateway):
-    viewer_rules = Talkative
-    device_connection = _Announcing
+    device_peer = _Announcing
 
 
 @fault("init.late", "Takes four seconds to answer a good auth.", "PW-INIT-2")
@@ -92,16 +88,16 @@ class _HoldingBack(GatewayViewerSession):
 
 
 class _SubscribingFirst(ViewerConnection):
-    session: _HoldingBack
-
-    async def stream(self) -> None:
+    def admit(self, granted: KeyGranted) -> None:
+        super().admit(granted)
         self.start_soon(self._tell)
-        await super().stream()
 
     async def _tell(self) -> None:
         await trio.sleep(0.05)
-        self.session.let_go()
-        await self.flush()
+        session = self.peer.session
+        if isinstance(session, _HoldingBack):
+            session.let_go()
+            self.peer.say(*session.take_outbox(), now=trio.current_time())
 
 
 @fault(
@@ -150,35 +146,35 @@ class NullWhenEmpty(RetoldInit):
 
 
 @fault("init.always-empty", "Lists nothing, whatever is online.", "PW-INIT-5")
-class AlwaysEmpty(ViewerConnection):
-    def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
+class AlwaysEmpty(Viewer):
+    def _online(self) -> Iterable[OnlineSource]:
         return ()
 
 
 @fault(
     "init.one-camera-only", "Lists one camera of a source, the last in the alphabet.", "PW-INIT-5"
 )
-class OneCameraOnly(ViewerConnection):
-    def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
-        return [evolve(source, cameras=source.cameras[-1:]) for source in super().online(granted)]
+class OneCameraOnly(Viewer):
+    def _online(self) -> Iterable[OnlineSource]:
+        return [evolve(source, cameras=source.cameras[-1:]) for source in super()._online()]
 
 
 @fault("init.echo", "Lists what was asked for, online or not.", "PW-INIT-6")
-class Echo(ViewerConnection):
-    def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
-        address = self.session.address
+class Echo(Viewer):
+    def _online(self) -> Iterable[OnlineSource]:
+        address = self.address
         return [OnlineSource(source_id=address.source_id, cameras=address.cameras)]
 
 
-class _Nostalgic(ViewerConnection):
+class _Nostalgic(Viewer):
     gateway: Remembering
 
-    def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
-        source_id = self.session.address.source_id
-        cameras = self.gateway.last.get((granted.organisation, source_id), ())
+    def _online(self) -> Iterable[OnlineSource]:
+        source_id = self.address.source_id
+        cameras = self.gateway.last.get((self.organisation, source_id), ())
         return [OnlineSource(source_id=source_id, cameras=cameras)] if cameras else []
 
 
 @fault("init.never-forgets", "Lists every camera that ever sent something.", "PW-INIT-7")
 class NeverForgets(Remembering):
-    viewer_connection = _Nostalgic
+    viewer_peer = _Nostalgic

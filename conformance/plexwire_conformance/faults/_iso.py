@@ -2,39 +2,37 @@
 
 from collections.abc import Iterable
 
-from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._fault import FaultyGateway, Viewer, fault
 from plexwire_conformance.faults._parts import Heard, Leaking, Remembering, is_of
 from plexwire_protocol import OnlineSource, VideoFrame
 from plexwire_server import KeyDecision, KeyGranted
-from plexwire_server.extending import ViewerConnection
 
 
 @fault("iso.all-cameras", "Sends every camera of the source, whichever were asked for.", "PW-ISO-1")
 class AllCameras(Leaking):
-    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
+    def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
         return is_of(viewer, organisation, frame.source_id)
 
 
 @fault("iso.camera-prefix", "Compares camera ids by their beginning.", "PW-ISO-1")
 class CameraPrefix(Leaking):
-    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
-        asked = viewer.session.address.cameras
+    def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
+        asked = viewer.address.cameras
         return is_of(viewer, organisation, frame.source_id) and frame.camera_id.startswith(asked)
 
 
 @fault("iso.camera-in-any-case", "Compares camera ids without regard to case.", "PW-ISO-1")
 class CameraInAnyCase(Leaking):
-    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
-        asked = {camera.lower() for camera in viewer.session.address.cameras}
+    def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
+        asked = {camera.lower() for camera in viewer.address.cameras}
         return is_of(viewer, organisation, frame.source_id) and frame.camera_id.lower() in asked
 
 
 @fault("iso.same-camera-elsewhere", "Finds viewers by the name of the camera alone.", "PW-ISO-2")
 class SameCameraElsewhere(Leaking):
-    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
-        address = viewer.session.address
-        ours = viewer.granted is not None and viewer.granted.organisation == organisation
-        return ours and frame.camera_id in address.cameras
+    def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
+        address = viewer.address
+        return viewer.organisation == organisation and frame.camera_id in address.cameras
 
 
 @fault(
@@ -57,19 +55,18 @@ class OrganisationsIgnored(FaultyGateway):
     "PW-ISO-3",
 )
 class ForeignFrames(Leaking):
-    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
-        address = viewer.session.address
+    def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
+        address = viewer.address
         return address.source_id == frame.source_id and frame.camera_id in address.cameras
 
 
 class _Impersonating(Heard):
     gateway: Remembering
 
-    def admit(self, granted: KeyGranted) -> None:
-        source_id = self.session.source_id
-        known = (owner for owner, source in self.gateway.last if source == source_id)
-        owner = next(known, granted.organisation)
-        super().admit(KeyGranted(owner, granted.scopes, granted.key_name))
+    def _admit(self, online: Iterable[OnlineSource] | None, now: float) -> None:
+        known = (owner for owner, source in self.gateway.last if source == self.source_id)
+        self.organisation = next(known, self.organisation)
+        super()._admit(online, now)
 
 
 @fault(
@@ -78,14 +75,14 @@ class _Impersonating(Heard):
     "PW-ISO-3",
 )
 class ForeignDevice(Remembering):
-    device_connection = _Impersonating
+    device_peer = _Impersonating
 
 
-class _Gossiping(ViewerConnection):
+class _Gossiping(Viewer):
     gateway: Remembering
 
-    def online(self, granted: KeyGranted) -> Iterable[OnlineSource]:
-        relay = self.gateway.relay
+    def _online(self) -> Iterable[OnlineSource]:
+        relay = self.hub.relay
         everything = (relay.online(*known) for known in self.gateway.last)
         return [source for sources in everything for source in sources]
 
@@ -97,4 +94,4 @@ class _Gossiping(ViewerConnection):
     also=("PW-ISO-6",),
 )
 class AllSourcesListed(Remembering):
-    viewer_connection = _Gossiping
+    viewer_peer = _Gossiping

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from attrs import evolve
 
-from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._fault import Device, FaultyGateway, fault
 from plexwire_protocol import (
     Event,
     GatewayDeviceSession,
@@ -15,7 +15,6 @@ from plexwire_protocol import (
 )
 from plexwire_protocol.limits import MAX_MESSAGE_BYTES
 from plexwire_server import Limits
-from plexwire_server.extending import DeviceConnection
 
 
 class _Picky(GatewayDeviceSession):
@@ -25,9 +24,9 @@ class _Picky(GatewayDeviceSession):
         """Whether it looks at the message."""
         raise NotImplementedError
 
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         if self.state is not State.STREAMING or self.wants(data):
-            return super().receive(data, now=now)
+            return super()._receive(data, now=now)
         return []
 
 
@@ -55,24 +54,24 @@ class TextNeedsSource(_Picky):
     "PW-BIN-3",
     also=("PW-FRAME-3",),
 )
-class ZeroSizeDropped(DeviceConnection):
-    def publish(self, frame: VideoFrame) -> None:
+class ZeroSizeDropped(Device):
+    def _publish(self, frame: VideoFrame, now: float) -> None:
         if frame.width and frame.height:
-            super().publish(frame)
+            super()._publish(frame, now)
 
 
 @fault("media.thermal-stripped", "Relays no member of a frame that it does not know.", "PW-THERM-1")
-class ThermalStripped(DeviceConnection):
-    def publish(self, frame: VideoFrame) -> None:
-        super().publish(evolve(frame, extra={}))
+class ThermalStripped(Device):
+    def _publish(self, frame: VideoFrame, now: float) -> None:
+        super()._publish(evolve(frame, extra={}), now)
 
 
 # ── whose frame it is ────────────────────────────────────────────────────────────────────────
 
 
 class _Credulous(GatewayDeviceSession):
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
-        return [self._as_named(event, data) for event in super().receive(data, now=now)]
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        return [self._as_named(event, data) for event in super()._receive(data, now=now)]
 
     def _as_named(self, event: Event, data: str | bytes) -> Event:
         if isinstance(event, MessageReceived) and isinstance(data, bytes):
@@ -80,14 +79,15 @@ class _Credulous(GatewayDeviceSession):
         return event
 
 
-class _PublishingForOthers(DeviceConnection):
-    def publish(self, frame: VideoFrame) -> None:
-        if self.granted is None or frame.source_id == self.session.source_id:
-            super().publish(frame)
+class _PublishingForOthers(Device):
+    def _publish(self, frame: VideoFrame, now: float) -> None:
+        if frame.source_id == self.source_id:
+            super()._publish(frame, now)
             return
-        named = self.gateway.relay.join(self.granted.organisation, frame.source_id)
-        self.publish_as(named, frame)
-        self.gateway.relay.leave(named)
+        relay = self.hub.relay
+        named = relay.join(self.organisation, frame.source_id)
+        relay.publish(named, frame, now=now)
+        relay.leave(named)
 
 
 @fault(
@@ -98,7 +98,7 @@ class _PublishingForOthers(DeviceConnection):
 )
 class SourceFieldBelieved(FaultyGateway):
     device_rules = _Credulous
-    device_connection = _PublishingForOthers
+    device_peer = _PublishingForOthers
 
 
 @fault(
@@ -107,8 +107,10 @@ class SourceFieldBelieved(FaultyGateway):
     "PW-BIN-2",
 )
 class OtherSourceDropped(GatewayDeviceSession):
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
-        return [event for event in super().receive(data, now=now) if not self._strange(event, data)]
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        return [
+            event for event in super()._receive(data, now=now) if not self._strange(event, data)
+        ]
 
     def _strange(self, event: Event, data: str | bytes) -> bool:
         if isinstance(data, str) or not isinstance(event, MessageReceived):
@@ -145,11 +147,11 @@ class LimitMillion(_Limited):
 
 
 class _Unlimited(GatewayDeviceSession):
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         if isinstance(data, bytes) and len(data) > MAX_MESSAGE_BYTES:
             frame = evolve(decode_device_frame(data), source_id=self.source_id)
             return [MessageReceived(frame)]
-        return super().receive(data, now=now)
+        return super()._receive(data, now=now)
 
 
 @fault("media.no-limit", "Relays messages of any size.", "PW-LIM-3")

@@ -3,24 +3,23 @@
 import json
 from abc import abstractmethod
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, TypeAlias
 
 import trio
 
-from plexwire_conformance.faults._fault import FaultyGateway
+from plexwire_conformance.faults._fault import Device, FaultyGateway, Viewer
 from plexwire_protocol import (
     CloseCode,
     EncodedFrame,
     GatewayDeviceSession,
     GatewayViewerSession,
+    Hub,
     Outgoing,
     Session,
-    State,
     VideoFrame,
 )
-from plexwire_server import KeyGranted
-from plexwire_server.extending import DeviceConnection, GatewayState, ViewerConnection
+from plexwire_server.extending import GatewayState
 
 Members: TypeAlias = dict[str, Any]
 
@@ -68,34 +67,32 @@ class RetoldAnswer(_Retold, GatewayDeviceSession):
 # ── who is here ──────────────────────────────────────────────────────────────────────────────
 
 
-def watchers(gateway: GatewayState, source_id: str) -> list[ViewerConnection]:
+def watchers(gateway: GatewayState, source_id: str) -> list[Viewer]:
     """Return the viewers of a source, the first one first."""
     return [
         viewer
-        for viewer in gateway.viewers.values()
-        if isinstance(viewer, ViewerConnection) and viewer.session.address.source_id == source_id
+        for viewer in gateway.hub.viewers
+        if isinstance(viewer, Viewer) and viewer.address.source_id == source_id
     ]
 
 
-def throw_out(viewers: list[ViewerConnection]) -> None:
+def throw_out(viewers: list[Viewer]) -> None:
     """Close all *viewers* as if something had gone wrong inside."""
     for viewer in viewers:
-        viewer.session.close(CloseCode.INTERNAL_ERROR, now=trio.current_time())
-        viewer.flush_soon()
+        viewer.close(CloseCode.INTERNAL_ERROR, now=trio.current_time())
 
 
-class Mutable(ViewerConnection):
+class Mutable(Viewer):
     """May stay connected and get nothing any more."""
 
     muted = False
 
-    def next_frame(self) -> EncodedFrame | None:
-        """Take the next frame, and lose it where this viewer is muted."""
-        frame = super().next_frame()
+    def _take_frame(self) -> EncodedFrame | None:
+        frame = super()._take_frame()
         return None if self.muted else frame
 
 
-def mute(viewers: list[ViewerConnection]) -> None:
+def mute(viewers: list[Viewer]) -> None:
     """Send nothing to *viewers* from now on."""
     for viewer in viewers:
         if isinstance(viewer, Mutable):
@@ -113,38 +110,25 @@ class Talkative(GatewayViewerSession):
 # ── keeping frames otherwise ─────────────────────────────────────────────────────────────────
 
 
-class Dawdling(ViewerConnection):
-    """Takes its time, or sends again: its viewer may have gone meanwhile."""
-
-    async def send_frame(self, frame: EncodedFrame) -> None:
-        """Write one frame, if there is still somebody to read it."""
-        if self.session.state is State.STREAMING:
-            await super().send_frame(frame)
-
-
-class Queueing(Dawdling):
-    """Takes its frames out of the relay at once, into a queue of its own with `places`."""
+class Queueing(Viewer):
+    """Takes its frames out of the relay as they come, into a queue of its own with `places`."""
 
     places: ClassVar[int | None] = None
-    queue: deque[EncodedFrame]
 
-    def admit(self, granted: KeyGranted) -> None:
-        """Let the viewer in, with an empty queue."""
-        self.queue = deque(maxlen=self.places)
-        super().admit(granted)
-
-    def ring(self) -> None:
-        """Take what waits, and wake the writer."""
-        while (frame := super().next_frame()) is not None:
-            self.take(frame)
-        super().ring()
+    def __init__(self, hub: Hub, session: GatewayViewerSession, wake: Callable[[], None]) -> None:
+        self.queue: deque[EncodedFrame] = deque(maxlen=self.places)
+        super().__init__(hub, session, wake)
 
     def take(self, frame: EncodedFrame) -> None:
         """Put *frame* into the queue."""
         self.queue.append(frame)
 
-    def next_frame(self) -> EncodedFrame | None:
-        """Take the next frame out of the queue."""
+    def _note_frame(self, frame: EncodedFrame) -> bool:
+        self.take(frame)
+        self.ring()
+        return True
+
+    def _take_frame(self) -> EncodedFrame | None:
         return self.queue.popleft() if self.queue else None
 
 
@@ -158,25 +142,23 @@ class Mailbox(Queueing):
 
 
 def _camera(frame: EncodedFrame) -> tuple[str, str]:
-    return frame.frame.source_id, frame.frame.camera_id
+    return str(json.loads(frame.text)["source_id"]), frame.camera_id
 
 
-class Heard(DeviceConnection):
+class Heard(Device):
     """Tells the gateway of each frame."""
 
     gateway: "Listening"
 
-    def publish(self, frame: VideoFrame) -> None:
-        """Publish *frame*, and tell."""
-        super().publish(frame)
-        if self.granted is not None:
-            self.gateway.hear(self.granted.organisation, frame)
+    def _publish(self, frame: VideoFrame, now: float) -> None:
+        super()._publish(frame, now)
+        self.gateway.hear(self.organisation, frame)
 
 
 class Listening(FaultyGateway):
     """Hears every frame, behind the relay."""
 
-    device_connection = Heard
+    device_peer = Heard
 
     def hear(self, organisation: str, frame: VideoFrame) -> None:
         """Take a frame that a device of *organisation* sent."""
@@ -197,7 +179,7 @@ class Remembering(Listening):
 class Leaking(Listening):
     """Hands frames to viewers that have no right to them, where `leaks` says so."""
 
-    viewer_connection = Mailbox
+    viewer_peer = Mailbox
 
     def hear(self, organisation: str, frame: VideoFrame) -> None:
         """Hand *frame* to everybody who gets it by mistake."""
@@ -207,23 +189,18 @@ class Leaking(Listening):
                 viewer.ring()
 
     def _strangers(self, organisation: str, frame: VideoFrame) -> Iterator[Queueing]:
-        for viewer in tuple(self.viewers.values()):
+        for viewer in self.hub.viewers:
             if isinstance(viewer, Queueing) and not (
                 is_of(viewer, organisation, frame.source_id)
-                and frame.camera_id in viewer.session.address.cameras
+                and frame.camera_id in viewer.address.cameras
             ):
                 yield viewer
 
-    def leaks(self, viewer: ViewerConnection, organisation: str, frame: VideoFrame) -> bool:
+    def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
         """Whether *viewer* gets *frame* of a device of *organisation*."""
         raise NotImplementedError
 
 
-def is_of(viewer: ViewerConnection, organisation: str, source_id: str) -> bool:
+def is_of(viewer: Viewer, organisation: str, source_id: str) -> bool:
     """Whether *viewer* watches this source, of this organisation."""
-    granted = viewer.granted
-    address = viewer.session.address
-    return granted is not None and (granted.organisation, address.source_id) == (
-        organisation,
-        source_id,
-    )
+    return (viewer.organisation, viewer.address.source_id) == (organisation, source_id)

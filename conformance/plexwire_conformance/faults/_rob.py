@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._fault import Device, FaultyGateway, Viewer, fault
 from plexwire_conformance.faults._parts import Mutable, mute, throw_out, watchers
 from plexwire_protocol import (
     CloseCode,
@@ -11,7 +11,6 @@ from plexwire_protocol import (
     MessageRefused,
     Refusal,
 )
-from plexwire_server.extending import DeviceConnection, ViewerConnection
 
 # ── devices ──────────────────────────────────────────────────────────────────────────────────
 
@@ -21,18 +20,20 @@ from plexwire_server.extending import DeviceConnection, ViewerConnection
     "Closes the viewers of a source when its device sends something malformed.",
     "PW-ROB-1",
 )
-class MalformedFrameEndsViewers(DeviceConnection):
-    def handle(self, event: Event) -> None:
-        super().handle(event)
+class MalformedFrameEndsViewers(Device):
+    def _handle(self, event: Event, now: float) -> list[Event]:
+        more = super()._handle(event, now)
         if isinstance(event, MessageRefused):
-            throw_out(watchers(self.gateway, self.session.source_id))
+            throw_out(watchers(self.gateway, self.source_id))
+        return more
 
 
-class _Decoding(DeviceConnection):
-    def handle(self, event: Event) -> None:
-        super().handle(event)
+class _Decoding(Device):
+    def _handle(self, event: Event, now: float) -> list[Event]:
+        more = super()._handle(event, now)
         if isinstance(event, MessageRefused) and event.error.refusal is Refusal.NOT_JPEG:
-            mute(watchers(self.gateway, self.session.source_id))
+            mute(watchers(self.gateway, self.source_id))
+        return more
 
 
 @fault(
@@ -41,22 +42,23 @@ class _Decoding(DeviceConnection):
     "PW-ROB-1",
 )
 class BadPictureEndsVideo(FaultyGateway):
-    viewer_connection = Mutable
-    device_connection = _Decoding
+    viewer_peer = Mutable
+    device_peer = _Decoding
 
 
 # ── viewers ──────────────────────────────────────────────────────────────────────────────────
 
 
-class _EndingTogether(ViewerConnection):
+class _EndingTogether(Viewer):
     """Closes all viewers of a source when one of them is closed with `code`."""
 
     code: ClassVar[CloseCode]
 
-    def handle(self, event: Event) -> None:
-        super().handle(event)
+    def _handle(self, event: Event, now: float) -> list[Event]:
+        more = super()._handle(event, now)
         if isinstance(event, ConversationClosed) and event.close.code == self.code:
-            throw_out(watchers(self.gateway, self.session.address.source_id))
+            throw_out(watchers(self.gateway, self.address.source_id))
+        return more
 
 
 @fault(
@@ -72,6 +74,7 @@ class RudeViewerEndsOthers(_EndingTogether):
     "rob.oversize-message-ends-others",
     "Closes all viewers of a source when one of them sends a message over the limit.",
     "PW-ROB-2",
+    also=("PW-TIME-1", "PW-TIME-2"),
 )
 class OversizeMessageEndsOthers(_EndingTogether):
     code = CloseCode.TOO_BIG
@@ -83,7 +86,7 @@ class OversizeMessageEndsOthers(_EndingTogether):
     "PW-ROB-3",
 )
 class VanishedViewerEndsVideo(Mutable):
-    def leave(self) -> None:
-        super().leave()
-        if self.report.close is not None and self.report.close.code == CloseCode.ABNORMAL:
-            mute(watchers(self.gateway, self.session.address.source_id))
+    def _leave(self) -> None:
+        super()._leave()
+        if self.closed is not None and self.closed.code == CloseCode.ABNORMAL:
+            mute(watchers(self.gateway, self.address.source_id))

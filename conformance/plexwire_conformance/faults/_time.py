@@ -7,7 +7,7 @@ from typing import Final
 import trio
 from attrs import evolve
 
-from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._fault import FaultyGateway, Viewer, fault
 from plexwire_protocol import (
     Close,
     CloseCode,
@@ -82,20 +82,20 @@ class NormalClose(GatewayViewerSession):
 # ── afterwards ───────────────────────────────────────────────────────────────────────────────
 
 
-class _Banning(ViewerConnection):
+class _Banning(Viewer):
     gateway: "_Banned"
 
-    def handle(self, event: Event) -> None:
-        super().handle(event)
+    def _handle(self, event: Event, now: float) -> list[Event]:
+        more = super()._handle(event, now)
         if isinstance(event, ConversationClosed) and event.close.code == CloseCode.TIMEOUT:
-            source_id = self.session.address.source_id
-            self.gateway.banned_until[source_id] = trio.current_time() + _BAN_S
+            self.gateway.banned_until[self.address.source_id] = now + _BAN_S
+        return more
 
 
 class _Banned(FaultyGateway):
     """Bans the viewers of a source for a while when the time of one was up."""
 
-    viewer_connection = _Banning
+    viewer_peer = _Banning
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,11 +118,12 @@ class HandshakeRefusedAfterwards(_Banned):
         return super().route(request)
 
 
-class _NoMore(_Banning):
+class _NoMore(ViewerConnection):
+    gateway: _Banned
+
     async def answer(self, api_key: str) -> None:
-        if self.gateway.is_banned(self.session.address.source_id):
-            self.session.refuse(now=trio.current_time())
-            await self.flush()
+        if self.gateway.is_banned(self.peer.address.source_id):
+            self.peer.judge(CloseCode.UNAUTHORIZED, now=trio.current_time())
         else:
             await super().answer(api_key)
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from attrs import evolve
 
-from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._fault import Device, FaultyGateway, fault
 from plexwire_conformance.faults._parts import Members, RetoldFrame
 from plexwire_protocol import (
     Event,
@@ -16,7 +16,6 @@ from plexwire_protocol import (
     StreamAddress,
     VideoFrame,
 )
-from plexwire_server.extending import DeviceConnection
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -28,10 +27,10 @@ from plexwire_server.extending import DeviceConnection
     also=("PW-FRAME-8", "PW-DEV-6", "PW-DEV-7"),
 )
 class RawUtf8EndsDevice(GatewayDeviceSession):
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         if isinstance(data, str) and not data.isascii():
             return self.close(1007, "invalid text", now=now)
-        return super().receive(data, now=now)
+        return super()._receive(data, now=now)
 
 
 @fault(
@@ -40,10 +39,10 @@ class RawUtf8EndsDevice(GatewayDeviceSession):
     "PW-AUTH-11",
 )
 class RawUtf8Refused(GatewayViewerSession):
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         if isinstance(data, str) and not data.isascii() and self.state is State.AWAITING_AUTH:
             return self.close(4001, "", now=now)
-        return super().receive(data, now=now)
+        return super()._receive(data, now=now)
 
 
 # ── cameras ──────────────────────────────────────────────────────────────────────────────────
@@ -84,16 +83,16 @@ class CamerasTrimmed(_Cameras):
         return (camera_id.strip(),)
 
 
-class _Altering(DeviceConnection):
+class _Altering(Device):
     """Publishes frames otherwise, or not at all."""
 
     def altered(self, frame: VideoFrame) -> VideoFrame | None:
         """Return what is published instead of *frame*."""
         raise NotImplementedError
 
-    def publish(self, frame: VideoFrame) -> None:
+    def _publish(self, frame: VideoFrame, now: float) -> None:
         if (altered := self.altered(frame)) is not None:
-            super().publish(altered)
+            super()._publish(altered, now)
 
 
 @fault(
@@ -137,12 +136,12 @@ class _Sanitising(GatewayDeviceSession):
 
     as_sent: ClassVar[dict[str, Members]] = {}
 
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
-        events = super().receive(data, now=now)
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        events = super()._receive(data, now=now)
         members = _frame_of_wrong_types(data) if isinstance(data, str) else None
         if members is not None and self.state is State.STREAMING:
             self.as_sent[members["frame"]] = {name: members[name] for name in _NUMBERS}
-            return super().receive(json.dumps({**members, **_NUMBERS}), now=now)
+            return super()._receive(json.dumps({**members, **_NUMBERS}), now=now)
         return events
 
 

@@ -6,14 +6,14 @@ from http import HTTPStatus
 
 import trio
 from prometheus_client.metrics_core import Metric
-from trio_websocket import WebSocketConnection
 
 from plexwire_protocol import DEVICE_PATH, StreamAddress
 from plexwire_server._connection_report import ConnectionReport
-from plexwire_server._gateway import Gateway
+from plexwire_server._gateway import Gateway, open_lane
 from plexwire_server._limits import Limits
 from plexwire_server._log import LogEvent
-from plexwire_server.edge._edge_viewer_connection import EdgeViewerConnection
+from plexwire_server._peer_connection import Transport
+from plexwire_server.edge._edge_viewer_connection import EdgeViewerConnection, EdgeViewerPeer
 from plexwire_server.edge._feeds import Feeds
 from plexwire_server.edge._upstream import Upstream
 from plexwire_server.edge._upstream_status import UpstreamStatus
@@ -22,6 +22,7 @@ from plexwire_server.http._response import Response
 from plexwire_server.http._websocket_handshake import Upgrade
 from plexwire_server.keys._key_store import KeyStore
 from plexwire_trio import helper_tasks
+from plexwire_trio.fastlane import FastLane
 
 
 class EdgeGateway(Gateway):
@@ -31,16 +32,19 @@ class EdgeGateway(Gateway):
     and get a message before each attempt to get it back; when it is given up they are closed with 1011.  [PW-RECON-1]
     """
 
+    viewer_peer = EdgeViewerPeer
+
     def __init__(
         self,
         upstream: Upstream,
         nursery: trio.Nursery,
         *,
         limits: Limits | None = None,
+        lane: FastLane | None = None,
         on_end: Callable[[ConnectionReport], None] = lambda report: None,
         on_event: Callable[[LogEvent], None] = lambda event: None,
     ) -> None:
-        super().__init__(KeyStore(), limits=limits, on_end=on_end)
+        super().__init__(KeyStore(), limits=limits, lane=lane, on_end=on_end)
         self.status = UpstreamStatus(upstream, on_event)
         self.feeds = Feeds(self, self.status, nursery)
 
@@ -53,10 +57,10 @@ class EdgeGateway(Gateway):
         return super().route(request)
 
     def new_viewer(
-        self, address: StreamAddress, ws: WebSocketConnection, report: ConnectionReport
+        self, address: StreamAddress, transport: Transport, report: ConnectionReport
     ) -> EdgeViewerConnection:
         """Return what will serve a new viewer."""
-        return EdgeViewerConnection(self.feeds, self, self.viewer_session(address), ws, report)
+        return EdgeViewerConnection(self.feeds, self, address, transport, report)
 
     def condition(self) -> dict[str, object]:
         """Return what `health` says; the upstream is `unknown` until a viewer asks for it."""
@@ -90,10 +94,13 @@ async def open_edge(
     limits: Limits | None = None,
     on_end: Callable[[ConnectionReport], None] = lambda report: None,
     on_event: Callable[[LogEvent], None] = lambda event: None,
+    fast_lane: bool = True,
 ) -> AsyncGenerator[EdgeGateway, None]:
     """Make an edge of *upstream*, for `serve`; on leaving, its streams of the upstream are dropped: `drain` it first.
 
     *on_end* gets the report of every connection that has ended, *on_event* what becomes of the upstream.
     """
-    async with helper_tasks() as nursery:
-        yield EdgeGateway(upstream, nursery, limits=limits, on_end=on_end, on_event=on_event)
+    async with open_lane(fast_lane) as lane, helper_tasks() as nursery:
+        yield EdgeGateway(
+            upstream, nursery, limits=limits, lane=lane, on_end=on_end, on_event=on_event
+        )

@@ -201,7 +201,7 @@ class Feed:
         for viewer in self.viewers:
             viewer.cut_off(end)
         if self._publisher is not None:
-            self._gateway.relay.leave(self._publisher)
+            self._gateway.hub.leave(self._publisher)
             self._log_event("feed_closed")
         self.answered.set()
         self.over.set()
@@ -286,7 +286,9 @@ class Feed:
         elif self._asking is not None:
             feed = self._shared.setdefault(self.identity, self)
             if feed is self:
-                self._publisher = self._gateway.relay.join(self.name, self.identity.source_id)
+                self._publisher = self._gateway.hub.join(
+                    self.name, self.identity.source_id, key=self.identity.key_name
+                )
                 self._log_event("feed_opened")
             else:
                 self._connection.close()
@@ -306,10 +308,10 @@ class Feed:
         if frame.source_id != identity.source_id or frame.camera_id not in identity.cameras:
             metrics.dropped[FOREIGN] += 1
         elif self._publisher is not None:
-            metrics.frames_in += 1
-            metrics.bytes_in += len(frame.jpeg)
-            encoded = EncodedFrame(frame, text) if text else EncodedFrame.of(frame)
-            self._gateway.publish(self._publisher, encoded)
+            hub = self._gateway.hub
+            hub.traffic.bytes_in += len(frame.jpeg)
+            encoded = EncodedFrame(frame.camera_id, text) if text else EncodedFrame.of(frame)
+            hub.publish(self._publisher, encoded, now=trio.current_time())
 
     def _pass_on(self, message: GatewayReconnecting) -> None:
         for viewer in self.viewers:

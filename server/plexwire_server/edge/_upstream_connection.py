@@ -38,8 +38,8 @@ class _VerbatimSession(ViewerSession):
 
     text = ""
 
-    def receive(self, data: str | bytes, *, now: float) -> list[Event]:
-        events = super().receive(data, now=now)
+    def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
+        events = super()._receive(data, now=now)
         deviates = any(isinstance(event, GatewayDeviated) for event in events)
         self.text = data if isinstance(data, str) and not deviates else ""
         return events

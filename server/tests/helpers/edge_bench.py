@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import trio
 import trio.testing
 from attrs import define, field, frozen
-from gateway_bench import Bench, FarEnd
+from gateway_bench import FAST_LANE, Bench, FarEnd
 from trio_websocket import WebSocketConnection
 
 from plexwire_protocol import Role
@@ -120,7 +120,7 @@ async def open_edge_bench(
     """Put an edge on a bench; what is still open at the end is dropped."""
     upstream = Upstream(url=GatewayUrl.parse("ws://upstream.example"), opener=wire.dial)
     events: list[LogEvent] = []
-    opening = open_edge(upstream, limits=limits, on_event=events.append)
+    opening = open_edge(upstream, limits=limits, on_event=events.append, fast_lane=FAST_LANE)
     async with opening as edge, trio.open_nursery() as nursery:
         yield EdgeBench(
             gateway=edge, keys=wire.upstream.keys, nursery=nursery, wire=wire, events=events

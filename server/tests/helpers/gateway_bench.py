@@ -8,6 +8,7 @@ The peers are trio-websocket clients that know nothing of the protocol: they say
 """
 
 import json
+import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -19,7 +20,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from plexwire_protocol import DEVICE_PATH, StreamAddress
 from plexwire_server._connection_report import ConnectionReport
-from plexwire_server._gateway import Gateway
+from plexwire_server._gateway import Gateway, open_lane
 from plexwire_server._limits import Limits
 from plexwire_server.keys._key_decision import KeyChecker
 from plexwire_server.keys._key_store import KeyStore, ThrowAwayKeys
@@ -27,6 +28,9 @@ from plexwire_trio import wrap_client_stream
 
 FarEnd: TypeAlias = trio.abc.HalfCloseableStream
 StreamPairs: TypeAlias = Callable[[], tuple[FarEnd, FarEnd]]
+
+#: All tests pass without the lane, too: set this variable to see it.
+FAST_LANE = "PLEXWIRE_NO_FAST_LANE" not in os.environ
 
 #: What a viewer and a device on the bench ask for and are, unless told otherwise.
 ADDRESS = StreamAddress(source_id="robot-01", cameras=("front",))
@@ -146,7 +150,7 @@ async def open_bench(
     *checker* stands in for the throw-away keys.
     """
     store, keys = KeyStore.throw_away()
-    gateway = gateway_class(checker or store, limits=limits, on_end=on_end)
-    async with trio.open_nursery() as nursery:
+    async with open_lane(FAST_LANE) as lane, trio.open_nursery() as nursery:
+        gateway = gateway_class(checker or store, limits=limits, on_end=on_end, lane=lane)
         yield Bench(gateway, keys, nursery)
         nursery.cancel_scope.cancel()

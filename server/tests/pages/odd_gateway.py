@@ -26,8 +26,9 @@ from plexwire_protocol import (
     State,
     StreamAddress,
     VideoFrame,
+    encode,
 )
-from plexwire_server import Gateway, KeyDecision, KeyStore, serve
+from plexwire_server import Gateway, KeyDecision, KeyGranted, KeyStore, serve
 from plexwire_server.extending import ViewerConnection
 
 JPEG = Path(sys.argv[1]).read_bytes()
@@ -78,15 +79,19 @@ class OddSession(GatewayViewerSession):
 class OddViewer(ViewerConnection):
     """One viewer of it."""
 
-    async def stream(self) -> None:
-        match self.session.address.source_id.split("-"):
+    def admit(self, granted: KeyGranted) -> None:
+        super().admit(granted)
+        self.start_soon(self._speak)
+
+    async def _speak(self) -> None:
+        peer = self.peer
+        match peer.address.source_id.split("-"):
             case ["losing"]:
                 lost = GatewayReconnecting(attempt=2, max_attempts=5, delay_s=3)
-                self.session.send(lost, now=trio.current_time())
-                await self.flush()
+                peer.say(encode(lost), now=trio.current_time())
             case ["talking"]:
                 for message in STRANGE:
-                    await self.ws.send_message(message)
+                    peer.say(message, now=trio.current_time())
                     # Each gets its own attempt at being painted.
                     await trio.sleep(0.05)
             case ["published"]:
@@ -95,27 +100,24 @@ class OddViewer(ViewerConnection):
                     frame_text(timestamp=3),
                     frame_text(timestamp=4, source_id="other"),
                 ):
-                    await self.ws.send_message(text)
+                    peer.say(text, now=trio.current_time())
                     # Each picture gets its own attempt at being painted.
                     await trio.sleep(0.2)
             case ["leaving", code]:
-                self.session.close(int(code), "<b>so</b>", now=trio.current_time())
-                await self.flush()
+                peer.close(int(code), "<b>so</b>", now=trio.current_time())
             case _:
                 pass
         # The picture's own size is what counts.
         frame = VideoFrame(
-            source_id=self.session.address.source_id,
+            source_id=peer.address.source_id,
             camera_id="front",
             jpeg=JPEG,
             width=0,
             height=0,
             timestamp=1_700_000_000_123,
         )
-        if self.session.state is State.STREAMING:
-            self.session.send(frame, now=trio.current_time())
-            await self.flush()
-        await super().stream()
+        if peer.session.state is State.STREAMING:
+            peer.say(encode(frame), now=trio.current_time())
 
 
 class OddGateway(Gateway):
