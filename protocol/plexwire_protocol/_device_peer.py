@@ -26,7 +26,7 @@ class DevicePeer(Peer[GatewayDeviceSession]):
     def __init__(self, hub: "Hub", session: GatewayDeviceSession, wake: Callable[[], None]) -> None:
         self._publisher: Publisher | None = None
         self._refused = 0
-        self.dropped = 0
+        self.dropped: int = 0
         #: The cameras that it has sent frames of.
         self.cameras: frozenset[str] = frozenset()
         super().__init__(hub, session, wake)

@@ -81,7 +81,7 @@ class Hub:
         self.unix_ms: Final = unix_ms
         self.observe_delay: Final = observe_delay
         self.traffic: Final = Traffic()
-        self.relay = Relay(
+        self.relay: Relay = Relay(
             finish=finish,
             waiting_bytes=self.limits.waiting_bytes,
             waiting_bytes_per_key=self.limits.waiting_bytes_per_key,

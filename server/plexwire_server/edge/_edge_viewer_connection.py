@@ -1,5 +1,7 @@
 """An edge towards one viewer: the upstream accepts it, and it is told when the upstream is away."""
 
+from typing import cast
+
 import trio
 
 from plexwire_protocol import (
@@ -36,8 +38,6 @@ class EdgeViewerPeer(ViewerPeer):
 
 class EdgeViewerConnection(ViewerConnection):
     """A viewer of an edge: the upstream decides whether it may enter, and what its `init` holds."""
-
-    peer: EdgeViewerPeer
 
     _feed: Feed | None = None
     _init: Init
@@ -76,7 +76,8 @@ class EdgeViewerConnection(ViewerConnection):
     def admit(self, granted: KeyGranted) -> None:
         """Send the `init` of the upstream, subscribe, and join the feed."""
         if self._feed is not None:
-            self.peer.feed_name = self._feed.name
+            # The edge's hub makes no other viewers.
+            cast("EdgeViewerPeer", self.peer).feed_name = self._feed.name
             self.peer.judge(
                 granted.organisation,
                 key=granted.key_name,
