@@ -9,6 +9,7 @@ import pytest
 #: Seconds that no command here takes.
 TIMEOUT_S = 40.0
 ENVIRONMENT = {**os.environ, "PLEXWIRE_API_KEY": "plx_0123456789abcdef0123"}
+ENVIRONMENT.pop("CI", None)
 COULD_NOT_JUDGE = 2
 
 WITHOUT = """
