@@ -64,11 +64,12 @@ async def flow_stalled_viewer(stage: Stage, trial: Trial) -> None:
     # More than the network between it and the gateway holds.
     enough = 3 * stage.target.viewers.holds // 2
     missed = await _stall(stage, trial, device, watching, stalled, enough)
-    if len(_came(stalled, missed)) == len(missed):
+    kept_all = len(_came(stalled, missed)) == len(missed)
+    if kept_all:
         missed = await _stall(
             stage, trial, device, watching, stalled, _PROXIED * enough, at_least=_QUEUED
         )
-    _judge_backlog(stage, trial, stalled, missed)
+    _judge_backlog(stage, trial, stalled, missed, kept_all=kept_all)
 
 
 async def _until_subscribed(stage: Stage, viewer: RawViewer, device: RawDevice) -> None:
@@ -191,7 +192,10 @@ def _came(stalled: RawViewer, missed: list[SentFrame]) -> list[int]:
     )
 
 
-def _judge_backlog(stage: Stage, trial: Trial, stalled: RawViewer, missed: list[SentFrame]) -> None:
+def _judge_backlog(
+    stage: Stage, trial: Trial, stalled: RawViewer, missed: list[SentFrame], *, kept_all: bool
+) -> None:
+    """Judge what came of *missed*; *kept_all* says that a shorter stall before it lost nothing."""
     came = _came(stalled, missed)
     # What came counts, not what was sent: a gateway may make pictures smaller, which is judged elsewhere.
     volume = sum(frame.size for frame in stalled.frames())
@@ -205,7 +209,7 @@ def _judge_backlog(stage: Stage, trial: Trial, stalled: RawViewer, missed: list[
         trial.find_and_stop("PW-FLOW-3/stored", {}, {"count": len(missed), "bytes": volume})
     waited = _after_the_gap(came)
     # A second one may have been on its way when the viewer read again.
-    several = len(waited) > _MAY_WAIT
+    several = kept_all or len(waited) > _MAY_WAIT
     outcome = "older frames wait for the viewer" if several else "no old frame waits for the viewer"
     trial.chose("PW-FLOW-5/waiting-frames", outcome=outcome)
 
