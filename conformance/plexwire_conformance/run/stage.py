@@ -502,6 +502,11 @@ class Stage:
                 times.append(answered[0] - asked[0])
         return max(times, default=0.0)
 
+    def open_peers(self, source_id: str) -> list[RawPeer]:
+        """Return the connections about a source that are open."""
+        about_it = (peer for peer, about in self._peers if about["source_id"] == source_id)
+        return [peer for peer in about_it if peer.is_open]
+
     def conversations(self) -> list[RecordedConversation]:
         """Return every connection of this stage as recorded."""
         return [

@@ -126,12 +126,14 @@ async def in_lanes(
 
 
 async def leave(peer: RawPeer) -> None:
-    """Close *peer*, and wait until that was answered: a case has no more connections open than it says."""
+    """Close *peer*, and wait for the answer, then no longer: a case has no more connections open than it says."""
     await peer.close()
     await peer.until_ended(_ANSWERED)
+    if peer.ending is None:
+        await peer.vanish()
 
 
-#: Seconds in which a close is answered; if it is not, the stage sees to it.
+#: Seconds in which a close is answered; if it is not, TCP ends.
 _ANSWERED: Final = 0.5
 
 

@@ -315,6 +315,8 @@ async def vectors_frame_choices(stage: Stage, trial: Trial) -> None:
         try:
             bench = await _Bench.open(stage, stage.source(f"c{number}"), (camera,))
         except (HandshakeFailed, Inconclusive):
+            for peer in stage.open_peers(stage.source(f"c{number}")):
+                await leave(peer)
             for one in batch:
                 verdicts.differs(one, "", None, "not seen, because a viewer of it is refused")
             return
