@@ -28,7 +28,6 @@ from plexwire_trio._keys import read_keys as read_keys
 from plexwire_trio._keys import read_keys_file as read_keys_file
 from plexwire_trio._linger import linger as linger
 from plexwire_trio._linger import reset_on_close as reset_on_close
-from plexwire_trio._play import Player as Player
 from plexwire_trio._proxy import Proxy as Proxy
 from plexwire_trio._proxy import choose_proxy as choose_proxy
 from plexwire_trio._proxy import open_tunnel as open_tunnel

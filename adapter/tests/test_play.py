@@ -30,8 +30,9 @@ from plexwire_protocol import (
     encode_device_frame,
 )
 from plexwire_protocol.limits import AUTH_DEADLINE_S, CLOSE_GRACE_S
-from plexwire_trio import Player, accept_upgrade, wrap_client_stream
+from plexwire_trio import accept_upgrade, wrap_client_stream
 from plexwire_trio.fastlane import DEVICE, FastLane, FastStream, open_fast_lane, text_frame
+from plexwire_trio.playing import Player
 
 FRAME = VideoFrame(
     source_id="robot-01",

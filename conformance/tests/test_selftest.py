@@ -124,8 +124,9 @@ def test_command_judges_the_faults_that_it_is_given_and_prints_a_line_for_each()
     assert [line.split()[:3] for line in lines] == [
         ["found", "addr.device-origin-refused", "PW-ADDR-7"],
         ["found", "addr.any-path", "PW-ADDR-13"],
+        ["found", "addr.any-version", "PW-ADDR-13"],
     ]
-    assert last == "2 of 2 faults found, each under its own clause, 0 false alarms"
+    assert last == "3 of 3 faults found, each under its own clause, 0 false alarms"
 
 
 def test_command_lists_faults_with_their_clauses_and_what_is_wrong() -> None:

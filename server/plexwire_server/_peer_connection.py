@@ -20,8 +20,8 @@ from plexwire_protocol import (
 from plexwire_server._connection_report import ConnectionReport
 from plexwire_server._gateway_state import GatewayState
 from plexwire_server.keys._key_decision import KeyDecision, KeyGranted, KeyRefused, Scope
-from plexwire_trio import Player
 from plexwire_trio.fastlane import DEVICE, FastStream
+from plexwire_trio.playing import Player
 
 P = TypeVar("P", bound=ViewerPeer | DevicePeer)
 

@@ -162,7 +162,11 @@ def test_handbook_finds_a_connection_in_a_journal_that_holds_the_greeting_too() 
 
 
 def test_handbook_names_no_option_that_does_not_exist() -> None:
-    known = {option for parameter in serve.params for option in parameter.opts}
+    known = {
+        option
+        for parameter in serve.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
     known |= {"--file", "--organisation", "--name", "--scope", "--device-url", "--now"}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", HANDBOOK))
     assert "--upstream" in named

@@ -206,6 +206,7 @@ class TwoViewersAtMost(_Limited):
     "frames.end-with-one-viewer",
     "Ends the fan-out of a source with the first viewer that closes.",
     "PW-FRAME-10",
+    also=("PW-ADDR-2",),
 )
 class EndWithOneViewer(Mutable):
     def _leave(self) -> None:

@@ -41,7 +41,7 @@ class CommentsStripped(_Altering):
 @fault("frames.last-byte-cut", "Loses the last byte of every picture.", "PW-FRAME-2")
 class LastByteCut(_Altering):
     def altered(self, frame: VideoFrame) -> VideoFrame:
-        return evolve(frame, jpeg=frame.jpeg[:-1])
+        return evolve(frame, jpeg=frame.jpeg[:-1] if len(frame.jpeg) > 2 else frame.jpeg)
 
 
 @fault("frames.cut-at-64-kib", "Has room for 65535 bytes of a picture.", "PW-FRAME-2")

@@ -86,7 +86,7 @@ class LastCharacter(_Lenient):
         return next(same, api_key)
 
 
-@fault("auth.revoked-accepted", "Knows nothing of revocation.", "PW-AUTH-8")
+@fault("auth.revoked-accepted", "Knows nothing of revocation.", "PW-AUTH-8", also=("PW-DEV-4",))
 class RevokedAccepted(_Lenient):
     def meant(self, api_key: str) -> str:
         return self.given.api_key if api_key == self.given.revoked_key else api_key

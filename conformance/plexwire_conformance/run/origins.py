@@ -82,13 +82,18 @@ class Origins:
             stamped = self._by_stamp.get((camera, stamp), [])
             if isinstance(source, str):
                 stamped = [origin for origin in stamped if origin.source_id == source]
-            return (stamped[-1] if stamped else None), False
+            # Of several with one stamp it is the one that it resembles most.
+            return max(stamped, key=lambda origin: _likeness(origin, body), default=None), False
         return None, False
 
     @property
     def known(self) -> bool:
         """Whether any device of this case sent anything."""
         return bool(self._by_picture)
+
+
+def _likeness(origin: Origin, body: Mapping[str, Any]) -> int:
+    return sum(origin.body.get(name) == value for name, value in body.items())
 
 
 def first_seen(conversations: Iterable[RecordedConversation]) -> dict[str, float]:
