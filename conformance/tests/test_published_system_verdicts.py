@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 import pytest
+import tomlkit
+import tomlkit.items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +40,8 @@ TRUE: Final = {
     "PW-RECON-4/second-init": "init comes again after an outage",
     "PW-DEV-5/error-without-code": "a refused device gets an error without a code",
 }
+#: The one of them that is a race: on a busy machine a viewer may be subscribed before the first frame comes.
+RACE: Final = "PW-FRAME-9/lost-after-init"
 #: A run, in seconds; a busy machine takes longer than the 15 s that it may take on an idle one.
 TIMEOUT_S: Final = 90
 #: Seconds in which the system notices that the last viewers have left; their streams end by themselves after 15 and more.
@@ -95,6 +100,20 @@ def conform(system: System, *arguments: str) -> subprocess.CompletedProcess[str]
     return done
 
 
+def known_to_vary(file: Path) -> None:
+    """Say in the known failures that the race shows only sometimes, whether it did this time or not."""
+    document = tomlkit.parse(file.read_text("utf-8"))
+    entries = document["failure"]
+    assert isinstance(entries, tomlkit.items.AoT)
+    entry = next((entry for entry in entries if entry["check"] == RACE), None)
+    if entry is None:
+        entry = tomlkit.table()
+        entry["check"] = RACE
+        entries.append(entry)
+    entry["may"] = True
+    file.write_text(tomlkit.dumps(document), "utf-8")
+
+
 @pytest.fixture(scope="module")
 def runs(system: System, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Judge the system twice: the first run writes the known failures, the second is compared with them."""
@@ -105,6 +124,7 @@ def runs(system: System, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
         system, "--report", str(first), "--expected-failures", known, "--update-expected"
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    known_to_vary(Path(known))
     done = conform(system, "--report", str(second), "--expected-failures", known)
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"conclusion":"As expected' in second.read_text("utf-8")
@@ -124,11 +144,15 @@ def failed_checks(report: Path) -> set[str]:
 
 def test_suite_reports_each_difference_and_nothing_else(runs: tuple[Path, Path]) -> None:
     for report in runs:
-        assert failed_checks(report) == set(TRUE)
+        assert failed_checks(report) | {RACE} == set(TRUE)
 
 
 def test_diff_of_two_runs_is_empty(runs: tuple[Path, Path]) -> None:
     first, second = map(str, runs)
     done = plexwire("diff", first, second)
-    assert done.returncode == 0
-    assert done.stdout.rstrip().endswith("Nothing differs.")
+    if failed_checks(runs[0]) == failed_checks(runs[1]):
+        assert done.returncode == 0
+        assert done.stdout.rstrip().endswith("Nothing differs.")
+    else:
+        told = re.findall(r"^  (PW-\S+)", done.stdout, re.MULTILINE)
+        assert told == [RACE]

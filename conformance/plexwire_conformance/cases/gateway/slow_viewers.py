@@ -21,8 +21,8 @@ _SHORTEST_STALL = 3.0
 _LONGEST_STALL = 6.0
 _TRIPS_ON_TOP = 12
 #: So many times as much a network may hold that has proxies in it, each with buffers of its own.
-_PROXIED = 3
-#: A queue of so many frames is bounded, whatever their size; on top of the bytes, so many have to wait before it is none.
+_PROXIED = 6
+#: A queue of so many frames is bounded, whatever their size: when the network is full, so many more have to wait.
 _QUEUED = 320
 #: They are small then, and sent so many at once: only the last of them need be seen by others.
 _SMALL_BYTES = 1024
@@ -67,7 +67,7 @@ async def flow_stalled_viewer(stage: Stage, trial: Trial) -> None:
     kept_all = len(_came(stalled, missed)) == len(missed)
     if kept_all:
         missed = await _stall(
-            stage, trial, device, watching, stalled, _PROXIED * enough, at_least=_QUEUED
+            stage, trial, device, watching, stalled, _PROXIED * enough, on_top=_QUEUED
         )
     _judge_backlog(stage, trial, stalled, missed, kept_all=kept_all)
 
@@ -92,14 +92,14 @@ async def _stall(
     stalled: RawViewer,
     enough: int,
     *,
-    at_least: int = 0,
+    on_top: int = 0,
 ) -> list[SentFrame]:
-    """Have a viewer stop reading, publish *enough* bytes and *at_least* so many frames, read again; return those frames."""
+    """Have a viewer stop reading, publish *enough* bytes and small frames *on top*, read again; return all of them."""
     stalled.peer.stall()
     began = stage.now()
     missed, lost = await _publish(stage, device, watching, enough)
     if not lost:
-        missed += await _publish_small(stage, device, watching, at_least - len(missed))
+        missed += await _publish_small(stage, device, watching, on_top)
     if lost >= _TOO_MANY:
         observed = {"lost": lost, "of": len(missed), "ending": watching.peer.outcome(since=began)}
         trial.find_and_stop("PW-FLOW-1/other-viewer-delayed", {}, observed)
@@ -202,10 +202,9 @@ def _judge_backlog(
     if len(came) == len(missed):
         if volume < _PROXIED * stage.target.viewers.holds:
             trial.inconclusive(f"only {volume} bytes passed during the stall, too few to tell")
-        if len(missed) < _QUEUED:
-            trial.inconclusive(
-                f"only {len(missed)} frames passed during the stall, too few to tell"
-            )
+        small = sum(len(sent.jpeg) <= _SMALL_BYTES for sent in missed)
+        if small < _QUEUED:
+            trial.inconclusive(f"only {small} frames passed on top of the bytes, too few to tell")
         trial.find_and_stop("PW-FLOW-3/stored", {}, {"count": len(missed), "bytes": volume})
     waited = _after_the_gap(came)
     # A second one may have been on its way when the viewer read again.
