@@ -23,7 +23,7 @@ from plexwire_trio.fastlane import (
     unmask,
 )
 from plexwire_trio.fastlane._cutter import LARGE_READ, PIECE_BYTES, PIECE_FRAMES, SMALL_READ
-from plexwire_trio.fastlane._speedups import stdlib_b64encode, stdlib_unmask
+from plexwire_trio.fastlane._speedups import stdlib_unmask
 
 Said: TypeAlias = tuple[str, object]
 
@@ -331,7 +331,3 @@ def test_close_frame_has_its_code_and_as_much_of_the_reason_as_fits(code: int, r
 def test_fast_and_slow_masking_agree(data: bytes, key: bytes) -> None:
     assert bytes(unmask(memoryview(data), key)) == stdlib_unmask(data, key)
     assert stdlib_unmask(stdlib_unmask(data, key), key) == data
-
-
-def test_slow_base64_has_no_line_ends() -> None:
-    assert stdlib_b64encode(b"\xff" * 300) == b"////" * 100

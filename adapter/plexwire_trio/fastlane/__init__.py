@@ -27,7 +27,8 @@ calls `accept_upgrade(nursery, fast, target, key)` without *received*: `rest` is
 
 `fast.excess` says why a peer was thrown out (1008 or 1009, already sent); trio-websocket knows only 1006.  Linger before
 you close the TCP connection, as after any close that the peer did not answer.  `fast.blocked` is true while a peer does
-not read.  A drop is `trio.aclose_forcefully(fast)`.  Build a frame with `text_frame(before, b64encode(jpeg), after)`.
+not read.  A drop is `trio.aclose_forcefully(fast)`.  Build a frame with `text_frame(before, base64, after)`; a Hub with
+`finish=text_frame` does so.
 
 Without `pull` and `on_binary` all goes through trio-websocket, at its pace, and the budgets hold all the same: that is
 how a gateway runs without the lane.
@@ -55,7 +56,7 @@ what `asyncio.BufferedProtocol` asks for.
   that fills slowly: 256, then 20 a second, before auth and for viewers.
 - **An error in `pull` costs its own connection**: it leaves `receive_some` there, and the device that kicked goes on.
 
-Base64 and masking come from pybase64 and websockets, where installed; see `b64encode` and `unmask`.
+Unmasking comes from websockets, where it is installed; see `unmask`.
 """
 
 from plexwire_trio.fastlane._budget import DEVICE as DEVICE
@@ -73,6 +74,5 @@ from plexwire_trio.fastlane._framing import text_frame as text_frame
 from plexwire_trio.fastlane._heap import keep_heap as keep_heap
 from plexwire_trio.fastlane._lane import FastLane as FastLane
 from plexwire_trio.fastlane._lane import open_fast_lane as open_fast_lane
-from plexwire_trio.fastlane._speedups import b64encode as b64encode
 from plexwire_trio.fastlane._speedups import unmask as unmask
 from plexwire_trio.fastlane._stream import FastStream as FastStream
