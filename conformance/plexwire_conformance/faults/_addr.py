@@ -7,11 +7,11 @@ import trio
 from attrs import evolve
 
 from plexwire_conformance.faults._fault import FaultyGateway, Viewer, fault
-from plexwire_conformance.faults._parts import Leaking, is_of
+from plexwire_conformance.faults._parts import Leaking, Refusing, is_of
 from plexwire_conformance.faults._wire import CLOSE, Wire, encode_frame
 from plexwire_protocol import DEVICE_PATH, AddressRefused, StreamAddress, VideoFrame
 from plexwire_protocol.limits import DEFAULT_CAMERA
-from plexwire_server.extending import Request, Response, Upgrade
+from plexwire_server.extending import Request, Response
 
 # ── which cameras ────────────────────────────────────────────────────────────────────────────
 
@@ -45,11 +45,11 @@ class FirstCameraOnly(_Reading):
 
 
 @fault("addr.one-camera-allowed", "Refuses an address with more than one camera_id.", "PW-ADDR-2")
-class OneCameraAllowed(FaultyGateway):
-    def route(self, request: Request) -> Response | Upgrade:
-        if request.target.count("camera_id=") > 1:
-            return Response(HTTPStatus.BAD_REQUEST, "One camera at a time.\n")
-        return super().route(request)
+class OneCameraAllowed(Refusing):
+    refusal = Response(HTTPStatus.BAD_REQUEST, "One camera at a time.\n")
+
+    def refuses(self, request: Request) -> bool:
+        return request.target.count("camera_id=") > 1
 
 
 @fault(
@@ -77,11 +77,11 @@ class DefaultByAnotherName(FaultyGateway):
 
 
 @fault("addr.camera-demanded", "Refuses an address that names no camera.", "PW-ADDR-3")
-class CameraDemanded(FaultyGateway):
-    def route(self, request: Request) -> Response | Upgrade:
-        if request.path.startswith("/v1/sources/") and "camera_id=" not in request.target:
-            return Response(HTTPStatus.BAD_REQUEST, "Which camera?\n")
-        return super().route(request)
+class CameraDemanded(Refusing):
+    refusal = Response(HTTPStatus.BAD_REQUEST, "Which camera?\n")
+
+    def refuses(self, request: Request) -> bool:
+        return request.path.startswith("/v1/sources/") and "camera_id=" not in request.target
 
 
 # ── decoding ─────────────────────────────────────────────────────────────────────────────────
@@ -132,12 +132,12 @@ class Latin1(_Reading):
     "Refuses an address with a parameter that it does not know.",
     "PW-ADDR-10",
 )
-class UnknownParameterRefused(FaultyGateway):
-    def route(self, request: Request) -> Response | Upgrade:
-        for parameter in filter(None, request.target.partition("?")[2].split("&")):
-            if parameter.partition("=")[0] not in ("camera_id", "timeout"):
-                return Response(HTTPStatus.BAD_REQUEST, "What is that?\n")
-        return super().route(request)
+class UnknownParameterRefused(Refusing):
+    refusal = Response(HTTPStatus.BAD_REQUEST, "What is that?\n")
+
+    def refuses(self, request: Request) -> bool:
+        named = filter(None, request.target.partition("?")[2].split("&"))
+        return any(one.partition("=")[0] not in ("camera_id", "timeout") for one in named)
 
 
 # ── the handshake ────────────────────────────────────────────────────────────────────────────
@@ -150,27 +150,27 @@ class ViewersHungUpOn(Wire):
 
 
 @fault("addr.header-demanded", "Wants the key in an Authorization header as well.", "PW-ADDR-5")
-class HeaderDemanded(FaultyGateway):
-    def route(self, request: Request) -> Response | Upgrade:
-        if request.path != DEVICE_PATH and not request.header("authorization"):
-            return Response(HTTPStatus.UNAUTHORIZED, "Who are you?\n")
-        return super().route(request)
+class HeaderDemanded(Refusing):
+    refusal = Response(HTTPStatus.UNAUTHORIZED, "Who are you?\n")
+
+    def refuses(self, request: Request) -> bool:
+        return request.path != DEVICE_PATH and not request.header("authorization")
 
 
 @fault("addr.key-in-url-demanded", "Wants the key in the address as well.", "PW-ADDR-5")
-class KeyInUrlDemanded(FaultyGateway):
-    def route(self, request: Request) -> Response | Upgrade:
-        if request.path != DEVICE_PATH and "api_key=" not in request.target:
-            return Response(HTTPStatus.FORBIDDEN, "No api_key.\n")
-        return super().route(request)
+class KeyInUrlDemanded(Refusing):
+    refusal = Response(HTTPStatus.FORBIDDEN, "No api_key.\n")
+
+    def refuses(self, request: Request) -> bool:
+        return request.path != DEVICE_PATH and "api_key=" not in request.target
 
 
 @fault("addr.no-device-endpoint", "Serves devices somewhere else.", "PW-ADDR-6")
-class NoDeviceEndpoint(FaultyGateway):
-    def route(self, request: Request) -> Response | Upgrade:
-        if request.path == DEVICE_PATH:
-            return Response(HTTPStatus.NOT_FOUND, "There is nothing at this path.\n")
-        return super().route(request)
+class NoDeviceEndpoint(Refusing):
+    refusal = Response(HTTPStatus.NOT_FOUND, "There is nothing at this path.\n")
+
+    def refuses(self, request: Request) -> bool:
+        return request.path == DEVICE_PATH
 
 
 @fault(
@@ -178,11 +178,11 @@ class NoDeviceEndpoint(FaultyGateway):
     "Takes a device with an Origin header for a browser, and refuses it.",
     "PW-ADDR-7",
 )
-class DeviceOriginRefused(FaultyGateway):
-    def route(self, request: Request) -> Response | Upgrade:
-        if request.path == DEVICE_PATH and request.header("origin"):
-            return Response(HTTPStatus.FORBIDDEN, "No browsers here.\n")
-        return super().route(request)
+class DeviceOriginRefused(Refusing):
+    refusal = Response(HTTPStatus.FORBIDDEN, "No browsers here.\n")
+
+    def refuses(self, request: Request) -> bool:
+        return request.path == DEVICE_PATH and request.header("origin") != ""
 
 
 @fault(
@@ -190,12 +190,13 @@ class DeviceOriginRefused(FaultyGateway):
     "Refuses a viewer that comes from a page of another site.",
     "PW-ADDR-18",
 )
-class ViewerOriginRefused(FaultyGateway):
-    def route(self, request: Request) -> Response | Upgrade:
+class ViewerOriginRefused(Refusing):
+    refusal = Response(HTTPStatus.FORBIDDEN, "Not from there.\n")
+
+    def refuses(self, request: Request) -> bool:
         origin = request.header("origin")
-        if request.path != DEVICE_PATH and origin and not origin.endswith("//gateway.test"):
-            return Response(HTTPStatus.FORBIDDEN, "Not from there.\n")
-        return super().route(request)
+        is_foreign = origin != "" and not origin.endswith("//gateway.test")
+        return request.path != DEVICE_PATH and is_foreign
 
 
 @fault(

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from attrs import evolve
 
 from plexwire_conformance.faults._fault import FaultyGateway, fault
+from plexwire_conformance.faults._parts import Refusing
 from plexwire_conformance.faults._wire import Wire
 from plexwire_server.extending import Request, RequestRefused, Response, Upgrade
 
@@ -17,11 +18,11 @@ from plexwire_server.extending import Request, RequestRefused, Response, Upgrade
     "PW-ADDR-1",
     also=("PW-ADDR-6",),
 )
-class KeepAliveRefused(FaultyGateway):
-    def route(self, request: Request) -> Response | Upgrade:
-        if request.header("connection").lower() not in ("upgrade", ""):
-            return Response(HTTPStatus.BAD_REQUEST, "Not a WebSocket handshake.\n")
-        return super().route(request)
+class KeepAliveRefused(Refusing):
+    refusal = Response(HTTPStatus.BAD_REQUEST, "Not a WebSocket handshake.\n")
+
+    def refuses(self, request: Request) -> bool:
+        return request.header("connection").lower() not in ("upgrade", "")
 
 
 @fault(
@@ -30,11 +31,11 @@ class KeepAliveRefused(FaultyGateway):
     "PW-ADDR-1",
     also=("PW-ADDR-6",),
 )
-class OffersRefused(FaultyGateway):
-    def route(self, request: Request) -> Response | Upgrade:
-        if request.header("sec-websocket-extensions"):
-            return Response(HTTPStatus.BAD_REQUEST, "No extensions here.\n")
-        return super().route(request)
+class OffersRefused(Refusing):
+    refusal = Response(HTTPStatus.BAD_REQUEST, "No extensions here.\n")
+
+    def refuses(self, request: Request) -> bool:
+        return request.header("sec-websocket-extensions") != ""
 
 
 @fault(
@@ -43,11 +44,11 @@ class OffersRefused(FaultyGateway):
     "PW-ADDR-1",
     also=("PW-ADDR-6",),
 )
-class UserAgentDemanded(FaultyGateway):
-    def route(self, request: Request) -> Response | Upgrade:
-        if not request.header("user-agent"):
-            return Response(HTTPStatus.FORBIDDEN, "No robots.\n")
-        return super().route(request)
+class UserAgentDemanded(Refusing):
+    refusal = Response(HTTPStatus.FORBIDDEN, "No robots.\n")
+
+    def refuses(self, request: Request) -> bool:
+        return not request.header("user-agent")
 
 
 @fault(
@@ -75,11 +76,11 @@ class AnyOfferAccepted(Wire):
     "Refuses the Origin `null`, which sandboxed pages and files have.",
     "PW-ADDR-18",
 )
-class NullOriginRefused(FaultyGateway):
-    def route(self, request: Request) -> Response | Upgrade:
-        if request.header("origin") == "null":
-            return Response(HTTPStatus.FORBIDDEN, "From where?\n")
-        return super().route(request)
+class NullOriginRefused(Refusing):
+    refusal = Response(HTTPStatus.FORBIDDEN, "From where?\n")
+
+    def refuses(self, request: Request) -> bool:
+        return request.header("origin") == "null"
 
 
 # ── answers ──────────────────────────────────────────────────────────────────────────────────

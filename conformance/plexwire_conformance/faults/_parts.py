@@ -19,9 +19,26 @@ from plexwire_protocol import (
     Session,
     VideoFrame,
 )
-from plexwire_server.extending import GatewayState
+from plexwire_server.extending import GatewayState, Request, Response, Upgrade
 
 Members: TypeAlias = dict[str, Any]
+
+# ── refusing ─────────────────────────────────────────────────────────────────────────────────
+
+
+class Refusing(FaultyGateway):
+    """Answers some handshakes with `refusal`, before it looks at anything else of them."""
+
+    refusal: ClassVar[Response]
+
+    def route(self, request: Request) -> Response | Upgrade:
+        """Refuse *request*, or go on with it."""
+        return self.refusal if self.refuses(request) else super().route(request)
+
+    @abstractmethod
+    def refuses(self, request: Request) -> bool:
+        """Whether *request* is refused."""
+
 
 # ── saying things otherwise ──────────────────────────────────────────────────────────────────
 
