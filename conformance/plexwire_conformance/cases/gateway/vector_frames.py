@@ -90,12 +90,18 @@ class _Bench:
             Inconclusive, HandshakeFailed: one of them was refused, or no frame got through.
         """
         named = (_PROBE, *cameras)
-        device = await stage.open_source(source, named)
-        viewer = await stage.open_viewer(source, named)
-        await stage.must_see(viewer, device, _PROBE)
-        # A gateway may subscribe a viewer after its init, and until then frames are lost.
-        await trio.sleep(stage.tolerances.silence)
-        await stage.must_see(viewer, device, _PROBE)
+        try:
+            device = await stage.open_source(source, named)
+            viewer = await stage.open_viewer(source, named)
+            await stage.must_see(viewer, device, _PROBE)
+            # A gateway may subscribe a viewer after its init, and until then frames are lost.
+            await trio.sleep(stage.tolerances.silence)
+            await stage.must_see(viewer, device, _PROBE)
+        except (HandshakeFailed, Inconclusive):
+            # A case may go on without this bench.
+            for peer in stage.open_peers(source):
+                await leave(peer)
+            raise
         return cls(stage, source, named, device, viewer)
 
     async def reopen(self) -> None:
@@ -315,8 +321,6 @@ async def vectors_frame_choices(stage: Stage, trial: Trial) -> None:
         try:
             bench = await _Bench.open(stage, stage.source(f"c{number}"), (camera,))
         except (HandshakeFailed, Inconclusive):
-            for peer in stage.open_peers(stage.source(f"c{number}")):
-                await leave(peer)
             for one in batch:
                 verdicts.differs(one, "", None, "not seen, because a viewer of it is refused")
             return
