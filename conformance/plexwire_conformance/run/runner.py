@@ -15,6 +15,7 @@ from attrs import define, evolve, field, frozen
 from plexwire_conformance.recording.recorder import tame
 from plexwire_conformance.recording.redaction import redact
 from plexwire_conformance.run.case import Case, Need
+from plexwire_conformance.run.connections import FOREIGN, HOME
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge, served
 from plexwire_conformance.run.events import CaseFinished, Listener, RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Finding, Trouble, Verdict, worst
@@ -31,8 +32,6 @@ from plexwire_conformance.run.outcomes import (
 )
 from plexwire_conformance.run.stage import (
     DEVICE_OPENS,
-    FOREIGN,
-    HOME,
     TIMEOUT_MARGIN,
     VIEWER_OPENS,
     Inconclusive,

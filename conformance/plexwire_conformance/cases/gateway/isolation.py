@@ -3,7 +3,8 @@
 import trio
 
 from plexwire_conformance.run.case import Need, case
-from plexwire_conformance.run.stage import FOREIGN, Inconclusive, Stage
+from plexwire_conformance.run.connections import FOREIGN
+from plexwire_conformance.run.stage import Inconclusive, Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.wire.peer import HandshakeFailed
 from plexwire_conformance.wire.roles import RawViewer

@@ -12,7 +12,8 @@ import trio
 from plexwire_conformance.recording.recorder import Entry, Way
 from plexwire_conformance.run.agreement import TELLING, disagreements, repeated, shown
 from plexwire_conformance.run.case import Need, case
-from plexwire_conformance.run.stage import FOREIGN, FRAMES_PASS, Inconclusive, Stage, Untestable
+from plexwire_conformance.run.connections import FOREIGN
+from plexwire_conformance.run.stage import FRAMES_PASS, Inconclusive, Stage, Untestable
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.wire.peer import HandshakeFailed
 from plexwire_conformance.wire.roles import RawViewer
