@@ -1,5 +1,6 @@
 """Faults in how addresses are read, and in what the handshake asks for."""
 
+from abc import abstractmethod
 from http import HTTPStatus
 from urllib.parse import unquote
 
@@ -19,9 +20,9 @@ from plexwire_server.extending import Request, Response
 class _Reading(FaultyGateway):
     """Reads addresses otherwise."""
 
+    @abstractmethod
     def cameras(self, cameras: tuple[str, ...]) -> tuple[str, ...]:
         """Return the cameras that it takes *cameras* for."""
-        raise NotImplementedError
 
     def read_address(self, target: str) -> StreamAddress:
         address = super().read_address(target)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Callable
 
 import trio
@@ -31,9 +32,9 @@ from plexwire_server import KeyDecision
 class _Reader(GatewayViewerSession):
     """Reads the first message otherwise."""
 
+    @abstractmethod
     def read(self, text: str) -> str | None:
         """Return what it takes *text* for; None refuses it."""
-        raise NotImplementedError
 
     def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         """Take what `read` makes of the first message."""

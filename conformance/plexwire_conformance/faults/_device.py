@@ -1,6 +1,7 @@
 """Faults in how devices are let in, and in what they may say."""
 
 import json
+from abc import abstractmethod
 
 import trio
 
@@ -122,9 +123,9 @@ class RefusedAndRelayed(FaultyGateway):
 class _Turning(GatewayDeviceSession):
     """Turns devices away otherwise."""
 
+    @abstractmethod
     def turned(self, report: str) -> list[Outgoing]:
         """Return what is said instead of *report*."""
-        raise NotImplementedError
 
     def take_outbox(self) -> list[Outgoing]:
         outbox: list[Outgoing] = []
@@ -177,9 +178,9 @@ class ExtraMembersRefused(GatewayDeviceSession):
 class _Strict(GatewayDeviceSession):
     """Closes on a device for messages that it may send."""
 
+    @abstractmethod
     def minds(self, name: str) -> bool:
         """Whether it closes for a message of this type."""
-        raise NotImplementedError
 
     def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         events = super()._receive(data, now=now)

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from abc import abstractmethod
 from base64 import b64decode, b64encode, encodebytes
 
 from attrs import evolve
@@ -16,9 +17,9 @@ _DAY_MS = 86_400_000
 class _Altering(Device):
     """Alters frames before they are published."""
 
+    @abstractmethod
     def altered(self, frame: VideoFrame) -> VideoFrame:
         """Return what is published instead of *frame*."""
-        raise NotImplementedError
 
     def _publish(self, frame: VideoFrame, now: float) -> None:
         super()._publish(self.altered(frame), now)

@@ -1,5 +1,6 @@
 """Faults in the forms in which devices send frames, and in their limits."""
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from attrs import evolve
@@ -20,9 +21,9 @@ from plexwire_server import Limits
 class _Picky(GatewayDeviceSession):
     """Passes over some of what devices send."""
 
+    @abstractmethod
     def wants(self, data: str | bytes) -> bool:
         """Whether it looks at the message."""
-        raise NotImplementedError
 
     def _receive(self, data: str | bytes, *, now: float) -> list[Event]:
         if self.state is not State.STREAMING or self.wants(data):

@@ -213,9 +213,9 @@ class Leaking(Listening):
             ):
                 yield viewer
 
+    @abstractmethod
     def leaks(self, viewer: Viewer, organisation: str, frame: VideoFrame) -> bool:
         """Whether *viewer* gets *frame* of a device of *organisation*."""
-        raise NotImplementedError
 
 
 def is_of(viewer: Viewer, organisation: str, source_id: str) -> bool:

@@ -1,5 +1,6 @@
 """Faults in the timeout of an address."""
 
+from abc import abstractmethod
 from collections import defaultdict
 from http import HTTPStatus
 from typing import Final
@@ -27,9 +28,9 @@ _BAN_S: Final = 3.0
 class _Timing(GatewayViewerSession):
     """Takes a timeout of so many seconds for another."""
 
+    @abstractmethod
     def meant(self, seconds: float) -> float | None:
         """Return after how many seconds it closes; None for never."""
-        raise NotImplementedError
 
     def _timer_seconds(self, timer: Timer) -> float | None:
         seconds = super()._timer_seconds(timer)

@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 from attrs import evolve
@@ -51,9 +52,9 @@ class RawUtf8Refused(GatewayViewerSession):
 class _Cameras(FaultyGateway):
     """Reads the cameras of an address otherwise."""
 
+    @abstractmethod
     def cameras(self, camera_id: str) -> tuple[str, ...]:
         """Return the cameras that it takes *camera_id* for."""
-        raise NotImplementedError
 
     def read_address(self, target: str) -> StreamAddress:
         address = super().read_address(target)
@@ -86,9 +87,9 @@ class CamerasTrimmed(_Cameras):
 class _Altering(Device):
     """Publishes frames otherwise, or not at all."""
 
+    @abstractmethod
     def altered(self, frame: VideoFrame) -> VideoFrame | None:
         """Return what is published instead of *frame*."""
-        raise NotImplementedError
 
     def _publish(self, frame: VideoFrame, now: float) -> None:
         if (altered := self.altered(frame)) is not None:
