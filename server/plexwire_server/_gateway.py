@@ -74,8 +74,8 @@ class Gateway(GatewayState):
     """A live relay over any byte streams; `serve` puts it behind TCP.
 
     *keys* judges API keys.  *unix_ms* is the wall clock that devices set theirs by; all waiting is on Trio's clock.
-    Frames go through *lane*, the gateway's fast lane, or through trio-websocket if there is none.  *on_end* gets the report of every connection that has ended.  `plexwire_server.extending` lists what a subclass may
-    do differently.
+    Frames go through *lane*, the gateway's fast lane, or through trio-websocket if there is none.  *on_end* gets the report
+    of every connection that has ended.  `plexwire_server.extending` lists what a subclass may do differently.
     """
 
     #: What serves a viewer, and what a device.
