@@ -79,6 +79,8 @@ class _Bench:
     device: RawDevice
     viewer: RawViewer
     _read: int = field(default=0, init=False)
+    #: Whether frames of other cases came: they may have taken the place of ours while those waited.
+    is_crowded: bool = field(default=False, init=False)
     #: Cameras of which not even ordinary frames come.
     _silent: set[str] = field(factory=set[str], init=False)
 
@@ -146,6 +148,7 @@ class _Bench:
         messages = self.viewer.messages()
         new, self._read = messages[self._read :], len(messages)
         frames = (e for e in new if e.type == "video_frame" or e.body is None)
+        self.is_crowded |= any(map(self._is_strange, new))
         frames = (e for e in frames if not self._is_strange(e))
         return [e for e in frames if not any(sent.is_in(e) for sent in self.device.sent)]
 
@@ -250,6 +253,8 @@ async def _play_frame(verdicts: Verdicts, bench: _Bench, one: Played) -> None:
         return
     elif bench.device.peer.ending is None and came is None:
         raise Inconclusive("ordinary frames no longer reach the viewer", FRAMES_PASS)
+    elif bench.device.peer.ending is None and bench.is_crowded:
+        raise Inconclusive("frames of other sources take the places of the viewer's own", _CROWDED)
     elif bench.device.peer.ending is not None or came == camera:
         # If ordinary frames of its camera do not come, the address was not read: that is judged elsewhere.
         wanted = f"relays it to the viewer of the camera “{camera}”"
@@ -282,6 +287,8 @@ async def _to_blame(bench: _Bench, one: Played, camera: str) -> str:
     return one.clause if named else ""
 
 
+#: The clause about frames of other sources.
+_CROWDED: Final = ("PW-ISO-2",)
 #: A text frame may be refused that names another source.  [PW-FRAME-8]
 _MAY_BE_REFUSED: Final = "text-frame-with-another-source-id"
 
