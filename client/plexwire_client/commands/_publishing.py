@@ -124,11 +124,14 @@ class Pace:
 
     def __init__(self, fps: float | None) -> None:
         self._interval_s = 0.0 if fps is None else 1 / fps
-        self._due = trio.current_time()
+        #: When the last picture was due: a first one may be long in coming, and is due whenever it comes.
+        self._due: float | None = None
 
     async def next(self) -> None:
         """Wait until the next picture is due; what took too long is not made up for by a burst."""
-        self._due = max(self._due + self._interval_s, trio.current_time())
+        now = trio.current_time()
+        last = now if self._due is None else self._due
+        self._due = max(last + self._interval_s, now)
         await trio.sleep_until(self._due)
 
 
