@@ -14,6 +14,7 @@ from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.stimuli.request_heads import RequestHead
 from plexwire_conformance.target.dialling import dial, upgrade
 from plexwire_conformance.target.target import Camera, Endpoint, Target
+from plexwire_conformance.wire.close_codes import TRY_AGAIN_LATER
 from plexwire_conformance.wire.framing import KEY
 from plexwire_conformance.wire.peer import HandshakeFailed, NoConnection, RawPeer
 from plexwire_conformance.wire.roles import RawDevice, RawViewer
@@ -28,8 +29,6 @@ _SUBSCRIBED = 0.5
 _PAUSES = (0.2, 0.6, 1.5)
 #: The HTTP statuses that say that there is no room: no promise is broken by them.  [PW-LIM-9]
 NO_ROOM = (429, 503)
-#: The close code that says so.
-TRY_AGAIN_LATER = 1013
 #: Bytes of the longest camera id that a device's binary frame can hold.
 _LONGEST_CAMERA_ID = 255
 

@@ -9,6 +9,7 @@ from attrs import define, evolve, field
 
 from plexwire_conformance.recording.recorder import Entry, pong_with
 from plexwire_conformance.run.connections import DEFAULT, Connections
+from plexwire_conformance.wire.close_codes import TIMEOUT
 from plexwire_conformance.wire.roles import RawDevice, RawViewer, SentFrame
 
 #: Seconds that a stream asks for beyond what its case may take: a viewer that a gateway does not notice leaving stays
@@ -17,8 +18,6 @@ TIMEOUT_MARGIN = 15
 #: Frames that are published until a viewer sees one, since single frames may be dropped.
 TRIES = 3
 
-#: The close code at a stream's `timeout`.
-_TIMEOUT: Final = 4008
 #: The clauses about that close.
 TIMEOUTS: Final = ("PW-TIME-1", "PW-TIME-2", "PW-TIME-3", "PW-TIME-4", "PW-TIME-5", "PW-TIME-6")
 
@@ -218,6 +217,6 @@ class Stage(Connections):
             Inconclusive: one did.
         """
         for peer, _ in self._peers:
-            if peer.ending is not None and peer.ending.code == _TIMEOUT and peer.was_used:
+            if peer.ending is not None and peer.ending.code == TIMEOUT and peer.was_used:
                 reason = f"the {peer.name} was closed with 4008"
                 raise Inconclusive(reason, ("PW-TIME-2", "PW-CONN-1", "PW-INIT-2", *FRAMES_PASS))

@@ -7,10 +7,10 @@ from plexwire_conformance.recording.recorder import Entry, Kind, Way
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
+from plexwire_conformance.wire.close_codes import UNAUTHORIZED
 from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed
 from plexwire_conformance.wire.roles import RawViewer, auth_text, pipelined_auth
 
-UNAUTHORIZED = 4001
 NO_API_ACCESS = 4002
 
 _MESSAGES = (Kind.TEXT, Kind.BINARY)

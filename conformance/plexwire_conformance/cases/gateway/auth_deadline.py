@@ -7,11 +7,10 @@ from plexwire_conformance.run.case import case
 from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.tolerances import AUTH_DEADLINE
 from plexwire_conformance.run.trial import Trial
+from plexwire_conformance.wire.close_codes import UNAUTHORIZED
 from plexwire_conformance.wire.framing import Opcode, encode_frame
 from plexwire_conformance.wire.peer import RawPeer
 from plexwire_conformance.wire.roles import auth_text
-
-_UNAUTHORIZED = 4001
 
 
 async def _judge_deadline(
@@ -22,7 +21,7 @@ async def _judge_deadline(
     latest = peer.upgraded_at + tolerances.auth_deadline + tolerances.late
     stimulus = f"{tolerances.auth_deadline:g} s without an auth"
     ending = await trial.expect_close(
-        peer, _UNAUTHORIZED, "PW-AUTH-3", stimulus=stimulus, within=latest - stage.now()
+        peer, UNAUTHORIZED, "PW-AUTH-3", stimulus=stimulus, within=latest - stage.now()
     )
     # The gateway can't have begun to count before we began to connect.
     early = peer.opened_at + tolerances.auth_deadline - tolerances.early - ending.at

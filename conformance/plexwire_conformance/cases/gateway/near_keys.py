@@ -8,10 +8,10 @@ from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.stage import TRIES, Inconclusive, Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.stimuli.near_keys import SPACES, NearKey, near_keys
+from plexwire_conformance.wire.close_codes import UNAUTHORIZED
 from plexwire_conformance.wire.peer import HandshakeFailed
 from plexwire_conformance.wire.roles import auth_text
 
-_UNAUTHORIZED: Final = 4001
 _UNKNOWN: Final = "plx_nobody_has_this_key"
 _LANES: Final = 3
 #: Near misses that a run plays which is not thorough: these, one of each common mistake, and some of the others.
@@ -58,7 +58,7 @@ async def keys_near(stage: Stage, trial: Trial) -> None:
         viewer = await stage.connect_viewer()
         await viewer.authenticate(near.key)
         stimulus = f"an auth with a valid key {near.name}"
-        await trial.expect_close(viewer.peer, _UNAUTHORIZED, "PW-AUTH-7", stimulus=stimulus)
+        await trial.expect_close(viewer.peer, UNAUTHORIZED, "PW-AUTH-7", stimulus=stimulus)
         await leave(viewer.peer)
 
     lanes = min(_LANES, max(stage.connections // 2, 1))
@@ -204,7 +204,7 @@ async def keys_elsewhere(stage: Stage, trial: Trial) -> None:
         await viewer.peer.until_ended(stage.tolerances.silence)
         await viewer.peer.send(auth_text(_UNKNOWN))
         stimulus = f"an auth with an unknown key, and a valid key {place}"
-        await trial.expect_close(viewer.peer, _UNAUTHORIZED, "PW-AUTH-7", stimulus=stimulus)
+        await trial.expect_close(viewer.peer, UNAUTHORIZED, "PW-AUTH-7", stimulus=stimulus)
         await leave(viewer.peer)
 
 

@@ -5,10 +5,10 @@ import trio
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.stage import VIEWER_OPENS, Stage
 from plexwire_conformance.run.trial import Trial
+from plexwire_conformance.wire.close_codes import TIMEOUT
 from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed
 from plexwire_conformance.wire.roles import RawDevice
 
-_TIMEOUT = 4008
 _SECONDS = 2
 
 
@@ -25,7 +25,7 @@ async def _judge_timeout(
     source_id = None if publisher is None else publisher.source_id
     viewer = await stage.connect_viewer(source_id, timeout=seconds)
     init = await stage.authenticate(viewer)
-    timed_out = viewer.peer.ending is not None and viewer.peer.ending.code == _TIMEOUT
+    timed_out = viewer.peer.ending is not None and viewer.peer.ending.code == TIMEOUT
     if init is None and not timed_out:
         trial.inconclusive(f"the viewer got no init ({viewer.peer.state})", *VIEWER_OPENS)
     began = stage.now() if init is None else init.at
@@ -37,7 +37,7 @@ async def _judge_timeout(
         latest = began + seconds + stage.tolerances.late
         ending = await trial.expect_close(
             viewer.peer,
-            _TIMEOUT,
+            TIMEOUT,
             "PW-TIME-1",
             stimulus=f"{seconds} s of a stream that asked for timeout={seconds}",
             within=latest - stage.now(),
@@ -104,7 +104,7 @@ async def time_reconnect(stage: Stage, trial: Trial) -> None:
     viewer = await stage.open_viewer(source, timeout=seconds)
     await stage.must_see(viewer, device)
     ending = await viewer.peer.until_ended(seconds + stage.tolerances.late)
-    if ending.code != _TIMEOUT:
+    if ending.code != TIMEOUT:
         trial.inconclusive(f"timeout={seconds} ended with {ending}", "PW-TIME-1")
     try:
         again = await stage.connect_viewer(source, name="viewer again")
@@ -126,7 +126,7 @@ async def time_counts_from(stage: Stage, trial: Trial) -> None:
     await trio.sleep(1.5)
     asked_at = await viewer.authenticate(stage.target.keys.api_key)
     ending = await viewer.peer.until_ended(3 + stage.tolerances.late)
-    if ending.code != _TIMEOUT:
+    if ending.code != TIMEOUT:
         trial.inconclusive(f"timeout=3 ended with {ending}", "PW-TIME-1")
     from_auth = abs(ending.at - asked_at - 3) < abs(ending.at - viewer.peer.upgraded_at - 3)
     outcome = "the auth or init" if from_auth else "connecting"

@@ -17,6 +17,7 @@ from plexwire_conformance.recording.recorder import pong_with
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
+from plexwire_conformance.wire.close_codes import UNAUTHORIZED
 from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed
 from plexwire_conformance.wire.roles import RawDevice
 from plexwire_spec import EXAMPLE_SOURCE, Place, Reaction, sending
@@ -181,7 +182,8 @@ async def _reading_of(
         await device.publish("a camera that nobody asked for")
         for camera in _cameras(one):
             if await stage.see(viewer, device, camera, tries=2) is None:
-                if viewer.peer.ending is not None and viewer.peer.ending.kind is _GARBAGE:
+                ending = viewer.peer.ending
+                if ending is not None and ending.kind is _GARBAGE:
                     return None
                 wanted = f"sends the viewer frames of the camera “{camera}”"
                 return wanted, f"sent none of 2 frames ({viewer.peer.state})", "read differently"
@@ -264,18 +266,14 @@ async def _play_first(stage: Stage, trial: Trial, verdicts: Verdicts, one: Playe
     else:
         ending = await viewer.peer.until_ended(within)
         if one.is_open:
-            if ending.code != _UNAUTHORIZED:
+            if ending.code != UNAUTHORIZED:
                 accepted = await viewer.await_init(0.0) is not None
                 verdicts.differs(one, "", None, "accepted" if accepted else str(ending))
         else:
             await trial.expect_close(
-                viewer.peer, _UNAUTHORIZED, one.clause, stimulus=one.stimulus, within=within
+                viewer.peer, UNAUTHORIZED, one.clause, stimulus=one.stimulus, within=within
             )
     await leave(viewer.peer)
-
-
-#: The close code of a viewer without a good auth.
-_UNAUTHORIZED: Final = 4001
 
 
 @case(
