@@ -18,9 +18,12 @@ BASE: Final = {"attrs", "plexwire"}
 
 
 def run(*command: str | Path, away: Path) -> str:
-    """Run *command* in the folder *away*, without the caller's import path; return what it printed."""
+    """Run *command* in the folder *away*, as outside of CI and of the checkout; return what it printed."""
     print("$", *command, flush=True)
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # In CI the suite judges no gateway that was not named, and here it judges the reference gateway.
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("CI", "PYTHONPATH")
+    }
     done = subprocess.run(command, cwd=away, env=environment, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         print(done.stdout)
