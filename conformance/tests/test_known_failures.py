@@ -317,6 +317,15 @@ def test_update_begins_a_new_file_with_one_entry_per_fault() -> None:
     assert not reckon(results, [entry], TODAY).red
 
 
+@pytest.mark.parametrize(("shown", "may"), [((1, 3), True), ((3, 3), False), (None, False)])
+def test_update_says_of_a_failure_whether_it_shows_only_sometimes(
+    shown: tuple[int, int] | None, may: bool
+) -> None:
+    seen = evolve(finding(WRONG_CODE), shown=shown)
+    text = updated("", "known.toml", [evolve(result("auth.late"), findings=(seen,))], TODAY)
+    assert [entry.may for entry in read(text)] == [may]
+
+
 entries = st.lists(
     st.builds(
         KnownFailure,

@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from plexwire_conformance import pytest_plugin
+from plexwire_conformance.cases import CASES
 from plexwire_conformance.faults import FAULTS, FaultyGateway
 from plexwire_conformance.pytest_plugin import ROOT, items, peers, verdicts
 from plexwire_conformance.pytest_plugin.items import OBSERVATIONS
@@ -89,10 +90,12 @@ def test_plugin_judges_a_sound_gateway_cases_pass_in_overlap_with_their_own_dura
     play: Play, pytester: pytest.Pytester, reference: tuple[str, Keys]
 ) -> None:
     result = play(reference, "-v", "-k", "PW-TIME-2 or conn.ping", "--junitxml=junit.xml")
+    watched = len(OBSERVATIONS)
     assert result.ret is pytest.ExitCode.OK
     result.stdout.fnmatch_lines(
         [
-            f"plexwire: {reference[0]}, * cases",
+            f"plexwire: {reference[0]}, {len(CASES)} cases, the control, and {watched} clauses watched *",
+            f"*collected {len(CASES) + 1 + watched} items *",
             f"{ROOT}::conn.ping PASSED*",
             f"{ROOT}::time.closes *",
         ]

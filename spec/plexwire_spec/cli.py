@@ -31,7 +31,7 @@ def _chosen(names: type[Level] | type[Party]) -> click.Choice[str]:
 
 
 @click.command("spec")
-@click.argument("clause", required=False)
+@click.argument("words", metavar="[CLAUSE]...", nargs=-1)
 @click.option("--level", multiple=True, type=_chosen(Level), help="Only clauses of this level.")
 @click.option(
     "--role", multiple=True, type=_chosen(Party), help="Only clauses that bind this party."
@@ -52,7 +52,7 @@ def _chosen(names: type[Level] | type[Party]) -> click.Choice[str]:
     help="Write the whole specification as one HTML page; - is the standard output.",
 )
 def spec(
-    clause: str | None,
+    words: Sequence[str],
     level: Sequence[str],
     role: Sequence[str],
     area: Sequence[str],
@@ -63,13 +63,13 @@ def spec(
 ) -> None:
     """List the clauses of the specification, or show one CLAUSE with its sources and cases.
 
-    CLAUSE may also name several, in any spelling: an area (auth), a pattern (PW-FRAME-*), or a case of the suite
+    One CLAUSE may name several, in any spelling: an area (auth), a pattern (PW-FRAME-*), or a case of the suite
     (auth.never), as in plexwire conform --only.
 
     A check is one way to break a clause, or a choice that an OPEN clause leaves to the gateway.  Its id never changes:
     known failures, `plexwire diff` and pytest match by it.
     """
-    if sum((clause is not None, untested, coverage, checks, html is not None)) > 1:
+    if sum((bool(words), untested, coverage, checks, html is not None)) > 1:
         raise click.UsageError(
             "Give a clause, --untested, --coverage, --checks or --html, not several."
         )
@@ -77,8 +77,8 @@ def spec(
     if html is not None:
         html.write(_page())
         return
-    if clause is not None:
-        named = _find(clause)
+    if words:
+        named = list(dict.fromkeys(clause for word in words for clause in _find(word)))
         if len(named) == 1:
             click.echo(show_clause(named[0], _judged_by(named[0]), width))
         else:

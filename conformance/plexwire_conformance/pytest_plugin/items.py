@@ -20,6 +20,7 @@ from plexwire_conformance.pytest_plugin import ROOT, ConformanceWarning
 from plexwire_conformance.pytest_plugin.failure_text import breaches, tell
 from plexwire_conformance.pytest_plugin.option_names import in_pytest
 from plexwire_conformance.recording.jsonlines import read_text
+from plexwire_conformance.report.summary import plural
 from plexwire_conformance.report.wording import say_finding
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
 from plexwire_conformance.run.findings import CaseResult, Verdict
@@ -228,8 +229,9 @@ class CasesPlugin:
 
     def pytest_report_header(self) -> str:
         """Say what is judged."""
-        count = len(self.run.cases)
-        return f"plexwire: {self.run.url}, {count} case{'s'[: count != 1]}"
+        cases = plural(len(self.run.cases), "case")
+        watched = plural(len(OBSERVATIONS), "clause")
+        return f"plexwire: {self.run.url}, {cases}, the control, and {watched} watched throughout"
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(

@@ -78,7 +78,7 @@ def render(about: About, event: RunFinished) -> str:
                 if count or summary.observed[v]
             ),
         )
-        + f"\n\n{len(summary.judged_by)} cases, {len(summary.clauses)} clauses{f'; the run used {used}' if (used := say_used(event)) else ''}.",
+        + f"\n\n{summary.size}{f'; the run used {used}' if (used := say_used(event)) else ''}.",
         *_reckoning(event.reckoning),
         *_findings(summary, about.place),
         *_not_judged(event.results),

@@ -109,6 +109,19 @@ class Summary:
         return self._clauses
 
     @property
+    def clauses_judged(self) -> str:
+        """How many clauses came to a verdict, of how many if not all did."""
+        judged = sum(verdict not in UNJUDGED for verdict in self.clauses.values())
+        cited = len(self.clauses)
+        return str(cited) if judged == cited else f"{judged} of {cited}"
+
+    @property
+    def size(self) -> str:
+        """How many cases there were, and how many clauses they judged."""
+        cases = plural(len(self.judged_by), "case")
+        return f"{cases}, {self.clauses_judged} clause{'s'[: len(self.clauses) != 1]}"
+
+    @property
     def broken(self) -> int:
         """How many documented promises were broken."""
         return sum(verdict is Verdict.FAIL for verdict in self.clauses.values())

@@ -285,9 +285,7 @@ def _conclusion(summary: Summary, seconds: float) -> RenderableType:
     observed = [f"{count} {verdict}" for verdict, count in summary.observed.items() if count]
     if observed:
         text.append(f"  and {', '.join(observed)} observed", "dim")
-    text.append(
-        f"  {len(summary.judged_by)} cases, {len(summary.clauses)} clauses, {seconds:.1f} s\n"
-    )
+    text.append(f"  {summary.size}, {seconds:.1f} s\n")
     style = {0: "bold green", 1: "bold red"}.get(summary.exit_code, "bold yellow")
     text.append(summary.conclusion, style)
     if summary.advice:

@@ -170,25 +170,27 @@ def read_known(text: str, name: str, known_cases: Iterable[str]) -> tuple[KnownF
 def updated(text: str, name: str, results: Sequence[CaseResult], today: date) -> str:
     """Return the file *text* as *results* have it: stale entries removed, new failures added, all else as it was.
 
+    A failure that showed in some plays of its script only gets `may = true`.
+
     Raises:
         BadFile: *text* is not TOML.
     """
     content = parse_toml(text, name) if text.strip() else _new_file()
     known = structured(content.unwrap(), _File, name).failure
     failed = _failures(results)
-    fresh = dict.fromkeys(
-        finding.check
-        for case, finding in failed
-        if not any(entry.covers(case, finding) for entry in known)
-    )
+    fresh: dict[str, bool] = {}
+    for case, finding in failed:
+        if not any(entry.covers(case, finding) for entry in known):
+            always = finding.shown is None or finding.shown[0] == finding.shown[1]
+            fresh[finding.check] = fresh.get(finding.check, False) or always
     stale = [place for place, e in enumerate(known) if _is_stale(e, failed, results)]
     for place in reversed(stale):
         del content["failure"][place]
     if len(stale) == len(known):
         content.pop("failure", None)
     tables = content.get("failure", aot())
-    for check in fresh:
-        tables.append(_table(check, today))
+    for check, always in fresh.items():
+        tables.append(_table(check, today, may=not always))
     if len(stale) == len(known) and fresh:
         content["failure"] = tables
     return dumps(content)
@@ -201,7 +203,7 @@ def _new_file() -> TOMLDocument:
     return content
 
 
-def _table(check: str, today: date) -> Mapping[str, object]:
+def _table(check: str, today: date, *, may: bool) -> Mapping[str, object]:
     entry = table()
     for name, value in (
         ("check", check),
@@ -210,4 +212,6 @@ def _table(check: str, today: date) -> Mapping[str, object]:
         ("expires", today + _GRACE),
     ):
         entry[name] = value
+    if may:
+        entry["may"] = True
     return entry

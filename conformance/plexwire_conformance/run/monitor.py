@@ -225,7 +225,7 @@ def _judge_scope(
     conversation: RecordedConversation, entry: Entry, origins: Origins, origin: Origin | None
 ) -> Iterator[_Breach]:
     body = entry.body or {}
-    source = {"source": conversation.source_id}
+    source = {"source": conversation.source_id, "connection": conversation.name}
     if origin is None:
         named = body.get("source_id")
         if not origins.known:
@@ -243,7 +243,10 @@ def _judge_scope(
     elif origin.source_id != conversation.source_id:
         yield _Breach("PW-ISO-2/other-source", entry, source, {"got": origin.source_id})
     elif origin.camera_id not in conversation.cameras:
-        asked = {"cameras": list(conversation.cameras)}
+        asked = {
+            "cameras": list(conversation.cameras),
+            "connection": conversation.name,
+        }
         yield _Breach("PW-ISO-1/other-camera", entry, asked, which)
 
 

@@ -155,7 +155,8 @@ async def auth_not_json(stage: Stage, trial: Trial) -> None:
     await _still_serves(stage)
     key = stage.target.keys.api_key
     good = auth_text(key)
-    for text in ("", "auth", good[:-1], f"[{good}]", json.dumps(key), "null", "4001"):
+    await _refused(stage, trial, "", "PW-AUTH-6", "an empty first message")
+    for text in ("auth", good[:-1], f"[{good}]", json.dumps(key), "null", "4001"):
         what = text.replace(key, "KEY")[:40]
         await _refused(stage, trial, text, "PW-AUTH-6", f"the first message “{what}”")
 

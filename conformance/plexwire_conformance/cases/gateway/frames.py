@@ -202,10 +202,12 @@ async def frames_goes_on(stage: Stage, trial: Trial) -> None:
 
 
 #: Viewers that come one after the other, and frames that are published right after the init of each.
-_NEWCOMERS = 4
-_AT_FIRST = 12
-#: Frames that each of several new viewers loses right after its init, while another viewer gets them, by no chance.
+_NEWCOMERS = 10
+_AT_FIRST = 6
+#: Frames that a new viewer loses right after its init, while another viewer gets them, by no chance …
 _LOST = 2
+#: … if this many of the newcomers lose them: a busy machine can hide the loss from a few, and cause it for a few.
+_LOSERS = 4
 
 
 @case(
@@ -218,16 +220,18 @@ _LOST = 2
 async def frames_after_init(stage: Stage, trial: Trial) -> None:
     device, watching = await stage.open_stream(stage.source())
     await trio.sleep(stage.tolerances.silence)
-    missing: list[int] = []
-    for _ in range(_NEWCOMERS):
+    came: list[int] = []
+    lost: list[int] = []
+    while len(lost) < _LOSERS and len(came) <= _NEWCOMERS - _LOSERS:
         viewer = await stage.open_viewer(device.source_id, name="new viewer")
         sent = [await stage.must_see(watching, device) for _ in range(_AT_FIRST)]
         # Later ones come, so it is not that none does.
         await stage.must_see(viewer, device)
         frames = viewer.frames()
-        came = (number for number, each in enumerate(sent) if any(map(each.is_in, frames)))
-        missing.append(next(came, len(sent)))
+        arrived = (number for number, each in enumerate(sent) if any(map(each.is_in, frames)))
+        missing = next(arrived, len(sent))
+        (lost if missing >= _LOST else came).append(missing)
         await viewer.peer.close()
-    if min(missing) >= _LOST:
-        observed = {"connections": _NEWCOMERS, "least": min(missing)}
+    if len(lost) >= _LOSERS:
+        observed = {"lost_in": len(lost), "connections": len(lost + came), "least": min(lost)}
         trial.find("PW-FRAME-9/lost-after-init", {}, observed)
