@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
 import re
 import struct
@@ -295,7 +294,7 @@ def checked_camera(message: dict[str, Any]) -> str:
         raise DeviceError("INVALID_MESSAGE", "camera_id or frame is missing")
     try:
         jpeg = base64.b64decode(picture, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise DeviceError("INVALID_FRAME_ENCODING", str(error)) from None
     if not jpeg.startswith(JPEG):
         raise DeviceError("INVALID_FRAME_ENCODING", "not a JPEG")

@@ -8,7 +8,7 @@ from plexwire_conformance.recording.recorder import Entry, Kind, Way
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.stage import TRIES, Stage
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.wire.roles import RawDevice, RawViewer
+from plexwire_conformance.wire.roles import RawDevice, RawViewer, SentFrame
 
 _PACED = 10
 _WANTED = 8
@@ -201,13 +201,32 @@ async def frames_goes_on(stage: Stage, trial: Trial) -> None:
         trial.find("PW-ROB-3/other-stream-disturbed", stimulus, observed)
 
 
-#: Viewers that come one after the other, and frames that are published right after the init of each.
+#: Viewers that come one after the other, and frames that are published right after the init of each, at least.
 _NEWCOMERS = 10
 _AT_FIRST = 6
 #: Frames that a new viewer loses right after its init, while another viewer gets them, by no chance …
 _LOST = 2
 #: … if this many of the newcomers lose them: a busy machine can hide the loss from a few, and cause it for a few.
 _LOSERS = 4
+
+
+async def _missing_at_first(
+    stage: Stage, device: RawDevice, watching: RawViewer, viewer: RawViewer
+) -> int:
+    """Return how many frames *viewer*, which just got its `init`, did not get while *watching* got them.
+
+    Raises:
+        Inconclusive: no frame reaches it at all.
+    """
+    sent: list[SentFrame] = []
+    until = stage.now() + TRIES * stage.tolerances.frame
+    while len(sent) < _AT_FIRST or not viewer.frames():
+        sent.append(await stage.must_see(watching, device))
+        if stage.now() > until or viewer.peer.ending is not None:
+            await stage.must_see(viewer, device)
+    frames = viewer.frames()
+    arrived = (number for number, each in enumerate(sent) if any(map(each.is_in, frames)))
+    return next(arrived, len(sent))
 
 
 @case(
@@ -224,12 +243,7 @@ async def frames_after_init(stage: Stage, trial: Trial) -> None:
     lost: list[int] = []
     while len(lost) < _LOSERS and len(came) <= _NEWCOMERS - _LOSERS:
         viewer = await stage.open_viewer(device.source_id, name="new viewer")
-        sent = [await stage.must_see(watching, device) for _ in range(_AT_FIRST)]
-        # Later ones come, so it is not that none does.
-        await stage.must_see(viewer, device)
-        frames = viewer.frames()
-        arrived = (number for number, each in enumerate(sent) if any(map(each.is_in, frames)))
-        missing = next(arrived, len(sent))
+        missing = await _missing_at_first(stage, device, watching, viewer)
         (lost if missing >= _LOST else came).append(missing)
         await viewer.peer.close()
     if len(lost) >= _LOSERS:
