@@ -272,6 +272,11 @@ class Connections:
         return any(peer.is_broken for peer, _ in self._peers)
 
     @property
+    def has_losses_beside(self) -> bool:
+        """Whether streams of other cases ended without a close frame."""
+        return self.network.losses_beside(self.case_id) > 0
+
+    @property
     def slowest_handshake(self) -> float:
         """The longest that a handshake took so far, in seconds."""
         answered = (peer for peer, _ in self._peers if peer.response is not None)

@@ -17,6 +17,9 @@ _SILENT: Final = 1.5
 _LOSSY_SHARE: Final = 0.03
 _LOSSY_COUNT: Final = 4
 
+#: Other cases with losses from which on one more play, and another one, must show what a case found after a loss.
+_LOSSES_OF_OTHERS: Final = (2, 6)
+
 
 @define(eq=False)
 class Network:
@@ -61,6 +64,18 @@ class Network:
         if self.opened and self._clock() - self.heard_at > _SILENT and not self.gone:
             self.gone = problem
             self.has_gone.set()
+
+    def plays_needed(self, case_id: str) -> int:
+        """Return in how many plays a case must show what it found after a loss, by how many other cases lost connections.
+
+        Chance hits the same case twice when it hits many.
+        """
+        others = self.losses_beside(case_id)
+        return 2 + sum(others >= many for many in _LOSSES_OF_OTHERS)
+
+    def losses_beside(self, case_id: str) -> int:
+        """Return how many other cases lost connections."""
+        return len(self.broken.keys() - {case_id})
 
     @property
     def summary(self) -> str:

@@ -127,7 +127,7 @@ def is_doubtful(result: CaseResult) -> bool:
 
 
 def confirmed(first: CaseResult, again: CaseResult) -> CaseResult:
-    """Return the result of a case that ran a second time because the *first* was doubtful.
+    """Return the result of a case that ran *again* because the *first* result was doubtful.
 
     What was found after a connection was lost counts if it was found both times.
     """

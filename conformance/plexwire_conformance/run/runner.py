@@ -192,19 +192,26 @@ class Runner:
 
         async def run(case: Case) -> None:
             doubtful: CaseResult | None = None
-            for pause in (*_PAUSES, None):
+            plays = 0
+            pauses = iter(_PAUSES)
+            while True:
                 try:
                     one = await self._run_case(case)
                 finally:
                     self._capacity.give_back(self._share(case))
                 was_judged = one.result.trouble is not Trouble.NETWORK
-                if was_judged and doubtful is not None:
-                    one = evolve(one, result=confirmed(doubtful, one.result))
-                    break
-                if pause is None or (was_judged and not is_doubtful(one.result)):
-                    break
                 if was_judged:
+                    plays += 1
+                    if doubtful is not None:
+                        one = evolve(one, result=confirmed(doubtful, one.result))
+                    if not is_doubtful(one.result):
+                        break
+                    if plays >= self._network.plays_needed(case.id):
+                        break
                     doubtful = one.result
+                pause = next(pauses, None) if not was_judged else _PAUSES[0]
+                if pause is None:
+                    break
                 # By then fewer cases run, so there may be room.
                 await trio.sleep(pause)
                 await self._capacity.take(self._share(case))

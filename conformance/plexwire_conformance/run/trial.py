@@ -64,10 +64,12 @@ class Trial:
         *,
         path: str = "",
         margin_s: float | None = None,
+        by_loss: bool = False,
     ) -> None:
         """Say that *check* failed, by data; `checks.toml` has its sentences.  One finding per check is enough.
 
-        *path* is the JSON path of a member in the last message that came, *margin_s* by how many seconds it was off.
+        *path* is the JSON path of a member in the last message that came, *margin_s* by how many seconds it was off, and
+        *by_loss* whether a network that loses connections would show the same.
 
         Raises:
             NoConnection: the gateway closed a connection of the case because it has no room, so nothing is judged.
@@ -88,7 +90,7 @@ class Trial:
                 path=path,
                 margin_ms=None if margin_s is None else round(margin_s * 1000, 1),
                 at=self.stage.now(),
-                after_loss=self.stage.is_broken,
+                after_loss=self.stage.is_broken or (by_loss and self.stage.has_losses_beside),
                 timeline=self.timeline(),
             )
         )
@@ -174,7 +176,7 @@ class Trial:
                 self.find(f"{clause}/{NOT_CLOSED}", expected, observed)
             case ClosingKind.TCP_EOF | ClosingKind.TCP_RESET | ClosingKind.GARBAGE:
                 # The manner is one thing, the code another: which it would have been is not known.
-                self.find(f"PW-CLOSE-1/{NO_CLOSE_FRAME}", expected, observed)
+                self.find(f"PW-CLOSE-1/{NO_CLOSE_FRAME}", expected, observed, by_loss=True)
                 self.withheld.add(clause)
         return ending
 

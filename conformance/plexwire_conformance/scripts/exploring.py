@@ -198,7 +198,7 @@ def report(
     """Put what *script* broke at *first* and *again* into the findings of *trial*, with its steps and its token."""
     shown = _showing(first.check, again)
     confirmed = len(shown)
-    if not confirmed and first.clause in property_.from_silence:
+    if not confirmed and (first.after_loss or first.clause in property_.from_silence):
         return
     finding = shown[0] if shown else first
     trial.add(
