@@ -189,10 +189,11 @@ def test_example_of_an_asyncio_viewer_watches_until_ctrl_c(gateway: ThreadedGate
         assert process.stdout is not None
         assert process.stdout.readline() == f"front 0x0 {len(JPEG)} bytes\n"
         # asyncio may sleep through a signal that arrives just before its loop waits, whatever the program does.
-        while process.poll() is None:
+        for _ in range(int(PATIENCE_S)):
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(1)
+                break
         _, errors = process.communicate(timeout=PATIENCE_S)
         assert errors.splitlines()[-1] == "KeyboardInterrupt"
 
