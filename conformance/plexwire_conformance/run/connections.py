@@ -175,8 +175,7 @@ class Connections:
             request = own.render(request_target, host=endpoint.host_header, key=KEY)
             handshake = partial(handshake, request=request)
         await upgrade(stream, partial(handshake, pipelined=pipelined), within=within)
-        self.network.opened += 1
-        self.network.heard()
+        self.network.opens(peer)
         self._nursery.start_soon(peer.run)
         return peer
 

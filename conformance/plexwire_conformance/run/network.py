@@ -7,9 +7,12 @@ too much of it makes what the cases find unreliable.
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
+from weakref import WeakSet
 
 import trio
 from attrs import define, field
+
+from plexwire_conformance.wire.peer import RawPeer
 
 #: Seconds without any answer after which a gateway that no longer accepts connections has gone.
 _SILENT: Final = 1.5
@@ -26,8 +29,9 @@ class Network:
     """Counts connections and what befell them, for one run; times are seconds since the run began."""
 
     _clock: Callable[[], float]
-    #: Called when the gateway, or a proxy before it, says that it has no room.
-    when_refused: Callable[[], None] = lambda: None
+    #: Called when the gateway, or a proxy before it, says that it has no room, with the number of connections that it has.
+    when_refused: Callable[[int], None] = lambda open_now: None
+    _peers: WeakSet[RawPeer] = field(factory=WeakSet[RawPeer], init=False)
     #: Connections that were upgraded.
     opened: int = field(default=0, init=False)
     #: Handshakes that were refused for want of room, by HTTP status or close code.
@@ -49,6 +53,12 @@ class Network:
     #: Set once the gateway has gone.
     has_gone: trio.Event = field(factory=trio.Event, init=False)
 
+    def opens(self, peer: RawPeer) -> None:
+        """Note that *peer* was upgraded."""
+        self._peers.add(peer)
+        self.opened += 1
+        self.heard()
+
     def heard(self) -> None:
         """Note that the gateway said something."""
         self.heard_at = self._clock()
@@ -57,7 +67,7 @@ class Network:
         """Note that a connection was refused with *status* because there is no room."""
         self.refused[status] += 1
         self.heard()
-        self.when_refused()
+        self.when_refused(sum(peer.is_open for peer in self._peers))
 
     def unreachable(self, problem: str) -> None:
         """Note that no connection was to be had, whatever was tried: the gateway may have gone."""

@@ -458,9 +458,14 @@ class _Capacity:
         self._taken -= count
         self._changed.unpark_all()
 
-    def shrink(self) -> None:
-        """Open fewer from now on: the gateway has less room than the run was allowed to take."""
-        self.most = max(_LEAST_AT_ONCE, min(self.most, self._taken) * 3 // 4)
+    def shrink(self, open_now: int) -> None:
+        """Open fewer from now on: the gateway has room for *open_now*, which is less than the run was allowed to take.
+
+        What was refused before the last step had an effect asks for no further step.
+        """
+        if self._taken <= self.most:
+            room = min(self.most, self._taken, open_now)
+            self.most = max(_LEAST_AT_ONCE, room - max(1, room // 10))
 
 
 #: Connections that a run opens at once even if the gateway says that it has no room.
