@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 LOWEST := $(VENV)/lowest
 
-.PHONY: help demo test check types lowest lowest-quick pythons wheel-test hooks bench bench-attacks bench-codec bench-page spec sdk mutants mutants-quick clean
+.PHONY: help demo test core-tests rooms-tests check types lowest lowest-quick pythons wheel-test hooks bench bench-attacks bench-codec bench-page spec sdk mutants mutants-quick clean
 
 help:
 	@echo "make demo   a gateway, a real device, a viewer and the judge, in under two minutes"
@@ -55,11 +55,18 @@ $(PAGES): server/tests/pages/package.json
 	-npm install --prefix server/tests/pages --no-package-lock --silent
 	@touch $@
 
-# The core alone is measured, by its own tests alone.  The other rooms mostly wait, so two files of theirs run at once;
-# those of the suite, which take longest, begin.
-test: check $(PAGES)
+# What one core does while the other is free is done side by side; then the rooms have both.
+test: $(INSTALLED)
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 check core-tests $(PAGES)
+	@$(MAKE) --no-print-directory rooms-tests
+
+# The core alone is measured, by its own tests alone.
+core-tests: $(INSTALLED)
 	$(BIN)/coverage run -m pytest protocol/tests
 	$(BIN)/coverage report --fail-under=100
+
+# The other rooms mostly wait, so two files of theirs run at once; those of the suite, which take longest, begin.
+rooms-tests: $(INSTALLED) $(PAGES)
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder \
 		conformance/tests client/tests server/tests adapter/tests spec/tests benchmarks/tests tools/mutants/tests
 
