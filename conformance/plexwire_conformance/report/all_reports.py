@@ -14,6 +14,7 @@ from plexwire_conformance.run.events import (
     Listener,
     RunEvent,
     RunFinished,
+    RunInterrupted,
     RunStarted,
 )
 from plexwire_conformance.run.findings import CaseResult, Trouble, Verdict
@@ -107,4 +108,5 @@ async def heed_interrupt(
     with trio.open_signal_receiver(*_ENDS) as signals:
         task_status.started()
         reports.signal = await anext(signals)
+        reports.listen(RunInterrupted())
         run.cancel()

@@ -30,7 +30,13 @@ from plexwire_conformance.report.wording import (
     seen_elsewhere,
     waited,
 )
-from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished, RunStarted
+from plexwire_conformance.run.events import (
+    CaseFinished,
+    RunEvent,
+    RunFinished,
+    RunInterrupted,
+    RunStarted,
+)
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 from plexwire_conformance.run.known_failures import KnownFailure, Reckoning
 from plexwire_spec import clauses
@@ -46,6 +52,8 @@ _STYLES: Final = {
 }
 #: Of so few cases left, it is shown what is waited for.
 _WAITING: Final = 4
+#: What is said after the first Ctrl-C.
+_CLOSING: Final = "closing connections"
 #: Characters that a narrow terminal has beside the bar.
 _ROOM: Final = 32
 #: Entries of a timeline that the terminal shows; the files have them all.
@@ -124,6 +132,9 @@ class TerminalReport:
                 elif self._done >= self._told + 20:
                     self._told = self._done
                     self._say(f"{self._done} cases done")
+            case RunInterrupted():
+                self._bar.update(self._task, description=_CLOSING)
+                self._say(_CLOSING)
             case RunFinished():
                 self._bar.update(self._task, description="")
                 self.__exit__()

@@ -52,5 +52,10 @@ class RunFinished:
     reckoning: Reckoning | None = None
 
 
-RunEvent: TypeAlias = RunStarted | CaseFinished | RunFinished
+@frozen
+class RunInterrupted:
+    """Somebody ended the run; its connections are being closed, which takes a few seconds."""
+
+
+RunEvent: TypeAlias = RunStarted | CaseFinished | RunInterrupted | RunFinished
 Listener: TypeAlias = Callable[[RunEvent], None]
