@@ -277,6 +277,13 @@ def test_search_finds_a_leak_between_two_sources() -> None:
     assert finding.check in ("PW-ISO-2/other-source", "PW-FRAME-9/not-sent")
 
 
+def test_first_message_that_is_longer_than_any_gateway_must_read_accuses_none() -> None:
+    async def play(trial: Trial) -> tuple[Finding, ...]:
+        return await play_script(trial, PROPERTIES["scripts.auth"], (("pad", 1000),) * 5)
+
+    assert in_virtual_time(Relay, "long", play) == ()
+
+
 @pytest.mark.parametrize("property_", PROPERTIES.values(), ids=list(PROPERTIES))
 def test_search_finds_nothing_on_the_reference_gateway(property_: Property) -> None:
     assert explored(Relay, property_, "reference", 60) == []

@@ -20,6 +20,8 @@ _KEY: Final = "$KEY"
 
 #: So deep every gateway reads, whatever its limit; the message itself is the first level.  [PW-LIM-7]
 _MODEST_DEPTH: Final = 4
+#: So many bytes every gateway reads before it knows who sends them.  [PW-LIM-4]
+_MODEST_BYTES: Final = 2048
 
 _values = st.one_of(
     st.none(),
@@ -124,6 +126,8 @@ class _Draft:
 
 def _verdict_on(text: str, key: str) -> tuple[str, str | None]:
     """Return what a gateway owes to *text*: `accept`, `refuse` under a clause, or `either` where the sources are silent."""
+    if len(text.encode("utf-8", "surrogatepass")) > _MODEST_BYTES:
+        return "either", None
     try:
         body = strict_json(text)
     except ValueError:
