@@ -64,6 +64,7 @@ class Connections:
     script: int = 0
     _peers: list[tuple[RawPeer, dict[str, Any]]] = field(factory=list, init=False)
     _devices: list[RawDevice] = field(factory=list[RawDevice], init=False)
+    _readers: list[trio.CancelScope] = field(factory=list[trio.CancelScope], init=False)
     _names: set[str] = field(factory=set[str], init=False)
 
     # ── where things are ─────────────────────────────────────────────────────────────────────
@@ -176,8 +177,14 @@ class Connections:
             handshake = partial(handshake, request=request)
         await upgrade(stream, partial(handshake, pipelined=pipelined), within=within)
         self.network.opens(peer)
-        self._nursery.start_soon(peer.run)
+        self._nursery.start_soon(self._read, peer)
         return peer
+
+    async def _read(self, peer: RawPeer) -> None:
+        # A case that is ended from outside still reads, until its closes are answered.
+        with trio.CancelScope(shield=True) as scope:
+            self._readers.append(scope)
+            await peer.run()
 
     async def connect_viewer(
         self,
@@ -321,6 +328,8 @@ class Connections:
             await _close_all(viewers, within=_FAREWELL / 3)
             await _close_all(devices, within=_FAREWELL)
         self._note_unaware(told)
+        for reader in self._readers:
+            reader.cancel()
         self._nursery.cancel_scope.cancel()
 
     def _note_unaware(self, told: set[tuple[str, str]]) -> None:
@@ -330,7 +339,7 @@ class Connections:
         """
         for peer, about in self._peers:
             stayed = self.now() - peer.upgraded_at > _SUBSCRIBED
-            if about["role"] != "viewer" or not peer.was_used:
+            if about["role"] != "viewer" or not peer.may_be_served:
                 continue
             reached = any((about["source_id"], camera) in told for camera in about["cameras"])
             if reached and stayed and about["organisation"] == HOME and not self.script:

@@ -374,7 +374,7 @@ class Runner:
 #: judged after a connection was lost.
 _PAUSES: Final = (1.0, 3.0)
 #: Seconds that the run's last frames may take.
-_FAREWELL_S: Final = 2.0
+_FAREWELL_S: Final = 4.0
 #: Seconds for which the online camera may be watched.
 _NO_END: Final = 600.0
 

@@ -177,6 +177,21 @@ class RawPeer:
         return any(e.way is Way.RECEIVED and e.type in accepted for e in self._recorder.entries)
 
     @property
+    def may_be_served(self) -> bool:
+        """Whether the gateway may serve it although we left: something was sent here, and the gateway did not close it.
+
+        An `init` that we did not wait for, or that the network lost, may have been sent all the same.
+        """
+        closed_by_gateway = (
+            self.ending is not None
+            and self.ending.kind is ClosingKind.CLOSE_FRAME
+            and not self._closed_by_us
+        )
+        messages = (Kind.TEXT, Kind.BINARY, Kind.RAW)
+        asked = any(e.way is Way.SENT and e.kind in messages for e in self._recorder.entries)
+        return asked and not closed_by_gateway
+
+    @property
     def is_broken(self) -> bool:
         """Whether the connection ended without a close frame, and not by us."""
         abrupt = (ClosingKind.TCP_EOF, ClosingKind.TCP_RESET)
