@@ -295,10 +295,10 @@ async def _run(
     settings: Settings,
     reports: Reports,
 ) -> None:
-    async with trio.open_nursery() as nursery:
+    # A reference gateway outlives the judge, which then closes its connections as at any other gateway.
+    async with given_or_reference(target, fault) as given, trio.open_nursery() as nursery:
         await nursery.start(heed_interrupt, reports, nursery.cancel_scope)
-        async with given_or_reference(target, fault) as given:
-            await Runner(given, settings).run(cases, reports.listen)
+        await Runner(given, settings).run(cases, reports.listen)
         nursery.cancel_scope.cancel()
 
 

@@ -2,24 +2,20 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Final
 
 import trio
 from attrs import evolve
 
 from plexwire_conformance.target.streams import memory_connection
 from plexwire_conformance.target.target import REFERENCE, Endpoint, Keys, Target
-from plexwire_server import Gateway, KeyStore, Limits, ThrowAwayKeys, serve
-
-#: Seconds that the gateway's end may take: after Ctrl-C the judge's peers answer nothing more.
-_DRAIN_S: Final = 0.5
+from plexwire_server import Gateway, KeyStore, ThrowAwayKeys, serve
 
 
 @asynccontextmanager
 async def reference_gateway() -> AsyncGenerator[Target]:
     """Run the reference gateway on a free loopback port while the context lasts."""
     store, given = KeyStore.throw_away()
-    async with loopback_gateway(Gateway(store, limits=Limits(drain_s=_DRAIN_S)), given) as target:
+    async with loopback_gateway(Gateway(store), given) as target:
         yield evolve(target, called=REFERENCE)
 
 
