@@ -1,8 +1,7 @@
-"""Runs and transcripts on disk: read back as they were or refused in one sentence, judged again, compared."""
+"""Runs and transcripts on disk: read back as they were or refused in one sentence, and judged again."""
 
-import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib.resources import files
 from itertools import count
@@ -10,96 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
-import trio.testing
-from attrs import evolve, frozen
-from click.testing import CliRunner
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from told_runs import FAULTY, REFERENCE, Told, call, store
 
-from plexwire_conformance.cases.selection import select
-from plexwire_conformance.cli import main
-from plexwire_conformance.commands.diff import Diff, compare
 from plexwire_conformance.commands.judge import judge_transcripts
-from plexwire_conformance.faults import FaultyGateway
-from plexwire_conformance.faults._auth_time import DeadlineTooShort
-from plexwire_conformance.faults._frames import WidthAndHeightSwapped
 from plexwire_conformance.recording.jsonlines import BadFile
 from plexwire_conformance.recording.transcript import Transcript, read_transcripts
-from plexwire_conformance.report.comparison import render_matrix
-from plexwire_conformance.report.ndjson import NdjsonReport
-from plexwire_conformance.report.stored_runs import StoredRun, parse_run
-from plexwire_conformance.report.transcripts import TranscriptsReport
-from plexwire_conformance.run.case import Case
-from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished
-from plexwire_conformance.run.findings import UNJUDGED, CaseResult, Finding, Verdict
+from plexwire_conformance.report.stored_runs import parse_run
+from plexwire_conformance.run.events import CaseFinished
+from plexwire_conformance.run.findings import CaseResult, Verdict
 from plexwire_conformance.run.monitor import monitor
-from plexwire_conformance.run.outcomes import observations
-from plexwire_conformance.run.runner import Runner, Settings
-from plexwire_conformance.run.stage import Stage
-from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.scripts import PROPERTIES, play_script
-from plexwire_conformance.target.reference_gateway import memory_gateway
-
-WORDS = ("auth.never", "auth.in-time", "frames.*", "iso.cameras", "addr.empty-camera")
-
-
-class Faulty(FaultyGateway):
-    """Breaks two promises."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.viewer_rules = DeadlineTooShort
-        self.device_peer = WidthAndHeightSwapped
-
-
-@frozen
-class Told:
-    """A run that was made here, and what was written of it."""
-
-    events: list[RunEvent]
-    run: str
-    transcripts: str
-
-    @property
-    def finished(self) -> RunFinished:
-        """Its end."""
-        (last,) = (event for event in self.events if isinstance(event, RunFinished))
-        return last
-
-
-def scripted() -> Case:
-    """Return a case that plays a script, so that there is a transcript of one."""
-    property_ = PROPERTIES["scripts.relay"]
-
-    async def body(stage: Stage, trial: Trial) -> None:
-        await play_script(trial, property_, (("watch", 0, 0, ("front",)),))
-
-    return evolve(select(("frames.relayed",), ())[0], id="scripts.relay", body=body)
-
-
-def judged(gateway: FaultyGateway, nonce: str = "5703ed") -> Told:
-    events: list[RunEvent] = []
-    run, transcripts = io.StringIO(), io.StringIO()
-    reports = (NdjsonReport(run), TranscriptsReport(transcripts))
-
-    def listen(event: RunEvent) -> None:
-        events.append(event)
-        for report in reports:
-            report.listen(event)
-
-    async def go() -> None:
-        async with memory_gateway(gateway, gateway.given) as target:
-            runner = Runner(target, Settings(nonce=nonce, unix_ms=1_750_000_000_000))
-            await runner.run([*select(WORDS, ()), scripted()], listen)
-
-    trio.run(go, clock=trio.testing.MockClock(autojump_threshold=0))
-    return Told(events, run.getvalue(), transcripts.getvalue())
-
-
-FAULTY = judged(Faulty())
-REFERENCE = judged(FaultyGateway())
 
 
 def bare(result: CaseResult) -> CaseResult:
@@ -333,24 +255,9 @@ def test_transcripts_keep_quiet_about_what_their_case_is_to_blame_for() -> None:
     assert result.verdict is Verdict.PASS
 
 
-def call(*arguments: str | Path) -> tuple[int, str]:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.output
-
-
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
-    for name, text in {
-        "faulty.ndjson": FAULTY.run,
-        "reference.ndjson": REFERENCE.run,
-        "faulty.said": FAULTY.transcripts,
-        "reference.said": REFERENCE.transcripts,
-        "cut.said": FAULTY.transcripts[:-9],
-    }.items():
-        tmp_path.joinpath(name).write_text(text, encoding="utf-8")
-    return tmp_path
+    return store(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -369,189 +276,3 @@ def test_judge_is_given_a_file_and_says_what_it_holds(
     code, said = call("judge", stored / name)
     assert code == exit_code
     assert words in " ".join(said.split())
-
-
-# ── compared ─────────────────────────────────────────────────────────────────────────────────
-
-
-def run_of(*results: CaseResult) -> StoredRun:
-    stored = parse_run(REFERENCE.run, "a.ndjson")
-    about = evolve(stored.about, cases=tuple(result.case for result in results))
-    return evolve(stored, about=about, results=results)
-
-
-NEVER_CLOSED = "PW-AUTH-3/not-closed"
-WRONG_CODE = "PW-AUTH-3/wrong-close-code"
-STRICT = "PW-AUTH-11/unknown-member-refused"
-BINARY = "PW-AUTH-12/binary-auth"
-
-
-def result(
-    case: str, verdict: Verdict, *found: str, reason: str = "", **observed: object
-) -> CaseResult:
-    return CaseResult(
-        case=case,
-        title="x",
-        clauses=("PW-AUTH-3", "PW-AUTH-11"),
-        verdict=verdict,
-        findings=tuple(Finding(check=check, observed=observed) for check in found),
-        judged=() if verdict in UNJUDGED else ("PW-AUTH-3", "PW-AUTH-11"),
-        reason=reason,
-    )
-
-
-FAIL, PASS = Verdict.FAIL, Verdict.PASS
-FAILS = result("auth.late", FAIL, WRONG_CODE, after=3.2)
-PASSES = result("auth.late", PASS)
-UNKNOWN = result("auth.late", Verdict.ERROR, reason="boom")
-(OBSERVED,) = observations([Finding(check="PW-INIT-4/no-list")])
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "groups"),
-    [
-        ((PASSES,), (FAILS,), {"regressions"}),
-        ((FAILS,), (PASSES,), {"fixes"}),
-        ((), (FAILS,), {"new"}),
-        ((FAILS,), (), {"gone"}),
-        ((), (PASSES,), {"new"}),
-        ((result("auth.late", Verdict.UNTESTABLE, reason="no key"),), (FAILS,), {"new"}),
-        ((FAILS,), (UNKNOWN,), {"gone"}),
-        ((PASSES,), (UNKNOWN,), {"gone"}),
-        ((PASSES,), (result("auth.late", Verdict.BLOCKED),), {"gone"}),
-        ((result("auth.late", Verdict.UNTESTABLE, reason="no key"),), (PASSES,), {"new"}),
-        # Another check fails: one is fixed, the other one broke.
-        ((FAILS,), (result("auth.late", FAIL, NEVER_CLOSED),), {"fixes", "regressions"}),
-        # The same check fails with other values, or in another case as well.
-        ((FAILS,), (result("auth.late", FAIL, WRONG_CODE, after=9.0),), set()),
-        ((FAILS, result("auth.x", PASS)), (FAILS, result("auth.x", FAIL, WRONG_CODE)), set()),
-        ((PASSES,), (result("auth.late", Verdict.WARN, STRICT),), {"regressions"}),
-        ((PASSES, OBSERVED), (PASSES, OBSERVED), set()),
-        ((PASSES,), (PASSES, OBSERVED), {"new"}),
-        (
-            (result("auth.x", Verdict.INFO, BINARY, outcome="accepted"),),
-            (result("auth.x", Verdict.INFO, BINARY, outcome="refused"),),
-            {"dialect"},
-        ),
-    ],
-)
-def test_diff_puts_each_change_into_its_group(
-    before: Sequence[CaseResult], after: Sequence[CaseResult], groups: set[str]
-) -> None:
-    found = compare(run_of(*before), run_of(*after))
-    changes = {name: getattr(found, name) for name in GROUPS if getattr(found, name)}
-    assert changes.keys() == groups
-    assert all(len(each) == 1 for each in changes.values())
-    broke = any(change.verdict is FAIL for change in changes.get("regressions", ()))
-    assert found.worse is broke
-
-
-GROUPS = ("regressions", "fixes", "new", "gone", "dialect")
-REVERSED = {"regressions": "fixes", "fixes": "regressions", "new": "gone", "gone": "new"}
-
-CHECKS = st.lists(st.sampled_from((NEVER_CLOSED, WRONG_CODE, STRICT)), min_size=1, unique=True)
-RESULTS = st.lists(
-    st.tuples(
-        st.sampled_from(("auth.late", "auth.never", "dev.acks")),
-        st.sampled_from((PASS, FAIL, Verdict.ERROR, Verdict.BLOCKED)),
-        CHECKS,
-    ),
-    max_size=3,
-    unique_by=lambda drawn: drawn[0],
-).map(
-    lambda drawn: [
-        result(case, verdict, *(checks if verdict is FAIL else ()))
-        for case, verdict, checks in drawn
-    ]
-)
-
-
-@settings(deadline=None, max_examples=60)
-@given(RESULTS, RESULTS)
-def test_diff_is_turned_around_and_what_broke_is_what_was_fixed(
-    one: list[CaseResult], two: list[CaseResult]
-) -> None:
-    there, back = (compare(run_of(*a), run_of(*b)) for a, b in ((one, two), (two, one)))
-    for name, other in REVERSED.items():
-        assert {c.what for c in getattr(there, name)} == {c.what for c in getattr(back, other)}
-    assert compare(run_of(*one), run_of(*one)) == Diff()
-
-
-#: What another run of the same gateway says otherwise: moments, ids, counts, the order of the cases that found it.
-VOLATILE = st.builds(
-    lambda margin_ms, observed, expected, path, connections: (
-        lambda finding: evolve(
-            finding,
-            margin_ms=margin_ms,
-            at=margin_ms,
-            observed=observed,
-            expected=expected,
-            path=path,
-            connections=connections,
-        )
-    ),
-    st.none() | st.floats(0, 9),
-    st.dictionaries(st.text(), st.integers() | st.text() | st.floats()),
-    st.dictionaries(st.text(), st.integers() | st.text()),
-    st.text(),
-    st.integers(1, 99),
-)
-
-
-@settings(deadline=None, max_examples=60)
-@given(RESULTS, st.data())
-def test_diff_of_runs_that_differ_in_volatile_values_is_empty(
-    before: list[CaseResult], data: st.DataObject
-) -> None:
-    after = [
-        evolve(
-            each,
-            seconds=data.draw(st.floats(0, 9)),
-            findings=tuple(data.draw(VOLATILE)(f) for f in each.findings),
-        )
-        for each in data.draw(st.permutations(before))
-    ]
-    assert compare(run_of(*before), run_of(*after)) == Diff()
-
-
-@pytest.mark.parametrize("told", [FAULTY, REFERENCE], ids=["faulty", "reference"])
-def test_diff_of_two_runs_against_one_gateway_is_empty(told: Told) -> None:
-    again = judged(Faulty() if told is FAULTY else FaultyGateway(), nonce="0c11aa")
-    assert again.run != told.run
-    assert compare(parse_run(told.run, "one"), parse_run(again.run, "two")) == Diff()
-
-
-@pytest.mark.parametrize(
-    ("names", "exit_code", "words"),
-    [
-        (("reference.ndjson", "faulty.ndjson"), 1, "Regressions: "),
-        (("reference.ndjson", "faulty.ndjson"), 1, "\nWorse: PW-"),
-        (("faulty.ndjson", "reference.ndjson"), 0, "Fixes: "),
-        (("faulty.ndjson", "reference.ndjson"), 0, "\nNo regression among what both judged."),
-        (("reference.ndjson", "reference.ndjson"), 0, "Nothing differs."),
-        (("reference.ndjson", "reference.ndjson", "faulty.ndjson"), 1, "Clauses that differ"),
-        (("reference.ndjson",), 2, "give at least two files to compare"),
-        (("reference.ndjson", "reference.said"), 2, "reference.said holds transcripts"),
-        (("reference.ndjson", "absent"), 2, "can't read"),
-    ],
-)
-def test_diff_is_given_files_and_leaves_with_1_where_something_broke(
-    stored: Path, names: tuple[str, ...], exit_code: int, words: str
-) -> None:
-    code, said = call("diff", *(stored / name for name in names))
-    assert code == exit_code
-    assert words in said
-
-
-def test_diff_writes_one_page_with_every_clause_against_every_run(stored: Path) -> None:
-    page = stored / "matrix.html"
-    call("diff", stored / "reference.ndjson", stored / "faulty.ndjson", "--html", page)
-    text = page.read_text("utf-8")
-    runs = [parse_run(REFERENCE.run, "reference.ndjson"), parse_run(FAULTY.run, "faulty.ndjson")]
-    assert text == render_matrix(runs)
-    for clause in {*runs[0].summary.clauses, *runs[1].summary.clauses}:
-        assert text.count(f'<tr id="{clause}"') == 1
-    code, said = call(
-        "diff", stored / "reference.ndjson", stored / "reference.ndjson", "--html", stored
-    )
-    assert (code, "is a directory" in said) == (2, True)

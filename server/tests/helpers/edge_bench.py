@@ -8,14 +8,15 @@ assert (await viewer.hear())["type"] == "gateway_reconnecting"
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 import trio.testing
-from attrs import define, field, frozen
-from gateway_bench import FAST_LANE, Bench, FarEnd
+from attrs import define, evolve, field, frozen
+from gateway_bench import FAST_LANE, Bench, FarEnd, StreamPairs, WebSocketPeer, open_bench
 from trio_websocket import WebSocketConnection
 
-from plexwire_protocol import Role
+from plexwire_protocol import Role, StreamAddress, VideoFrame, encode_device_frame
 from plexwire_server._limits import Limits
 from plexwire_server._log import LogEvent, LogValue
 from plexwire_server.edge._edge_gateway import EdgeGateway, open_edge
@@ -126,3 +127,53 @@ async def open_edge_bench(
             gateway=edge, keys=wire.upstream.keys, nursery=nursery, wire=wire, events=events
         )
         nursery.cancel_scope.cancel()
+
+
+FRAME = VideoFrame(
+    camera_id="front", jpeg=b"\xff\xd8" + bytes(20_000), width=1, height=1, timestamp=0
+)
+REAR = StreamAddress(source_id="robot-01", cameras=("rear",))
+
+
+def sent(stamp: int) -> bytes:
+    return encode_device_frame(evolve(FRAME, timestamp=stamp))
+
+
+def word(attempt: int, delay_s: float = 2) -> dict[str, Any]:
+    return {
+        "type": "gateway_reconnecting",
+        "attempt": attempt,
+        "max_attempts": 5,
+        "delay_s": delay_s,
+    }
+
+
+@asynccontextmanager
+async def open_edge_of(wire: Wire) -> AsyncGenerator[EdgeBench, None]:
+    async with open_edge_bench(wire) as edge:
+        yield edge
+        assert edge.gateway.metrics.crashes == 0
+
+
+INIT = '{"type":"init","online_sources":[{"source_id":"robot-01","cameras":["front"]}]}'
+#: As no gateway of ours would write it, and right all the same.
+ODD = (
+    '{ "timestamp": 7.0, "temp_min": 36.60, "video_type": "thermal", "frame": "\\/9g=",\n'
+    '  "camera_id": "fr\\u006fnt", "height": 4.8e2, "width": 640, "type": "video_frame",'
+    ' "source_id": "robot-01", "nested": {"b": 1e400, "a": [0.1, "\\ud83d\\ude00"]} }'
+)
+
+
+@asynccontextmanager
+async def open_scripted(
+    *, pair: StreamPairs = trio.testing.memory_stream_pair
+) -> AsyncGenerator[tuple[EdgeBench, ScriptedWire, WebSocketPeer, WebSocketConnection], None]:
+    """Give an edge, its scripted upstream, a viewer that is in, and the stream upstream."""
+    async with open_bench() as bench:
+        wire = ScriptedWire(bench)
+        async with open_edge_of(wire) as edge:
+            viewer = await edge.knock_as_viewer("plx_any", pair=pair)
+            ws = await wire.came.receive()
+            await ws.send_message(INIT)
+            assert await viewer.ws.get_message() == INIT
+            yield edge, wire, viewer, ws
