@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from plexwire_conformance.cases import CASES, Case
+from plexwire_conformance.cases.profiles import DEFAULT, PROFILES, Profile
 from plexwire_conformance.run.control import CONTROL
 from plexwire_spec import AREAS, clauses, clauses_named
 
@@ -17,8 +18,10 @@ class NothingSelected(Exception):
     """No case is left; the text names the word that matched none, and what there is."""
 
 
-def select(only: Sequence[str], skip: Sequence[str]) -> list[Case]:
-    """Return the cases that match a word of *only* (all, without one) and none of *skip*.
+def select(
+    only: Sequence[str], skip: Sequence[str], profile: Profile = PROFILES[DEFAULT]
+) -> list[Case]:
+    """Return the cases of *profile* that match a word of *only* (all, without one) and none of *skip*.
 
     A word is a case's id or its beginning, an area (`frame`), a pattern (`auth.*`), or names clauses as `plexwire spec`
     takes them (`AUTH-3`, `PW-FRAME-*`).  `control` stands for the control, which every run has.
@@ -29,8 +32,13 @@ def select(only: Sequence[str], skip: Sequence[str]) -> list[Case]:
     wanted = [word for word in only if not _is_control(word)]
     kept = set().union(*map(_named, wanted)) if only else set(CASES)
     dropped = set().union(*map(_named, skip))
-    chosen = [case for name, case in CASES.items() if name in kept - dropped]
+    named = [case for name, case in CASES.items() if name in kept - dropped]
+    chosen = [case for case in named if profile.has(case)]
     if not chosen and len(wanted) == len(only):
+        if named:
+            raise NothingSelected(
+                f"--profile {profile.name} has none of those cases: each waits longer than {profile.longest:g} s"
+            )
         raise NothingSelected("nothing is left after --only and --skip")
     return chosen
 

@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 from rich.console import Console
 
 from plexwire_conformance.cases import CASES, Case
+from plexwire_conformance.cases.profiles import DEFAULT, PROFILES, part_of
 from plexwire_conformance.cases.selection import NothingSelected, select
 from plexwire_conformance.commands.config_file import resolve
 from plexwire_conformance.commands.judging_command import (
@@ -112,11 +113,14 @@ from plexwire_conformance.target.target import BadTarget, Target
 )
 @click.option(
     "--profile",
-    type=click.Choice(("default", "thorough")),
-    default="default",
+    "profile_name",
+    type=click.Choice(tuple(PROFILES)),
+    default=DEFAULT,
     show_default=True,
-    help="How many of the vectors, of the near misses of keys and of the clients' handshakes to send: some of each "
-    "kind, or all.",
+    help="How much to judge. "
+    + " ".join(
+        f"{each.name} (about {each.seconds} s): {each.judges}." for each in PROFILES.values()
+    ),
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print only findings.")
 def conform(
@@ -136,7 +140,7 @@ def conform(
     update_expected: bool,
     max_connections: int | None,
     budget: float,
-    profile: str,
+    profile_name: str,
     quiet: bool,
 ) -> None:
     """Judge the gateway at URL, clause by clause; without a URL, the reference gateway itself.
@@ -193,7 +197,8 @@ def conform(
             else place_of(place, description.keys_file, os.environ, is_ci=github)
         )
         description = resolve(place, said)
-        cases = select(description.only, description.skip)
+        profile = PROFILES[profile_name]
+        cases = select(description.only, description.skip, profile)
     except NothingSelected as error:
         fail(str(error), NOTHING)
     except (BadFile, BadTarget) as error:
@@ -205,7 +210,8 @@ def conform(
     settings = make_settings(
         max_connections=description.max_connections or MAX_CONNECTIONS,
         case_budget=budget,
-        thorough=profile == "thorough",
+        thorough=profile.thorough,
+        part=part_of(cases, description.only, description.skip, profile),
     )
     files: tuple[tuple[Path | None, MakesReport], ...] = (
         (report, NdjsonReport),

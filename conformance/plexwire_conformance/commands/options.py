@@ -20,6 +20,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from plexwire_conformance.commands.config_file import OWN_FILE, resolve
 from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE
 from plexwire_conformance.run.control import CouldNotJudge
+from plexwire_conformance.run.events import WHOLE, Part
 from plexwire_conformance.run.runner import Settings
 from plexwire_conformance.target.description import (
     MAX_CONNECTIONS,
@@ -187,7 +188,11 @@ _THOROUGH_BUDGET: Final = 120.0
 
 
 def make_settings(
-    *, max_connections: int = MAX_CONNECTIONS, case_budget: float = 30.0, thorough: bool = False
+    *,
+    max_connections: int = MAX_CONNECTIONS,
+    case_budget: float = 30.0,
+    thorough: bool = False,
+    part: Part = WHOLE,
 ) -> Settings:
     """Return the settings of a run that begins now."""
     return Settings(
@@ -196,6 +201,7 @@ def make_settings(
         max_connections=max_connections,
         case_budget=max(case_budget, _THOROUGH_BUDGET) if thorough else case_budget,
         thorough=thorough,
+        part=part,
     )
 
 

@@ -79,6 +79,11 @@ def _footer_members(event: RunFinished) -> dict[str, Any]:
         "gone": event.gone,
         "gone_at": round(event.gone_at, 3),
         "lossy": event.lossy,
+        "part": {
+            "chosen_by": event.part.chosen_by,
+            "left_out": event.part.left_out,
+            "unjudged": list(event.part.unjudged),
+        },
         "exit_code": summary.exit_code,
         "conclusion": summary.conclusion,
     }

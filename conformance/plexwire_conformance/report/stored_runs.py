@@ -13,6 +13,7 @@ from plexwire_conformance.report.ndjson import FORMAT, KIND
 from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.summary import Summary
 from plexwire_conformance.run.checks import checks, clause_of
+from plexwire_conformance.run.events import WHOLE, Part
 from plexwire_conformance.run.findings import CaseResult, Finding, Trouble, Verdict
 from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_spec import clauses
@@ -31,11 +32,12 @@ class StoredRun:
     gone: str = ""
     gone_at: float = 0.0
     lossy: str = ""
+    part: Part = WHOLE
 
     @property
     def summary(self) -> Summary:
         """What it comes to."""
-        return Summary(self.results, None, self.gone, self.gone_at, self.lossy)
+        return Summary(self.results, None, self.gone, self.gone_at, self.lossy, self.part)
 
 
 def read_run(path: Path) -> StoredRun:
@@ -74,6 +76,15 @@ def parse_run(text: str, name: str) -> StoredRun:
         gone=footer.text("gone"),
         gone_at=footer.number("gone_at"),
         lossy=footer.text("lossy"),
+        part=_part(footer.object("part")),
+    )
+
+
+def _part(line: JsonObject) -> Part:
+    return Part(
+        chosen_by=line.text("chosen_by"),
+        left_out=line.whole("left_out"),
+        unjudged=line.texts("unjudged"),
     )
 
 

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from textwrap import shorten
 from typing import Final
 
 from attrs import field, frozen
 
 from plexwire_conformance.report.sentences import expected_sentence, observed_sentence, red_sentence
 from plexwire_conformance.run.control import CONTROL
-from plexwire_conformance.run.events import RunFinished
+from plexwire_conformance.run.events import WHOLE, Part, RunFinished
 from plexwire_conformance.run.findings import (
     UNJUDGED,
     CaseResult,
@@ -21,6 +22,9 @@ from plexwire_conformance.run.known_failures import Reckoning
 
 #: The share of the cases that lack no input which must be judged before a run says "conformant".
 REQUIRED_SHARE: Final = 0.9
+#: Characters of the options that chose a part of the suite, in a sentence, and clauses that one names.
+_CHOSEN_BY: Final = 60
+_NAMED: Final = 16
 
 #: Troubles after which a run has no say on the gateway as a whole.
 _FATAL: Final = frozenset({Trouble.SUITE, Trouble.GONE, Trouble.INTERRUPTED})
@@ -74,6 +78,8 @@ class Summary:
     gone_at: float = 0.0
     #: What the network did to the run, if that was too much.
     lossy: str = ""
+    #: Which part of the suite it was.
+    part: Part = WHOLE
     _clauses: dict[str, Verdict] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -82,7 +88,9 @@ class Summary:
     @classmethod
     def of(cls, event: RunFinished) -> "Summary":
         """Summarise a run that is over."""
-        return cls(event.results, event.reckoning, event.gone, event.gone_at, event.lossy)
+        return cls(
+            event.results, event.reckoning, event.gone, event.gone_at, event.lossy, event.part
+        )
 
     @property
     def judged_by(self) -> tuple[CaseResult, ...]:
@@ -246,11 +254,14 @@ class Summary:
 
     @property
     def _scope(self) -> str:
-        """What "conformant" is limited to, if not all selected cases were judged."""
-        judged, asked = sum(result.was_judged for result in self.asked), len(self.asked)
-        if judged == asked:
+        """What "conformant" is limited to, if not all cases of the suite were judged."""
+        judged = sum(result.was_judged for result in self.asked)
+        cases = len(self.asked) + self.part.left_out
+        if judged == cases:
             return ""
-        return f" as far as judged ({judged} of {asked} cases)"
+        chosen_by = shorten(self.part.chosen_by, _CHOSEN_BY, placeholder=" …")
+        of = f"{judged} of {cases} cases"
+        return f" as far as judged ({', '.join(filter(None, (of, chosen_by)))})"
 
     @property
     def advice(self) -> str:
@@ -275,7 +286,24 @@ class Summary:
                 count = self.cases[verdict]
                 words = one if count == 1 else several
                 sentences.append(f"{plural(count, 'case')} {words}: {reasons[0]}{more}.")
+        sentences += self._left_out
         return " ".join(sentences)
+
+    @property
+    def _left_out(self) -> list[str]:
+        """What the part of the suite that ran does not judge."""
+        if not self.part.left_out:
+            return []
+        unjudged = self.part.unjudged
+        cases = plural(self.part.left_out, "case")
+        if not unjudged:
+            they = "it judges" if self.part.left_out == 1 else "they judge"
+            return [f"{cases} did not run; what {they}, others judged too."]
+        named = f": {', '.join(unjudged)}" if len(unjudged) <= _NAMED else ""
+        verb = "was" if len(unjudged) == 1 else "were"
+        return [
+            f"{cases} did not run, so {plural(len(unjudged), 'clause')} {verb} not judged{named}."
+        ]
 
 
 def unjudged(results: Iterable[CaseResult]) -> dict[tuple[Verdict, str], list[str]]:

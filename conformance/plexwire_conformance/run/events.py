@@ -1,7 +1,7 @@
 """What happens in a run, as one stream of events from which every report is made."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from attrs import field, frozen
 
@@ -11,6 +11,23 @@ from plexwire_conformance.run.findings import CaseResult
 from plexwire_conformance.run.known_failures import Reckoning
 from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.target.target import Target
+
+
+@frozen(kw_only=True)
+class Part:
+    """Which part of the suite a run is.
+
+    `chosen_by` are the options that chose it, `left_out` is how many cases do not run, and `unjudged` are the clauses that
+    only those judge.
+    """
+
+    chosen_by: str = ""
+    left_out: int = 0
+    unjudged: tuple[str, ...] = ()
+
+
+#: The part that leaves nothing out.
+WHOLE: Final = Part()
 
 
 @frozen(kw_only=True)
@@ -38,7 +55,7 @@ class RunFinished:
     `late` is the suite's own scheduling delay in all, in seconds.  `connections` and `sources` are how many the run used.
     `gone` says why the gateway could no longer be reached, if that happened, and `gone_at` when it was last heard, in
     seconds; `lossy` is what the network did to the run, if that was too much.  `reckoning` is how the results compare with
-    the known failures, if there is a file of them.
+    the known failures, if there is a file of them.  `part` is which part of the suite it was.
     """
 
     results: tuple[CaseResult, ...]
@@ -50,6 +67,7 @@ class RunFinished:
     gone_at: float = 0.0
     lossy: str = ""
     reckoning: Reckoning | None = None
+    part: Part = WHOLE
 
 
 @frozen

@@ -17,7 +17,14 @@ from plexwire_conformance.recording.redaction import redact
 from plexwire_conformance.run.case import Case, Need
 from plexwire_conformance.run.connections import FOREIGN, HOME
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge, served
-from plexwire_conformance.run.events import CaseFinished, Listener, RunFinished, RunStarted
+from plexwire_conformance.run.events import (
+    WHOLE,
+    CaseFinished,
+    Listener,
+    Part,
+    RunFinished,
+    RunStarted,
+)
 from plexwire_conformance.run.findings import CaseResult, Finding, Trouble, Verdict, worst
 from plexwire_conformance.run.latency import Latency
 from plexwire_conformance.run.network import Network
@@ -56,6 +63,7 @@ class Settings:
     """How a run is made: sockets open at most, seconds that one case may take beyond its waits, the run's nonce.
 
     A `thorough` run plays every vector, and every near miss of a key.
+    `part` is which part of the suite its cases are.
     `unix_ms` is when the run began, in Unix milliseconds: devices stamp their frames from there.
     """
 
@@ -64,6 +72,7 @@ class Settings:
     max_connections: int = 64
     case_budget: float = 30.0
     thorough: bool = False
+    part: Part = WHOLE
 
 
 @define(eq=False)
@@ -168,6 +177,7 @@ class Runner:
             gone=network.gone,
             gone_at=network.heard_at,
             lossy=network.summary if network.is_lossy else "",
+            part=self.settings.part,
         )
         listen(run)
         return run

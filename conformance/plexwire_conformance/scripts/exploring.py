@@ -45,7 +45,7 @@ async def explore(
     trial: Trial,
     property_: Property,
     *,
-    examples: int = 200,
+    examples: int,
     look_s: float = 4.0,
     shrink_s: float = 6.0,
 ) -> None:

@@ -7,13 +7,23 @@ from plexwire_conformance.scripts import MOST_CONCURRENT, PROPERTIES, explore
 
 #: Seconds to look for a script that breaks something, and to shorten it.
 _LOOK_S, _SHRINK_S = 4.0, 6.0
+#: So many times as long a thorough run looks, and so many scripts it draws.
+_THOROUGH = 20
+_EXAMPLES = 200
 
 
 def _register(property_id: str) -> None:
     property_ = PROPERTIES[property_id]
 
     async def body(stage: Stage, trial: Trial) -> None:
-        await explore(trial, property_, look_s=_LOOK_S, shrink_s=_SHRINK_S)
+        times = _THOROUGH if stage.thorough else 1
+        await explore(
+            trial,
+            property_,
+            examples=times * _EXAMPLES,
+            look_s=times * _LOOK_S,
+            shrink_s=_SHRINK_S,
+        )
 
     case(
         property_id,

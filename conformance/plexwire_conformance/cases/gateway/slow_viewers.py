@@ -19,6 +19,8 @@ _LARGEST_FRAME = 700_000
 #: Seconds that the stall lasts at least, and after which it ends, however little was sent by then; and round trips on top.
 _SHORTEST_STALL = 3.0
 _LONGEST_STALL = 6.0
+#: Seconds that it lasts in a thorough run: longer than the 10 s that frameworks wait for a write.
+_THOROUGH_STALL = 15.0
 _TRIPS_ON_TOP = 12
 #: So many times as much a network may hold that has proxies in it, each with buffers of its own.
 _PROXIED = 6
@@ -104,7 +106,8 @@ async def _stall(
         observed = {"lost": lost, "of": len(missed), "ending": watching.peer.outcome(since=began)}
         trial.find_and_stop("PW-FLOW-1/other-viewer-delayed", {}, observed)
     # A gateway that gives up on a viewer shall have the time to.
-    await trio.sleep(max(0.0, began + _SHORTEST_STALL - stage.now()))
+    shortest = _THOROUGH_STALL if stage.thorough else _SHORTEST_STALL
+    await trio.sleep(max(0.0, began + shortest - stage.now()))
     stalled.peer.resume()
     await _until_caught_up(stage, stalled, missed[-1])
 
