@@ -17,6 +17,7 @@ from plexwire_conformance.cases.gateway import (
     robustness,
     scripts,
     slow_viewers,
+    states,
     timeouts,
     vector_cameras,
     vector_frames,

@@ -19,6 +19,7 @@ from plexwire_conformance.faults import (
     _media,
     _recon,
     _rob,
+    _states,
     _time,
     _values,
 )
@@ -46,6 +47,7 @@ _AREAS = (
     _media,
     _recon,
     _rob,
+    _states,
     _time,
     _values,
 )

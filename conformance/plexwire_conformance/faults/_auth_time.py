@@ -54,10 +54,10 @@ class LateRefused(GatewayViewerSession):
 # ── a deadline that is put off ───────────────────────────────────────────────────────────────
 
 
-class _Attentive(FrameWire):
+class Attentive(FrameWire):
     """Tells its session of what comes."""
 
-    session: "_PutOff | None" = None
+    session: "PutOff | None" = None
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         super().__init__(stream)
@@ -69,29 +69,34 @@ class _Attentive(FrameWire):
             self.session.put_off()
 
 
-class _PutOff(GatewayViewerSession):
+class PutOff(GatewayViewerSession):
+    """Counts the deadline of one state anew whenever its wire says so."""
+
+    #: The state in which it can be put off.
+    puts_off: ClassVar[State] = State.AWAITING_AUTH
+
     def __init__(self, address: StreamAddress, *, now: float) -> None:
         super().__init__(address, now=now)
         _wire.get().session = self
 
     def put_off(self) -> None:
         """Begin to count anew."""
-        if self.state is State.AWAITING_AUTH:
+        if self.state is self.puts_off:
             self._restart_timers(trio.current_time())
 
 
 #: The wire of the connection that a task serves.
-_wire: ContextVar[_Attentive] = ContextVar("_wire")
+_wire: ContextVar[Attentive] = ContextVar("_wire")
 
 
-class _PutOffByPings(_Attentive):
+class _PutOffByPings(Attentive):
     def hears_frame(self, frame: ClientFrame) -> bytes:
         if frame.opcode == PING:
             self.put_off()
         return super().hears_frame(frame)
 
 
-class _PutOffByBytes(_Attentive):
+class _PutOffByBytes(Attentive):
     def hears(self, data: bytes) -> bytes:
         self.put_off()
         return Wire.hears(self, data)
@@ -101,7 +106,7 @@ class _PutOffByBytes(_Attentive):
     "auth.deadline-restarted-by-pings", "Counts the ten seconds anew with every ping.", "PW-AUTH-3"
 )
 class DeadlineRestartedByPings(FaultyGateway):
-    viewer_rules = _PutOff
+    viewer_rules = PutOff
     wire = _PutOffByPings
 
 
@@ -111,5 +116,5 @@ class DeadlineRestartedByPings(FaultyGateway):
     "PW-AUTH-3",
 )
 class DeadlineRestartedByBytes(FaultyGateway):
-    viewer_rules = _PutOff
+    viewer_rules = PutOff
     wire = _PutOffByBytes

@@ -351,7 +351,7 @@ class Connections:
     def _note_use(self) -> None:
         in_use = [peer for peer, _ in self._peers if peer.was_used]
         self.network.used += len(in_use)
-        if broken := sum(peer.is_broken for peer in in_use):
+        if broken := sum(peer.is_broken and not peer.end_is_due for peer in in_use):
             self.network.broken[self.case_id] += broken
 
     async def _make_room(self) -> None:

@@ -164,6 +164,7 @@ class Trial:
         """
         limit = self.stage.tolerances.immediate if within is None else within
         began = self.stage.now()
+        peer.end_is_due = True
         ending = await peer.until_ended(limit)
         expected = {"stimulus": stimulus, "code": code, "within": round(limit, 3)}
         observed = {"ending": peer.outcome(since=began)}

@@ -127,6 +127,11 @@ class RawPeer:
     response: HandshakeResponse | None = field(default=None, init=False)
     ending: Ending | None = field(default=None, init=False)
     answers_pings: bool = field(default=True, init=False)
+    #: Whether the gateway is about to close it: however it ends then, the network is not to blame.
+    end_is_due: bool = field(default=False, init=False)
+    #: Whether TCP is left for the gateway to end once a close frame has gone each way, and whether it did.
+    lingers: bool = field(default=False, init=False)
+    has_tcp_ended: bool = field(default=False, init=False)
     _inbox: deque[Entry] = field(factory=deque[Entry], init=False)
     _arrived: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     _reading: trio.Event = field(factory=trio.Event, init=False)
@@ -272,6 +277,7 @@ class RawPeer:
                 with trio.CancelScope() as self._receiving:
                     chunk = bytes(await self._stream.receive_some(_CHUNK))
                     await self._take(chunk, at_end=not chunk)
+            await self._linger()
         except trio.BrokenResourceError:
             self._end(Kind.RESET)
         except BadFraming as error:
@@ -280,6 +286,17 @@ class RawPeer:
             self._end(Kind.EOF, "closed by us")
         finally:
             await trio.aclose_forcefully(self._stream)
+
+    async def _linger(self) -> None:
+        if not self.lingers or self.ending is None:
+            return
+        if self.ending.kind is ClosingKind.CLOSE_FRAME:
+            with suppress(trio.BrokenResourceError):
+                while await self._stream.receive_some(_CHUNK):
+                    pass
+            self._note(Way.RECEIVED, Kind.EOF)
+        self.has_tcp_ended = True
+        self._arrived.unpark_all()
 
     def stall(self) -> None:
         """Stop reading: the network fills up, and then the gateway feels it.  Once stalled, a no-op."""
@@ -373,6 +390,13 @@ class RawPeer:
         while self.ending is None and await self._arrival(began, within, exactly=exactly):
             pass
         return self.ending or Ending(ClosingKind.OPEN, None, self._clock())
+
+    async def until_tcp_ended(self, within: float) -> bool:
+        """Return whether the gateway has ended TCP before *within* seconds had passed; for a peer that lingers."""
+        began = self._clock()
+        while not self.has_tcp_ended and await self._arrival(began, within):
+            pass
+        return self.has_tcp_ended
 
     async def state_after(self, within: float) -> str:
         """Return `state` once the connection has ended, or *within* seconds have passed."""

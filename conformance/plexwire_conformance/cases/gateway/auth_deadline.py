@@ -13,7 +13,7 @@ from plexwire_conformance.wire.peer import RawPeer
 from plexwire_conformance.wire.roles import auth_text
 
 
-async def _judge_deadline(
+async def judge_deadline(
     stage: Stage, trial: Trial, peer: RawPeer, *, also_early: bool = True
 ) -> None:
     """Judge that *peer*, which never authenticates, is closed with 4001 when the deadline has passed."""
@@ -73,7 +73,7 @@ async def auth_late(stage: Stage, trial: Trial) -> None:
 )
 async def auth_never(stage: Stage, trial: Trial) -> None:
     viewer = await stage.connect_viewer()
-    await _judge_deadline(stage, trial, viewer.peer)
+    await judge_deadline(stage, trial, viewer.peer)
 
 
 @case(
@@ -101,7 +101,7 @@ async def auth_never_but_pings(stage: Stage, trial: Trial) -> None:
                 {"ending": viewer.peer.outcome()},
             )
         await trio.sleep(max(0.0, viewer.peer.opened_at + 3 * (number + 1) - stage.now()))
-    await _judge_deadline(stage, trial, viewer.peer)
+    await judge_deadline(stage, trial, viewer.peer)
 
 
 @case(
@@ -121,4 +121,4 @@ async def auth_unfinished(stage: Stage, trial: Trial) -> None:
         await trio.sleep(max(0.0, viewer.peer.opened_at + number + 1 - stage.now()))
         if viewer.peer.ending is not None:
             break
-    await _judge_deadline(stage, trial, viewer.peer, also_early=False)
+    await judge_deadline(stage, trial, viewer.peer, also_early=False)

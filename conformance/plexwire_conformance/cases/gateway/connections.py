@@ -105,6 +105,31 @@ async def conn_close_answered_device(stage: Stage, trial: Trial) -> None:
     await _judge_answer(stage, trial, device.peer, "device")
 
 
+@case(
+    "conn.tcp-ended",
+    "Once a close frame has gone each way, the gateway ends TCP.",
+    "PW-CONN-12",
+    connections=3,
+)
+async def conn_tcp_ended(stage: Stage, trial: Trial) -> None:
+    ours = await stage.open_viewer()
+    theirs = await stage.connect_viewer(name="viewer with an unknown key")
+    for peer in (ours.peer, theirs.peer):
+        peer.lingers = True
+    await ours.peer.close()
+    await theirs.authenticate("plx_nobody_has_this_key")
+    for peer, closing in (
+        (ours.peer, "it answered the close of a viewer"),
+        (theirs.peer, "a viewer answered its close"),
+    ):
+        ending = await peer.until_ended(stage.tolerances.immediate)
+        if ending.kind is not ClosingKind.CLOSE_FRAME:
+            trial.inconclusive(f"no close frame came ({ending})", "PW-CONN-3", "PW-CLOSE-1")
+        within = stage.tolerances.late
+        if not await peer.until_tcp_ended(within):
+            trial.find("PW-CONN-12/tcp-left-open", {"within": within, "closing": closing})
+
+
 async def _judge_answer(stage: Stage, trial: Trial, peer: RawPeer, role: str) -> None:
     began = stage.now()
     ending = await peer.until_ended(stage.tolerances.immediate)

@@ -11,7 +11,7 @@ from plexwire_conformance.wire.framing import Opcode, encode_close, encode_frame
 from plexwire_conformance.wire.roles import RawDevice, RawViewer, auth_text, binary_frame
 
 
-async def _unharmed(
+async def unharmed(
     stage: Stage, trial: Trial, check: str, stimulus: str, device: RawDevice, viewer: RawViewer
 ) -> None:
     """Judge that a stream that was up before the misdeed still is, on the same connections."""
@@ -86,12 +86,12 @@ async def rob_malformed_device_messages(stage: Stage, trial: Trial) -> None:
             rude = await stage.open_device(source, name="rude device")
     stimulus = "malformed messages of a device"
     check = "PW-ROB-1/other-stream-disturbed"
-    await _unharmed(stage, trial, check, stimulus, device, bystander)
+    await unharmed(stage, trial, check, stimulus, device, bystander)
     # What becomes of its viewers once a device was refused is for the gateway to say.  [PW-FRAME-13]
     await rude.peer.until_ended(stage.tolerances.silence)
     if rude.peer.ending is None and set(states.values()) <= {"dropped", "relayed"}:
         stimulus = "malformed messages of its device"
-        await _unharmed(stage, trial, "PW-ROB-1/own-viewer-disturbed", stimulus, rude, viewer)
+        await unharmed(stage, trial, "PW-ROB-1/own-viewer-disturbed", stimulus, rude, viewer)
     for check, kind in (("PW-BIN-4/malformed-binary", bytes), ("PW-TXT-2/malformed-text", str)):
         chosen = {what: states[what] for what in states if isinstance(malformed[what], kind)}
         trial.chose(check, outcomes=_by_state(chosen))
@@ -154,7 +154,7 @@ async def rob_rude_viewers(stage: Stage, trial: Trial) -> None:
             await viewer.peer.until_ended(stage.tolerances.silence)
     stimulus = "messages of other viewers that break the protocol"
     check = "PW-ROB-2/other-stream-disturbed"
-    await _unharmed(stage, trial, check, stimulus, device, bystander)
+    await unharmed(stage, trial, check, stimulus, device, bystander)
 
 
 @case(
@@ -178,7 +178,7 @@ async def rob_vanishing_peers(stage: Stage, trial: Trial) -> None:
     await stage.see(bystander, device)
     stimulus = "peers vanished within a frame"
     check = "PW-ROB-3/other-stream-disturbed"
-    await _unharmed(stage, trial, check, stimulus, device, bystander)
+    await unharmed(stage, trial, check, stimulus, device, bystander)
 
 
 @case(
