@@ -145,7 +145,7 @@ def test_conform_gets_options_without_the_url_that_they_belong_to_and_says_so(
     said = conform("--keys-file", str(keys))
     assert (said.exit_code, said.line) == (
         COULD_NOT_JUDGE,
-        "--device-url, --keys-file and --live go with a URL",
+        "--device-url, --keys-file, --live and --streams go with a URL",
     )
 
 

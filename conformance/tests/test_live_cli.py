@@ -84,7 +84,7 @@ def test_camera_is_named_wrongly_and_it_is_said_how_to(
 def test_camera_is_named_without_a_url_and_that_is_said() -> None:
     said = CliRunner().invoke(main, ["conform", "--live", "robot-01/front"])
     assert said.exit_code == 2
-    assert said.stderr == "Error: --device-url, --keys-file and --live go with a URL\n"
+    assert said.stderr == "Error: --device-url, --keys-file, --live and --streams go with a URL\n"
 
 
 def test_option_stands_above_the_file(tmp_path: Path) -> None:

@@ -43,7 +43,9 @@ def sendable(table: ConversationTable, state: State, role: Role) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("row", ROWS, ids=str)
+@pytest.mark.parametrize(
+    "row", ROWS, ids=lambda row: f"{row.conversation.value} {row.moment.value}"
+)
 def test_row_says_what_the_core_says(row: Row) -> None:
     table, role = TABLES[row.conversation]
     state = STATES[row.moment]

@@ -12,6 +12,7 @@ from plexwire_conformance.cases.gateway import (
     handshakes,
     init,
     isolation,
+    lifetimes,
     live_cameras,
     near_keys,
     robustness,

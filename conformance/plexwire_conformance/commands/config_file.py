@@ -21,6 +21,7 @@ from plexwire_conformance.recording.jsonlines import BadFile, read_text
 from plexwire_conformance.target.description import (
     LEAST_CONNECTIONS,
     MOST_CONNECTIONS,
+    MOST_STREAMS,
     TargetDescription,
     check_header,
     check_proxy,
@@ -45,7 +46,7 @@ _VARIABLES_OF_KEYS: Final = tuple(f"{name}_env" for name in _KEYS)
 _MEMBERS: Final = (
     *("url", "device_url", "source_id", "live", *_VARIABLES_OF_KEYS, "keys_file"),
     *("ca", "client_cert", "client_key", "headers", "proxy"),
-    *("max_connections", "only", "skip", "expected_failures"),
+    *("max_connections", "streams", "only", "skip", "expected_failures"),
 )
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -209,6 +210,7 @@ class _Reader:
             header_variables=secret_headers,
             proxy=self._proxy(),
             max_connections=self._connections(),
+            streams=self._streams(),
             keys_file=self._path("keys_file"),
             ca=self._path("ca"),
             client_cert=self._path("client_cert"),
@@ -269,6 +271,12 @@ class _Reader:
         if value is not None and not fits:
             least, most = LEAST_CONNECTIONS, MOST_CONNECTIONS
             self._refuse("max_connections", f"must be a whole number from {least} to {most}")
+        return value
+
+    def _streams(self) -> int | None:
+        value = self.table.get("streams")
+        if value is not None and not (type(value) is int and 1 <= value <= MOST_STREAMS):
+            self._refuse("streams", f"must be a whole number from 1 to {MOST_STREAMS}")
         return value
 
     def _proxy(self) -> str | None:

@@ -61,6 +61,7 @@ from plexwire_conformance.target.description import (
     LEAST_CONNECTIONS,
     MAX_CONNECTIONS,
     MOST_CONNECTIONS,
+    MOST_STREAMS,
     TargetDescription,
 )
 from plexwire_conformance.target.target import BadTarget, Target
@@ -105,6 +106,13 @@ from plexwire_conformance.target.target import BadTarget, Target
     help=f"Most sockets open at the same time.  [default: {MAX_CONNECTIONS}]",
 )
 @click.option(
+    "--streams",
+    type=click.IntRange(1, MOST_STREAMS),
+    metavar="N",
+    help="How many streams of one key the gateway allows at once: then so many end in each manner, and every seat has to "
+    "be free again.",
+)
+@click.option(
     "--budget",
     type=click.FloatRange(min=1),
     default=30.0,
@@ -139,6 +147,7 @@ def conform(
     expected_file: Path | None,
     update_expected: bool,
     max_connections: int | None,
+    streams: int | None,
     budget: float,
     profile_name: str,
     quiet: bool,
@@ -188,6 +197,7 @@ def conform(
         only=only,
         skip=skip,
         max_connections=max_connections,
+        streams=streams,
         expected_failures=expected_file,
     )
     try:

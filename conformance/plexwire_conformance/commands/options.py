@@ -267,7 +267,7 @@ async def given_or_reference(target: Target | None, fault: str = "") -> AsyncGen
     async with loopback_gateway(gateway, gateway.given) as faulty:
         title = FAULTS[fault].title.rstrip(".")
         called = f"the reference gateway with the fault {fault}: {title[0].lower()}{title[1:]}"
-        yield evolve(faulty, called=called, chosen_by=("--fault", fault))
+        yield evolve(faulty, streams=gateway.streams, called=called, chosen_by=("--fault", fault))
 
 
 def faulty(context: click.Context, option: click.Parameter, fault: str | None) -> str:

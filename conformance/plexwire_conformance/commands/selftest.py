@@ -13,7 +13,7 @@ from typing import Final
 import click
 import trio
 import trio.testing
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -120,7 +120,9 @@ def contradictions(results: Iterable[CaseResult]) -> Iterator[str]:
 async def _judge(gateway: FaultyGateway) -> tuple[tuple[CaseResult, ...], str]:
     """Return the results, or why there are none."""
     async with memory_gateway(gateway, gateway.given) as target:
-        runner = Runner(target, Settings(nonce="selftest", unix_ms=_UNIX_MS))
+        runner = Runner(
+            evolve(target, streams=gateway.streams), Settings(nonce="selftest", unix_ms=_UNIX_MS)
+        )
         try:
             return (await runner.run(CASES, lambda event: None)).results, ""
         except CouldNotJudge as error:

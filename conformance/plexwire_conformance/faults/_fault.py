@@ -82,6 +82,8 @@ class FaultyGateway(Gateway):
     wire: type[Wire] = Wire
     viewer_peer = Viewer
     device_peer = Device
+    #: How many streams of a key it says that it allows at once.
+    streams: int | None = None
 
     def __init__(self) -> None:
         store, self.given = KeyStore.throw_away()

@@ -49,7 +49,7 @@ class _Lenient(FaultyGateway):
     "auth.any-key",
     "Accepts whatever is given as a key.",
     "PW-AUTH-7",
-    also=("PW-AUTH-8", "PW-AUTH-9", "PW-DEV-4"),
+    also=("PW-AUTH-8", "PW-AUTH-9", "PW-DEV-4", "PW-DEV-12"),
 )
 class AnyKey(_Lenient):
     def meant(self, api_key: str) -> str:

@@ -14,7 +14,7 @@ from plexwire_conformance.faults._wire import (
     Wire,
     encode_frame,
 )
-from plexwire_protocol import Event, GatewayViewerSession, State
+from plexwire_protocol import EncodedFrame, Event, GatewayViewerSession, State
 from plexwire_protocol.tables import Deadline, Timer
 
 #: A frame of an opcode that nobody may use: who gets it fails the connection.
@@ -107,10 +107,9 @@ class FramesEndWithAMessage(Viewer):
         self._has_spoken = self._has_spoken or self.session.state is State.STREAMING
         return super()._receive(data, now)
 
-    def ring(self) -> None:
-        """Hand over nothing any more."""
-        if not self._has_spoken:
-            super().ring()
+    def _take_frame(self) -> EncodedFrame | None:
+        frame = super()._take_frame()
+        return None if self._has_spoken else frame
 
 
 # ── silence, and the end ─────────────────────────────────────────────────────────────────────

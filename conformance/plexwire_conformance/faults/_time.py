@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections import defaultdict
 from http import HTTPStatus
-from typing import Final
+from typing import ClassVar, Final
 
 import trio
 from attrs import evolve
@@ -136,3 +136,38 @@ class _NoMore(ViewerConnection):
 )
 class KeyRefusedAfterwards(_Banned):
     viewer_connection = _NoMore
+
+
+# ── how long it may be ───────────────────────────────────────────────────────────────────────
+
+
+def _asked(request: Request) -> int:
+    """Return the timeout that a request asks for, 0 if none."""
+    _, _, query = request.target.partition("timeout=")
+    digits = query.partition("&")[0]
+    return int(digits) if digits.isdecimal() else 0
+
+
+class _LongRefused(FaultyGateway):
+    longest: ClassVar[int]
+
+    def route(self, request: Request) -> Response | Upgrade:
+        if _asked(request) > self.longest:
+            return Response(HTTPStatus.BAD_REQUEST, "That is too long.\n")
+        return super().route(request)
+
+
+@fault(
+    "time.long-refused",
+    "Refuses a timeout of more than ten seconds.",
+    "PW-TIME-1",
+    also=("PW-ADDR-1",),
+)
+class LongRefused(_LongRefused):
+    longest = 10
+
+
+@fault("time.capped", "Takes a timeout of more than five seconds for five.", "PW-TIME-2")
+class Capped(_Timing):
+    def meant(self, seconds: float) -> float:
+        return min(seconds, 5.0)

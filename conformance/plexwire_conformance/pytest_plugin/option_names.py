@@ -6,7 +6,16 @@ from typing import Final
 _OPTION: Final = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
 _OPTIONS: Final = ("url", "device-url", "source-id", "live", "keys-file")
 #: Options of `plexwire conform` that are members of a target in a file.
-_MEMBERS: Final = ("ca", "client-cert", "client-key", "proxy", "max-connections", "only", "skip")
+_MEMBERS: Final = (
+    "ca",
+    "client-cert",
+    "client-key",
+    "proxy",
+    "max-connections",
+    "streams",
+    "only",
+    "skip",
+)
 
 
 def in_pytest(text: str) -> str:

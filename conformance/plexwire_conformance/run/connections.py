@@ -210,6 +210,8 @@ class Connections:
             NoConnection: there was no connection to judge.
         """
         timeout = self.timeout if timeout is DEFAULT else timeout
+        if isinstance(timeout, int) and not self.network.takes_timeout(timeout):
+            timeout = None
         watched = self.online if source_id is None else Camera(source_id, "front")
         source_id = watched.source_id
         cameras = (watched.camera_id,) if cameras is None else cameras

@@ -1,6 +1,7 @@
 """The control: before anything is judged, an ordinary conversation that must be possible at all."""
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import NoReturn
 from urllib.parse import urljoin
 
@@ -11,6 +12,7 @@ from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.target.target import base_url
 from plexwire_conformance.wire.peer import ClosingKind, HandshakeFailed, NoConnection
+from plexwire_conformance.wire.roles import RawViewer
 
 _ROUNDS = 3
 #: Seconds in which a gateway may show that it speaks TLS.
@@ -38,7 +40,7 @@ async def _control(stage: Stage, trial: Trial) -> None:
                 raise CouldNotJudge(
                     f"{stage.target.viewers.url}: that port speaks TLS. Give {secure} instead."
                 ) from None
-            _judge_handshake(stage, trial, error)
+            viewer = await _without_timeout(stage, trial, error)
         await stage.authenticate(viewer)
         ending = viewer.peer.ending
         if ending is None:
@@ -60,6 +62,20 @@ async def _control(stage: Stage, trial: Trial) -> None:
             {"stimulus": "a valid auth", "within": stage.tolerances.immediate},
             {"ending": viewer.peer.outcome()},
         )
+
+
+async def _without_timeout(stage: Stage, trial: Trial, refused: HandshakeFailed) -> RawViewer:
+    """Return a viewer that asks for no timeout, where one that did was *refused*: then that was the reason."""
+    if (refused.status or 0) < HTTPStatus.BAD_REQUEST or refused.status in _WANTS_CREDENTIALS:
+        _judge_handshake(stage, trial, refused)
+    try:
+        viewer = await stage.connect_viewer(timeout=None)
+    except HandshakeFailed:
+        _judge_handshake(stage, trial, refused)
+    stage.network.refused_timeout = stage.timeout
+    seconds = {"seconds": stage.timeout}
+    trial.find("PW-TIME-1/timeout-refused", seconds, {"refusal": refused.refusal})
+    return viewer
 
 
 def _judge_handshake(stage: Stage, trial: Trial, error: HandshakeFailed) -> NoReturn:
@@ -93,8 +109,16 @@ def _judge_handshake(stage: Stage, trial: Trial, error: HandshakeFailed) -> NoRe
 
 
 def served(transcripts: Iterable[Transcript]) -> bool:
-    """Whether every viewer of the control got an `init` that could be read: what else it found keeps nobody from judging."""
-    viewers = [each for transcript in transcripts for each in transcript.conversations]
+    """Whether every viewer of the control that got in got an `init` that could be read.
+
+    What else the control found keeps nobody from judging.
+    """
+    viewers = [
+        each
+        for transcript in transcripts
+        for each in transcript.conversations
+        if any(entry.kind is not Kind.HANDSHAKE for entry in each.entries)
+    ]
     return bool(viewers) and all(
         any(entry.way is Way.RECEIVED and entry.type == "init" for entry in viewer.entries)
         and not any(entry.kind is Kind.GARBAGE for entry in viewer.entries)
@@ -106,7 +130,7 @@ CONTROL = Case(
     id="control",
     title="A viewer connects, authenticates, and is not turned away.",
     clauses=("PW-ADDR-1", "PW-ADDR-5", "PW-AUTH-2"),
-    may_find=("PW-CONN-6",),
+    may_find=("PW-CONN-6", "PW-TIME-1"),
     needs=frozenset(),
     takes=0.0,
     connections=_ROUNDS,

@@ -47,11 +47,18 @@ class Network:
     unaware: dict[tuple[str, str], set[str]] = field(
         factory=dict[tuple[str, str], set[str]], init=False
     )
+    #: The shortest timeout that was refused although it is legal: streams that would ask for as much ask for none.
+    refused_timeout: int | None = field(default=None, init=False)
     #: When the gateway was last heard, and why it can no longer be reached, once that is so.
     heard_at: float = field(default=0.0, init=False)
     gone: str = field(default="", init=False)
     #: Set once the gateway has gone.
     has_gone: trio.Event = field(factory=trio.Event, init=False)
+
+    @property
+    def open_now(self) -> int:
+        """How many connections of the run are open."""
+        return sum(peer.is_open for peer in self._peers)
 
     def opens(self, peer: RawPeer) -> None:
         """Note that *peer* was upgraded."""
@@ -67,7 +74,7 @@ class Network:
         """Note that a connection was refused with *status* because there is no room."""
         self.refused[status] += 1
         self.heard()
-        self.when_refused(sum(peer.is_open for peer in self._peers))
+        self.when_refused(self.open_now)
 
     def unreachable(self, problem: str) -> None:
         """Note that no connection was to be had, whatever was tried: the gateway may have gone."""
@@ -86,6 +93,10 @@ class Network:
     def losses_beside(self, case_id: str) -> int:
         """Return how many other cases lost connections."""
         return len(self.broken.keys() - {case_id})
+
+    def takes_timeout(self, seconds: int) -> bool:
+        """Whether a stream may ask for a timeout of so many *seconds*, by all that is known."""
+        return self.refused_timeout is None or seconds < self.refused_timeout
 
     @property
     def summary(self) -> str:

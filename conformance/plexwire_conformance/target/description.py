@@ -24,6 +24,8 @@ SOURCE_ID: Final = "plexwire"
 #: Sockets open at once, unless said otherwise; with fewer than the least most cases can't be carried out.
 MAX_CONNECTIONS: Final = 64
 LEAST_CONNECTIONS, MOST_CONNECTIONS = 8, 1000
+#: The most streams of a key whose seats a run tries.
+MOST_STREAMS: Final = 2000
 
 _LEAST_SECRET: Final = 4
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -57,6 +59,7 @@ class TargetDescription:
     header_variables: Mapping[str, str] = field(factory=dict[str, str])
     proxy: str | None = None
     max_connections: int | None = None
+    streams: int | None = None
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     expected_failures: Path | None = None
@@ -103,8 +106,9 @@ class TargetDescription:
         """
         if self.url is None:
             # What --header and the others say is lost on it, too, but these mean that the URL was forgotten.
-            if any(said is not None for said in (self.device_url, self.keys_file, self.live)):
-                raise BadTarget("--device-url, --keys-file and --live go with a URL")
+            going_with = (self.device_url, self.keys_file, self.live, self.streams)
+            if any(said is not None for said in going_with):
+                raise BadTarget("--device-url, --keys-file, --live and --streams go with a URL")
             return None
         live = None if self.live is None else Camera.parse(self.live)
         headers = dict(self.headers)
@@ -135,6 +139,7 @@ class TargetDescription:
             source_prefix=self.source_id or SOURCE_ID,
             headers=tuple(headers.items()),
             live=live,
+            streams=self.streams,
         )
 
     def _proxy(self, url: str, environment: Mapping[str, str]) -> Proxy | None:

@@ -291,6 +291,8 @@ class Target:
     source_prefix: str = "plexwire"
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     live: Camera | None = None
+    #: How many streams of one key the gateway allows at once, if that is known.
+    streams: int | None = None
     called: str = ""
     chosen_by: tuple[str, ...] = ()
 

@@ -457,6 +457,17 @@ class RawPeer:
                 tcp.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, linger)
         await trio.aclose_forcefully(stream)
 
+    async def half_close(self) -> None:
+        """End our side of TCP without a close frame; where TLS has no such thing, drop the connection."""
+        self._note(Way.SENT, Kind.EOF)
+        if isinstance(self._stream, trio.abc.HalfCloseableStream):
+            self._vanished = True
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                async with self._sending:
+                    await self._stream.send_eof()
+        else:
+            await self.vanish()
+
     async def _deliver_to_gateway(self, data: bytes) -> None:
         try:
             await self._write(data)

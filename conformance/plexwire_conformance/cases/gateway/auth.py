@@ -74,6 +74,7 @@ def _not_accepted(stage: Stage, trial: Trial, viewer: RawViewer, stimulus: str) 
     "auth.pipelined",
     "Whether an auth is read that arrives in one segment with the handshake, before the answer to it.",
     "PW-AUTH-19",
+    takes=2.0,
 )
 async def auth_pipelined(stage: Stage, trial: Trial) -> None:
     await _still_serves(stage)
@@ -298,6 +299,7 @@ async def _choice(stage: Stage, trial: Trial, payload: str | bytes, check: str) 
     "What becomes of a viewer that goes on talking.",
     "PW-AUTH-13",
     connections=6,
+    takes=1.5,
 )
 async def auth_speaking_afterwards(stage: Stage, trial: Trial) -> None:
     outcomes = {}

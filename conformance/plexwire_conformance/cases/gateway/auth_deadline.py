@@ -70,6 +70,7 @@ async def auth_late(stage: Stage, trial: Trial) -> None:
     "PW-AUTH-4",
     "PW-CLOSE-1",
     takes=10.0,
+    connections=1,
 )
 async def auth_never(stage: Stage, trial: Trial) -> None:
     viewer = await stage.connect_viewer()
@@ -83,6 +84,7 @@ async def auth_never(stage: Stage, trial: Trial) -> None:
     "PW-AUTH-4",
     "PW-CONN-1",
     takes=10.0,
+    connections=1,
 )
 async def auth_never_but_pings(stage: Stage, trial: Trial) -> None:
     viewer = await stage.connect_viewer()
@@ -109,6 +111,7 @@ async def auth_never_but_pings(stage: Stage, trial: Trial) -> None:
     "An auth that trickles in and is never finished does not put off the deadline.",
     "PW-AUTH-3",
     takes=10.0,
+    connections=1,
 )
 async def auth_unfinished(stage: Stage, trial: Trial) -> None:
     viewer = await stage.connect_viewer()

@@ -262,7 +262,13 @@ async def dev_second_connection(stage: Stage, trial: Trial) -> None:
     trial.chose("PW-DEV-10/second-connection", second=choice, first=str(first))
 
 
-@case("dev.silent", "What becomes of a device that never authenticates.", "PW-DEV-11", takes=10.0)
+@case(
+    "dev.silent",
+    "What becomes of a device that never authenticates.",
+    "PW-DEV-11",
+    takes=10.0,
+    connections=1,
+)
 async def dev_silent(stage: Stage, trial: Trial) -> None:
     device = await stage.connect_device(stage.source())
     ending = await device.peer.until_ended(AUTH_DEADLINE + stage.tolerances.late)

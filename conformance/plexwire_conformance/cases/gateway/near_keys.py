@@ -182,6 +182,7 @@ async def keys_other(stage: Stage, trial: Trial) -> None:
     "PW-AUTH-7",
     "PW-AUTH-10",
     connections=3,
+    takes=2.0,
 )
 async def keys_elsewhere(stage: Stage, trial: Trial) -> None:
     await leave((await stage.open_viewer()).peer)

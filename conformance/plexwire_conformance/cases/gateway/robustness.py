@@ -62,6 +62,7 @@ def _malformed(device: RawDevice) -> dict[str, str | bytes]:
     "PW-TXT-2",
     needs=(Need.PUBLISHER,),
     connections=5,
+    takes=2.0,
 )
 async def rob_malformed_device_messages(stage: Stage, trial: Trial) -> None:
     device, bystander = await stage.open_stream(stage.source("bystander"))

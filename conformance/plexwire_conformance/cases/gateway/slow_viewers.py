@@ -49,7 +49,7 @@ _IN_A_ROW = 3
     "PW-FLOW-4",
     "PW-FLOW-5",
     needs=(Need.PUBLISHER,),
-    takes=5.0,
+    takes=8.0,
     connections=3,
 )
 async def flow_stalled_viewer(stage: Stage, trial: Trial) -> None:

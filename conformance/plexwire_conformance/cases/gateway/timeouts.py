@@ -174,6 +174,7 @@ async def time_odd_values(stage: Stage, trial: Trial) -> None:
     "Whether a stream without timeout ends by itself within eight seconds.",
     "PW-TIME-6",
     takes=8.0,
+    connections=1,
 )
 async def time_without(stage: Stage, trial: Trial) -> None:
     viewer = await stage.open_viewer(timeout=None)

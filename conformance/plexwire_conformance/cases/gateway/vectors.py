@@ -134,6 +134,10 @@ async def _play_accepted_address(
     stage: Stage, verdicts: Verdicts, one: Played, device: RawDevice, broken: set[str]
 ) -> None:
     """Play one address; *broken* are the clauses that break even addresses which are spelled as usual."""
+    if one.clause != "PW-TIME-1" and not stage.network.takes_timeout(
+        _accepted(one)["timeout"] or 0
+    ):
+        return
     cameras = _names(one)
     usual = stage.stream_target(device.source_id, () if cameras == ("default",) else cameras)
     to_blame = _clause_of_usual(cameras, usual)
@@ -236,7 +240,7 @@ async def vectors_bad_addresses(stage: Stage, trial: Trial) -> None:
     "Every first message of a viewer in the vectors is accepted or refused as it must be.",
     *cited(_VIEWER_FIRST),
     "PW-AUTH-10",
-    takes=1.0,
+    takes=2.0,
     connections=1 + 2 * _LANES,
     least=2,
 )
@@ -282,6 +286,7 @@ async def _play_first(stage: Stage, trial: Trial, verdicts: Verdicts, one: Playe
     "What becomes of a viewer that goes on talking, as in the vectors.",
     *cited(_VIEWER_LATER),
     connections=2,
+    takes=1.5,
 )
 async def vectors_viewer_messages(stage: Stage, trial: Trial) -> None:
     played = selected(stage, _VIEWER_LATER, judged=0, open_=16)
