@@ -1,5 +1,8 @@
 """How much a run judges, and that no report says "conformant" of a part without naming it."""
 
+import json
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -9,6 +12,7 @@ from plexwire_conformance.cases import CASES
 from plexwire_conformance.cases.profiles import DEFAULT, PROFILES, Profile, part_of
 from plexwire_conformance.cases.selection import NothingSelected, select
 from plexwire_conformance.cli import main
+from plexwire_conformance.report.stored_runs import read_run
 from plexwire_conformance.report.summary import Summary
 from plexwire_conformance.run.control import CONTROL
 from plexwire_conformance.run.events import WHOLE, Part
@@ -99,3 +103,19 @@ def test_conform_of_one_case_says_how_little_it_judged() -> None:
     result = CliRunner().invoke(main, ["conform", "--only", "auth.binary"], env={"CI": None})
     assert result.exit_code == 0
     assert f"(1 of {len(CASES)} cases, --only auth.binary)" in " ".join(result.output.split())
+
+
+def test_stored_run_of_a_part_is_read_back_as_a_part(tmp_path: Path) -> None:
+    file = tmp_path / "run.ndjson"
+    arguments = ["conform", "--only", "auth.binary", "--report", str(file)]
+    CliRunner().invoke(main, arguments, env={"CI": None})
+    stored = read_run(file)
+    assert stored.part.chosen_by == "--only auth.binary"
+    assert stored.part.left_out == len(CASES) - 1
+    lines = file.read_text("utf-8").splitlines()
+    footer = json.loads(lines[-1])
+    assert footer["conclusion"] == stored.summary.conclusion
+    # A run of an earlier version, or of the whole suite, names no part.
+    del footer["part"]
+    file.write_text("\n".join([*lines[:-1], json.dumps(footer)]) + "\n", "utf-8")
+    assert read_run(file).part == WHOLE

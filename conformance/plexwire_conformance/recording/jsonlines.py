@@ -99,6 +99,10 @@ class JsonObject:
             return value
         raise self._refusal(name, "an object")
 
+    def has(self, name: str) -> bool:
+        """Whether there is a member *name* at all."""
+        return name in self.members
+
     def object(self, name: str) -> "JsonObject":
         """Return the object *name*."""
         value = self._value(name)

@@ -11,7 +11,7 @@ from plexwire_conformance.recording.transcript import entry_members
 from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.sentences import expected_sentence, observed_sentence, red_sentence
 from plexwire_conformance.report.summary import Summary
-from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished, RunStarted
+from plexwire_conformance.run.events import WHOLE, CaseFinished, RunEvent, RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Finding
 from plexwire_conformance.run.tolerances import Tolerances
 
@@ -79,14 +79,15 @@ def _footer_members(event: RunFinished) -> dict[str, Any]:
         "gone": event.gone,
         "gone_at": round(event.gone_at, 3),
         "lossy": event.lossy,
-        "part": {
-            "chosen_by": event.part.chosen_by,
-            "left_out": event.part.left_out,
-            "unjudged": list(event.part.unjudged),
-        },
         "exit_code": summary.exit_code,
         "conclusion": summary.conclusion,
     }
+    if event.part != WHOLE:
+        members["part"] = {
+            "chosen_by": event.part.chosen_by,
+            "left_out": event.part.left_out,
+            "unjudged": list(event.part.unjudged),
+        }
     if event.reckoning is not None:
         members["accepted"] = [entry.check for entry in event.reckoning.accepted]
         members["red"] = [

@@ -76,7 +76,7 @@ def parse_run(text: str, name: str) -> StoredRun:
         gone=footer.text("gone"),
         gone_at=footer.number("gone_at"),
         lossy=footer.text("lossy"),
-        part=_part(footer.object("part")),
+        part=_part(footer.object("part")) if footer.has("part") else WHOLE,
     )
 
 

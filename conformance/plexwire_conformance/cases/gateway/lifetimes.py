@@ -78,6 +78,8 @@ async def _play_two_devices(stage: Stage, trial: Trial, order: str, how: str) ->
         return
     viewer = await stage.open_viewer(source, ("front", "rear"))
     await stage.must_see(viewer, second, "rear")
+    if first.peer.ending is None:
+        await stage.must_see(viewer, first, "front")
     cameras = {first: "front", second: "rear"}
     leaving, staying = (first, second) if order == "first" else (second, first)
     if leaving.peer.ending is None:
