@@ -23,8 +23,7 @@ from plexwire_conformance.report.sentences import lacking
 from plexwire_conformance.run.monitor import monitor
 
 HOME, FOREIGN = "home", "foreign"
-#: Unix ms of the frame before the first.
-BEGAN = 1_750_000_000_000
+BEGAN = 1_750_000_000_000  # Unix ms of the frame before the first
 
 # ── conversations with a correct gateway ─────────────────────────────────────────────────────
 

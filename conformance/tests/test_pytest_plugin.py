@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 import trio
+from plugin_bench import closed_port, start
 
 from plexwire_conformance import pytest_plugin
 from plexwire_conformance.cases import CASES
@@ -23,9 +24,7 @@ from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
 from plexwire_conformance.run import case as case_register
 from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.target.reference_gateway import keys_of
 from plexwire_conformance.target.target import VARIABLES, Keys
-from plexwire_server import serve
 
 pytest_plugins = ("pytester",)
 
@@ -48,16 +47,6 @@ def reference(thread: TrioThread) -> tuple[str, Keys]:
     return start(thread, FaultyGateway())
 
 
-def start(thread: TrioThread, gateway: FaultyGateway) -> tuple[str, Keys]:
-    """Serve *gateway* as long as the thread lasts, and return its URL and keys."""
-
-    async def begin() -> int:
-        addresses = await thread.nursery.start(serve, gateway)
-        return int(addresses[0][1])
-
-    return f"ws://127.0.0.1:{thread.call(begin)}", keys_of(gateway.given)
-
-
 @pytest.fixture
 def play(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Play:
     """Run pytest with the plugin, against a URL with these keys."""
@@ -76,11 +65,6 @@ def play(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Play:
         return pytester.runpytest_inprocess(*url, *arguments, plugins=plugins)
 
     return run
-
-
-def closed_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"ws://127.0.0.1:{listener.getsockname()[1]}"
 
 
 # ── cases as items ───────────────────────────────────────────────────────────────────────────
