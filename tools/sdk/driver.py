@@ -109,8 +109,22 @@ def answer(driver: Driver, order: dict[str, Any]) -> dict[str, Any]:
         return {"number": number, "raised": type(error).__name__, "said": str(error)}
 
 
+def load_pillow() -> None:
+    """Have Pillow load all that it can read, if it is there.
+
+    Where two threads open their first pictures at once, one of them may be told that its format is unknown: a race in
+    Pillow, which is not what is tried here.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        return
+    Image.init()
+
+
 def main() -> None:
     """Obey until standard input ends."""
+    load_pillow()
     # An ffmpeg that the SDK starts reads the standard input that it inherits, and takes a `q` in it for an order.
     orders = os.fdopen(os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
