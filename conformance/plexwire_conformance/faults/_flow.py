@@ -7,6 +7,18 @@ from plexwire_conformance.faults._parts import Queueing, watchers
 from plexwire_protocol import EncodedFrame
 
 
+@fault(
+    "flow.one-slot-per-viewer",
+    "Keeps one frame for a viewer, whatever its camera: the newest takes the place of any other.",
+    "PW-FRAME-9",
+    also=("PW-ADDR-2",),
+)
+class OneSlotPerViewer(Viewer):
+    def _note_frame(self, frame: EncodedFrame) -> bool:
+        self.mail.clear()
+        return super()._note_frame(frame)
+
+
 class _TakingTurns(Viewer):
     """Has a frame written only while no other viewer of its source has one."""
 

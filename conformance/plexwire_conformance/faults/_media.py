@@ -1,7 +1,7 @@
 """Faults in the forms in which devices send frames, and in their limits."""
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from attrs import evolve
 
@@ -119,6 +119,9 @@ class OtherSourceDropped(GatewayDeviceSession):
         return decode_device_frame(data).source_id != self.source_id
 
 
+_MEBIBYTE_AND_A_HALF: Final = 3 * MAX_MESSAGE_BYTES // 2
+
+
 # ── limits ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -158,4 +161,10 @@ class _Unlimited(GatewayDeviceSession):
 @fault("media.no-limit", "Relays messages of any size.", "PW-LIM-3")
 class NoLimit(_Limited):
     bytes_allowed = 1 << 30
+    device_rules = _Unlimited
+
+
+@fault("media.limit-too-high", "Relays messages of up to one and a half mebibytes.", "PW-LIM-3")
+class LimitTooHigh(_Limited):
+    bytes_allowed = _MEBIBYTE_AND_A_HALF
     device_rules = _Unlimited

@@ -8,7 +8,7 @@ from plexwire_conformance.recording.recorder import Entry, Kind, Way
 from plexwire_conformance.run.case import Need, case
 from plexwire_conformance.run.stage import TRIES, Stage
 from plexwire_conformance.run.trial import Trial
-from plexwire_conformance.wire.roles import RawDevice, RawViewer, SentFrame
+from plexwire_conformance.wire.roles import RawDevice, RawViewer, SentFrame, binary_frame
 
 _PACED = 10
 _WANTED = 8
@@ -171,6 +171,34 @@ async def frames_several_viewers(stage: Stage, trial: Trial) -> None:
                     "ending": viewer.peer.outcome(),
                 },
             )
+
+
+#: Cameras whose frames go out in one write.
+_TOGETHER = ("front", "left", "rear", "right")
+
+
+@case(
+    "frames.together",
+    "Frames of several cameras that arrive in one segment all reach a viewer of these cameras.",
+    "PW-FRAME-9",
+    needs=(Need.PUBLISHER,),
+)
+async def frames_together(stage: Stage, trial: Trial) -> None:
+    device, viewer = await stage.open_stream(stage.source(), _TOGETHER)
+    missing = set(_TOGETHER)
+    for _ in range(TRIES):
+        together = [device.make(camera) for camera in _TOGETHER]
+        device.sent += together
+        await device.peer.send_together([binary_frame(one, device.source_id) for one in together])
+        # Cameras may take turns in any order.
+        await viewer.sees(together[-1], stage.tolerances.frame)
+        await viewer.peer.until_ended(stage.tolerances.silence)
+        came = viewer.frames()
+        missing &= {sent.camera_id for sent in together if not any(map(sent.is_in, came))}
+        if not missing:
+            return
+    observed = {"missing": sorted(missing), "tries": TRIES}
+    trial.find("PW-FRAME-9/lost-together", {"cameras": list(_TOGETHER)}, observed)
 
 
 @case(
