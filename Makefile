@@ -39,6 +39,7 @@ check: $(INSTALLED) types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+	@! git ls-files '*.py' | xargs wc -l | awk '$$1 > 500 && $$2 != "total" { print $$2 ": over 500 lines" }' | grep .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/plexwire spec --coverage >/dev/null
 	$(BIN)/python tools/mutants/blind_spots.py --check
