@@ -69,7 +69,13 @@ class UnboundedQueue(Queueing):
     pass
 
 
-@fault("flow.told-of-drops", "Tells a viewer how many frames it has missed.", "PW-FLOW-2")
+@fault(
+    "flow.told-of-drops",
+    "Tells a viewer how many frames it has missed.",
+    "PW-FLOW-2",
+    # It keeps one frame for all cameras.
+    also=("PW-FRAME-9",),
+)
 class ToldOfDrops(Queueing):
     places = 1
     _missed = 0

@@ -174,7 +174,7 @@ async def frames_several_viewers(stage: Stage, trial: Trial) -> None:
 
 
 #: Cameras whose frames go out in one write.
-_TOGETHER = ("front", "left", "rear", "right")
+_TOGETHER = ("front", "left", "rear")
 
 
 @case(
@@ -190,8 +190,10 @@ async def frames_together(stage: Stage, trial: Trial) -> None:
         together = [device.make(camera) for camera in _TOGETHER]
         device.sent += together
         await device.peer.send_together([binary_frame(one, device.source_id) for one in together])
-        # Cameras may take turns in any order.
+        # Cameras may take turns in any order, and one that is held back until a next frame comes is not lost.
         await viewer.sees(together[-1], stage.tolerances.frame)
+        for camera in _TOGETHER:
+            await stage.see(viewer, device, camera, tries=1)
         await viewer.peer.until_ended(stage.tolerances.silence)
         came = viewer.frames()
         missing &= {sent.camera_id for sent in together if not any(map(sent.is_in, came))}
