@@ -295,7 +295,8 @@ def test_blocked_case_leads_to_the_finding_that_blocks_it(read: Read) -> None:
     assert blocks.locator("a").count() == count > 10
     blocks.get_by_text("auth.late", exact=True).click()
     case = reader.page.locator("#case-auth\\.late")
-    assert case.get_attribute("open") is not None
+    # The page opens it when it has noticed where it is.
+    reader.page.wait_for_selector("#case-auth\\.late[open]", state="attached")
     case.get_by_text("PW-INIT-1/").click()
     assert reader.sees(".finding h3")
 
@@ -313,7 +314,7 @@ def test_link_to_a_case_opens_it_and_marks_it_and_shows_it_though_it_was_filtere
     reader = read("bad", "#case-auth.in-time")
     case = "#case-auth\\.in-time"
     assert reader.sees(f"{case} summary >> nth=0")
-    assert reader.page.locator(case).get_attribute("open") is not None
+    reader.page.wait_for_selector(f"{case}[open]", state="attached")
     style = reader.page.locator(case).evaluate("(node) => getComputedStyle(node).outlineStyle")
     assert style == "solid"
     reader.page.locator(".tiles a", has_text="fail").click()
@@ -342,7 +343,7 @@ def test_keys_open_a_case_and_pass_over_the_marks_of_timelines(read: Read) -> No
     summary = reader.page.locator("#case-auth\\.never > summary")
     summary.focus()
     reader.page.keyboard.press("Enter")
-    assert reader.page.locator("#case-auth\\.never").get_attribute("open") is not None
+    reader.page.wait_for_selector("#case-auth\\.never[open]", state="attached")
     reader.page.keyboard.press("Tab")
     assert reader.page.evaluate("document.activeElement.textContent").startswith("PW-")
     assert (

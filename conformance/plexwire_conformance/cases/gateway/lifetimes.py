@@ -59,17 +59,21 @@ async def lifetimes_two_devices(stage: Stage, trial: Trial) -> None:
 
     async def play(lane: int) -> None:
         for order, how in scenes[lane::lanes]:
-            await _play_two_devices(stage, trial, order, how)
+            source = stage.source(f"{order}-{how.split()[0]}")
+            await _play_two_devices(stage, trial, source, order, how)
+            # The next scene is to have as many connections.
+            for peer in stage.open_peers(source):
+                if not peer.is_closing:
+                    await peer.close()
+                await _see_off(stage, peer)
 
     async with trio.open_nursery() as nursery:
         for lane in range(lanes):
             nursery.start_soon(play, lane)
 
 
-async def _play_two_devices(stage: Stage, trial: Trial, order: str, how: str) -> None:
-    """Have one of two connections leave, judge what is left of the other, and have that leave too."""
-    word = how.split()[0]
-    source = stage.source(f"{order}-{word}")
+async def _play_two_devices(stage: Stage, trial: Trial, source: str, order: str, how: str) -> None:
+    """Have one of two connections of *source* leave, judge what is left of the other, and have that leave too."""
     first = await stage.open_source(source, ("front",), name=f"device whose first connection {how}")
     try:
         second = await stage.open_source(source, ("rear",), name="second connection")
