@@ -1,16 +1,25 @@
 """The core in other stacks: each example is judged, or watches, for real."""
 
+import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import pytest
 import trio
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import Request, TextMessage
 
-from plexwire_client import open_device
+from plexwire_client import DeviceClient, open_device
 from plexwire_client.pattern import make_pattern
-from plexwire_conformance.cases import CASES
+from plexwire_conformance.cases.profiles import PROFILES
+from plexwire_conformance.cases.selection import select
 from plexwire_conformance.run.findings import Verdict
 from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.reference_gateway import reference_gateway
@@ -19,25 +28,106 @@ from plexwire_conformance.target.target import Endpoint, Keys, Target
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = "plx_example_of_a_key"
 
+#: Large enough that what a viewer does not read soon blocks its gateway.
+JPEG = make_pattern(1, 64, 48) + bytes(200_000)
 
-async def test_gateway_on_asyncio_embeds_the_core_and_conforms() -> None:
-    env = {**os.environ, "PLEXWIRE_API_KEY": KEY}
-    command = [sys.executable, str(EXAMPLES / "asyncio_gateway.py")]
-    with trio.fail_after(90):
-        process = await trio.lowlevel.open_process(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
+
+@asynccontextmanager
+async def example(name: str) -> AsyncIterator[tuple[Target, int]]:
+    """Run an example gateway; yield it as a target with its process id, and see that it stops cleanly."""
+    process = await trio.lowlevel.open_process(
+        [sys.executable, str(EXAMPLES / f"{name}.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PLEXWIRE_API_KEY": KEY},
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
         async with process.stdin, process.stdout:
-            url = (await process.stdout.receive_some()).decode().strip()
+            with trio.fail_after(10):
+                url = (await process.stdout.receive_some()).decode().strip()
             endpoint = Endpoint.of_url(url)
-            target = Target(viewers=endpoint, devices=endpoint, keys=Keys(api_key=KEY))
-            settings = Settings(nonce="asyncio", unix_ms=time.time_ns() // 1_000_000)
-            run = await Runner(target, settings).run(list(CASES.values()), lambda event: None)
-        assert await process.wait() == 0
+            keys = Keys(api_key=KEY)
+            yield Target(viewers=endpoint, devices=endpoint, keys=keys), process.pid
+        with trio.fail_after(10):
+            assert await process.wait() == 0
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+
+
+@pytest.mark.parametrize(
+    ("name", "profile"),
+    [("asyncio_gateway", "default"), ("aiohttp_gateway", "quick"), ("threads_gateway", "quick")],
+)
+async def test_gateway_embeds_the_core_and_conforms(name: str, profile: str) -> None:
+    with trio.fail_after(90):
+        async with example(name) as (target, _):
+            settings = Settings(nonce="example", unix_ms=time.time_ns() // 1_000_000)
+            cases = select((), (), PROFILES[profile])
+            run = await Runner(target, settings).run(cases, lambda event: None)
     wanting = {Verdict.FAIL, Verdict.WARN, Verdict.ERROR}
     assert [r for r in run.results if r.verdict in wanting] == []
+    assert sum(r.verdict is Verdict.PASS for r in run.results) > 40
+
+
+def sockets_of(pid: int) -> int:
+    """How many sockets a process has open."""
+    return sum(
+        os.readlink(file).startswith("socket:") for file in Path(f"/proc/{pid}/fd").iterdir()
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the gateway's sockets")
+@pytest.mark.parametrize("name", ["asyncio_gateway", "aiohttp_gateway", "threads_gateway"])
+async def test_gateway_lets_go_of_a_viewer_that_stalls_past_its_timeout(name: str) -> None:
+    with trio.fail_after(30):
+        async with (
+            example(name) as (target, pid),
+            open_device(target.devices.url, api_key=KEY, source_id="robot-01") as device,
+            trio.open_nursery() as nursery,
+        ):
+            await device.send_video_frame(JPEG, "front")
+            before = sockets_of(pid)
+            stream = await trio.open_tcp_stream("127.0.0.1", port_of(target))
+            nursery.start_soon(keep_sending, device)
+            async with stream:
+                await ask_and_never_read(stream)
+                assert sockets_of(pid) > before
+                began = trio.current_time()
+                while sockets_of(pid) > before:  # noqa: ASYNC110  # another process tells no event
+                    await trio.sleep(0.05)
+                seconds = trio.current_time() - began
+            nursery.cancel_scope.cancel()
+    assert 0.9 <= seconds <= 5  # its timeout, 2 s for a close that is due, and a busy machine
+
+
+def port_of(target: Target) -> int:
+    port = urlsplit(target.viewers.url).port
+    assert port is not None
+    return port
+
+
+async def ask_and_never_read(stream: trio.SocketStream) -> None:
+    """Ask for a stream of one second as a viewer whose program hangs."""
+    viewer = WSConnection(ConnectionType.CLIENT)
+    await stream.send_all(
+        viewer.send(
+            Request("127.0.0.1", "/v1/sources/robot-01/video/stream?camera_id=front&timeout=1")
+        )
+    )
+    while viewer.state is not ConnectionState.OPEN:
+        viewer.receive_data(await stream.receive_some(4096))
+    auth = TextMessage(json.dumps({"type": "auth", "api_key": KEY}))
+    await stream.send_all(viewer.send(auth))
+
+
+async def keep_sending(device: DeviceClient) -> None:
+    while True:
+        await device.send_video_frame(JPEG, "front")
+        await trio.sleep(0.02)
 
 
 async def test_viewer_on_threads_embeds_the_core_and_sees_frames() -> None:
@@ -49,15 +139,7 @@ async def test_viewer_on_threads_embeds_the_core_and_sees_frames() -> None:
             ) as device,
             trio.open_nursery() as nursery,
         ):
-
-            async def keep_sending() -> None:
-                number = 0
-                while True:
-                    await device.send_video_frame(make_pattern(number, 64, 48), "front")
-                    await trio.sleep(0.02)
-                    number += 1
-
-            nursery.start_soon(keep_sending)
+            nursery.start_soon(keep_sending, device)
             command = [sys.executable, str(EXAMPLES / "threads_viewer.py"), target.viewers.url]
             done = await trio.run_process(
                 [*command, "robot-01", "front"],
