@@ -22,7 +22,7 @@ help:
 	@echo "make bench-codec  what the codec costs beside its base64, in half a minute"
 	@echo "make bench-page   from the device's stamp to the painted canvas, in half a minute; needs chromium"
 	@echo "make sdk    try six releases of the device SDK and write their table anew, in about four minutes"
-	@echo "make mutants  judge every mutant of the reference gateway, in about 20 minutes; make mutants-quick judges 30"
+	@echo "make mutants  judge every mutant of the reference gateway, in about an hour on two cores; make mutants-quick judges 30"
 	@echo "make clean  remove what the others made"
 
 $(INSTALLED): pyproject.toml constraints.txt
