@@ -1,6 +1,5 @@
 """The core in other stacks: each example is judged, or watches, for real."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,13 +7,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import trio
-from wsproto import ConnectionType, WSConnection
-from wsproto.connection import ConnectionState
-from wsproto.events import Request, TextMessage
 
 from plexwire_client import DeviceClient, open_device
 from plexwire_client.pattern import make_pattern
@@ -24,6 +19,9 @@ from plexwire_conformance.run.findings import Verdict
 from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.reference_gateway import reference_gateway
 from plexwire_conformance.target.target import Endpoint, Keys, Target
+from plexwire_conformance.wire.framing import handshake_request
+from plexwire_conformance.wire.roles import pipelined_auth
+from plexwire_protocol import StreamAddress
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = "plx_example_of_a_key"
@@ -91,10 +89,9 @@ async def test_gateway_lets_go_of_a_viewer_that_stalls_past_its_timeout(name: st
         ):
             await device.send_video_frame(JPEG, "front")
             before = sockets_of(pid)
-            stream = await trio.open_tcp_stream("127.0.0.1", port_of(target))
             nursery.start_soon(keep_sending, device)
-            async with stream:
-                await ask_and_never_read(stream)
+            async with await target.viewers.dial(False) as stream:
+                await ask_for_one_second(target, stream)
                 assert sockets_of(pid) > before
                 began = trio.current_time()
                 while sockets_of(pid) > before:  # noqa: ASYNC110  # another process tells no event
@@ -104,24 +101,12 @@ async def test_gateway_lets_go_of_a_viewer_that_stalls_past_its_timeout(name: st
     assert 0.9 <= seconds <= 5  # its timeout, 2 s for a close that is due, and a busy machine
 
 
-def port_of(target: Target) -> int:
-    port = urlsplit(target.viewers.url).port
-    assert port is not None
-    return port
-
-
-async def ask_and_never_read(stream: trio.SocketStream) -> None:
-    """Ask for a stream of one second as a viewer whose program hangs."""
-    viewer = WSConnection(ConnectionType.CLIENT)
-    await stream.send_all(
-        viewer.send(
-            Request("127.0.0.1", "/v1/sources/robot-01/video/stream?camera_id=front&timeout=1")
-        )
-    )
-    while viewer.state is not ConnectionState.OPEN:
-        viewer.receive_data(await stream.receive_some(4096))
-    auth = TextMessage(json.dumps({"type": "auth", "api_key": KEY}))
-    await stream.send_all(viewer.send(auth))
+async def ask_for_one_second(target: Target, stream: trio.abc.Stream) -> None:
+    """Ask for a stream of one second, and read no more than the answer to the handshake."""
+    address = StreamAddress(source_id="robot-01", cameras=("front",), timeout=1)
+    await stream.send_all(handshake_request(address.target(), target.viewers.host_header))
+    await stream.receive_some()
+    await stream.send_all(pipelined_auth(KEY))
 
 
 async def keep_sending(device: DeviceClient) -> None:

@@ -275,7 +275,7 @@ def test_slow_viewer_keeps_the_oldest_frames_and_loses_the_newest(system: System
         came = [frame["timestamp"] for frame in everything(ws, 1.0)]
         # On a busy machine a place may be free again while the last ones are sent.
         assert came[:128] == list(range(128))
-        assert came == sorted(came)
+        assert came == sorted(set(came))
         assert len(came) < sent
         device.send(binary("front", sent))
         assert heard(ws)["timestamp"] == sent
