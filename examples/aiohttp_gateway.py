@@ -27,6 +27,7 @@ SEND_BUFFER: Final = 262_144
 WRITER_LIMIT: Final = 65_536
 
 HUB: Final = web.AppKey("HUB", Hub)
+API_KEY: Final = web.AppKey("API_KEY", str)
 
 
 async def play(request: web.Request) -> web.StreamResponse:
@@ -51,7 +52,7 @@ async def play(request: web.Request) -> web.StreamResponse:
             except TimeoutError:
                 peer.handle_timeout(now=now())
             if peer.api_key is not None:  # a real gateway would ask a database here
-                good = peer.api_key == os.environ["PLEXWIRE_API_KEY"]
+                good = peer.api_key == request.app[API_KEY]
                 peer.judge("ours" if good else CloseCode.UNAUTHORIZED, now=now())
     finally:
         peer.receive_close(CloseCode.ABNORMAL, now=now())
@@ -103,6 +104,7 @@ def now() -> float:
 async def main() -> None:
     """Serve on a free port until standard input closes."""
     app = web.Application()
+    app[API_KEY] = os.environ["PLEXWIRE_API_KEY"]
     app[HUB] = Hub(unix_ms=lambda: time.time_ns() // 1_000_000)
     # One route for every path: what is an address, the hub says.
     app.router.add_get("/{path:.*}", play)

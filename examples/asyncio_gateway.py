@@ -43,7 +43,7 @@ async def play(hub: Hub, api_key: str, ws: ServerConnection) -> None:
             except ConnectionClosed as error:
                 if error.rcvd is None and error.sent is not None:  # it broke RFC 6455
                     peer.receive_close(error.sent.code, failed=True, now=now())
-                peer.receive_close(error.rcvd.code if error.rcvd else 1006, now=now())
+                peer.receive_close(error.rcvd.code if error.rcvd else CloseCode.ABNORMAL, now=now())
             if peer.api_key is not None:  # a real gateway would ask a database here
                 good = peer.api_key == api_key
                 peer.judge("ours" if good else CloseCode.UNAUTHORIZED, now=now())
@@ -74,7 +74,7 @@ async def write(peer: AnyPeer, ws: ServerConnection, bell: asyncio.Event) -> Non
 
 
 def refuse(hub: Hub, ws: ServerConnection, request: Request) -> Response | None:
-    """Answer what is no address by an HTTP error, before the handshake is done."""
+    """Refuse a target that is no address by an HTTP error, before the handshake."""
     try:
         hub.check_target(request.path)
     except AddressRefused as error:

@@ -41,13 +41,14 @@ def play(hub: Hub, api_key: str, ws: ServerConnection) -> None:
         while not peer.ended:
             left = peer.seconds_left(now=now())
             try:
-                peer.receive(ws.recv(min(GLANCE, GLANCE if left is None else left)), now=now())
+                message = ws.recv(GLANCE if left is None else min(left, GLANCE))
+                peer.receive(message, now=now())
             except TimeoutError:
                 peer.handle_timeout(now=now())
             except ConnectionClosed as error:
                 if error.rcvd is None and error.sent is not None:  # it broke RFC 6455
                     peer.receive_close(error.sent.code, failed=True, now=now())
-                peer.receive_close(error.rcvd.code if error.rcvd else 1006, now=now())
+                peer.receive_close(error.rcvd.code if error.rcvd else CloseCode.ABNORMAL, now=now())
             if peer.api_key is not None:  # a real gateway would ask a database here
                 good = peer.api_key == api_key
                 peer.judge("ours" if good else CloseCode.UNAUTHORIZED, now=now())
@@ -78,7 +79,7 @@ def write(peer: AnyPeer, ws: ServerConnection, bell: Event) -> None:
 
 
 def refuse(hub: Hub, ws: ServerConnection, request: Request) -> Response | None:
-    """Answer what is no address by an HTTP error, before the handshake is done."""
+    """Refuse a target that is no address by an HTTP error, before the handshake."""
     try:
         hub.check_target(request.path)
     except AddressRefused as error:
@@ -101,7 +102,6 @@ def main() -> None:
         Thread(target=server.serve_forever, daemon=True).start()
         print(f"ws://127.0.0.1:{listener.getsockname()[1]}", flush=True)
         sys.stdin.read()
-        server.shutdown()
 
 
 if __name__ == "__main__":
