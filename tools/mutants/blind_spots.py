@@ -85,7 +85,10 @@ def _of_mutants(summary: dict[str, Any] | None, entries: Sequence[Survivor]) -> 
     yield "## Mutants of the reference gateway"
     yield _MUTANTS
     if summary is not None:
-        yield f"{summary['judged']} mutants were judged; {summary['not_run']} more are in lines that nothing reaches."
+        yield (
+            f"{summary['judged']} of the {summary['reached']} mutants that the suite reaches were judged; "
+            f"{summary['not_run']} more are in lines that nothing reaches."
+        )
         for title, key in (("module", "by_module"), ("operator", "by_operator")):
             yield _counts(title, summary[key])
     for reason in Reason:

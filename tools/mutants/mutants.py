@@ -226,7 +226,8 @@ def summary_command(rows: Path) -> None:
     every = _reached(_setting(sockets=False, whole=True), entries)
     judged = read_rows(rows, _all_mutants())
     done = {row.mutant.id for row in judged}
-    made = summarise(judged, entries, [m for m in every.not_run if m.id not in done])
+    not_run = [mutant for mutant in every.not_run if mutant.id not in done]
+    made = {"reached": len(every.run)} | summarise(judged, entries, not_run)
     SUMMARY.write_text(json.dumps(made, indent=1) + "\n", "utf-8")
     click.echo(as_text(made["by_module"]) + "\n\n" + as_text(made["by_operator"]))
 
