@@ -8,7 +8,7 @@ from typing import Final
 import trio
 from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 
-from plexwire_protocol import Abort, AnyPeer, Close, CloseCode, Event
+from plexwire_protocol import Abort, AnyPeer, Close, CloseCode, Event, ViewerPeer
 from plexwire_trio import _websocket
 from plexwire_trio.fastlane import FastStream, text_frame
 
@@ -22,9 +22,9 @@ class Player:
     Give `wake` to the hub, set `peer`, and keep one task in `run`, from the handshake to the end.  Once that has returned,
     close the byte stream under *ws*, which is yours, and cancel the nursery that *ws* lives in.
 
-    *fast* is the stream under *ws*.  If its gateway has a fast lane, call `use_fast_lane` before `run`: then the hub's
-    `finish` has to be `text_frame`.  With a *ping_interval* (seconds) the peer is pinged, and one that answers nothing for
-    *pong_timeout* (seconds) has vanished.
+    *fast* is the stream under *ws*.  If its gateway has a fast lane, call `use_fast_lane` once `peer` is set and before
+    `run`: then the hub's `finish` has to be `text_frame`.  With a *ping_interval* (seconds) the peer is pinged, and one
+    that answers nothing for *pong_timeout* (seconds) has vanished.
     """
 
     peer: AnyPeer
@@ -55,6 +55,8 @@ class Player:
         """Let what the peer says go out through the fast lane, without a task of its own."""
         self._in_lane = True
         self._fast.pull = self._pull
+        if isinstance(self.peer, ViewerPeer):
+            self.peer.offer = self._fast.offer
 
     def wake(self) -> None:
         """Take note that the peer may have something to say, or that its deadline has moved; from any task."""

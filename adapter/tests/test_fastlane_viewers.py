@@ -4,6 +4,7 @@ import gc
 import os
 import select
 import socket
+import struct
 import weakref
 from contextlib import suppress
 
@@ -136,6 +137,65 @@ async def test_lane_works_where_there_is_no_epoll(monkeypatch: pytest.MonkeyPatc
         await talk.client.say(BytesMessage(b"picture"), TextMessage("after"))
         assert await talk.ws.get_message() == "after"
     assert pictures == [b"picture"]
+
+
+@over_everything
+async def test_offered_frames_arrive_in_order_between_those_of_the_library(pair: Opener) -> None:
+    async with open_fast_lane() as lane, conversing(lane, pair) as talk:
+        talk.watch()
+        for number in range(20):
+            await talk.ws.send_message(f"message {number}")
+            talk.fast.offer(text_frame(b"frame %d" % number))
+            await talk.client.read_texts(2 * number + 2)
+    assert talk.client.texts == [
+        text for number in range(20) for text in (f"message {number}", f"frame {number}")
+    ]
+
+
+async def test_offer_says_when_the_frame_was_written_or_that_some_of_it_waits() -> None:
+    async with open_fast_lane() as lane, conversing(lane, tcp_pair) as talk:
+        mailbox = talk.watch()
+        begin, offered = trio.current_time(), 0
+        while (written := talk.fast.offer(text_frame(b"%d " % offered, PICTURE))) is not None:
+            assert begin <= written <= trio.current_time()
+            offered += 1
+        assert talk.fast.blocked
+        mailbox.put(text_frame(b"newest"))
+        await talk.client.read(lambda: talk.client.texts[-1:] == ["newest"])
+    numbers = [int(text.partition(" ")[0]) for text in talk.client.texts[:-1]]
+    assert numbers == list(range(offered + 1))
+
+
+@over_sockets
+async def test_frame_offered_behind_a_message_that_waits_follows_it(pair: Opener) -> None:
+    async with open_fast_lane() as lane, conversing(lane, pair) as talk:
+        await talk.stall(talk.watch())
+        talk.nursery.start_soon(talk.ws.send_message, "message")
+        await trio.testing.wait_all_tasks_blocked()
+        assert talk.fast.offer(text_frame(b"frame")) is None
+        await talk.client.read(lambda: talk.client.texts[-1:] == ["frame"])
+    assert talk.client.texts[-2:] == ["message", "frame"]
+
+
+async def test_offer_to_a_peer_that_has_gone_or_is_closed_is_forgotten() -> None:
+    async with open_fast_lane() as lane, conversing(lane, tcp_pair) as talk:
+        talk.watch()
+        talk.nursery.start_soon(talk.ws.aclose, 4008)
+        await trio.testing.wait_all_tasks_blocked()
+        assert talk.fast.offer(text_frame(b"late")) is None
+        await talk.client.read(lambda: talk.client.closed_with() == 4008)
+    assert talk.client.texts == []
+    assert talk.fast.offer(text_frame(b"later")) is None
+
+
+async def test_offer_that_finds_the_connection_reset_costs_nobody_anything() -> None:
+    server, client = await tcp_pair()
+    assert isinstance(client, trio.SocketStream)
+    async with open_fast_lane() as lane, lane.attach(server) as fast:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await trio.aclose_forcefully(client)
+        assert fast.offer(text_frame(b"frame")) is None
+        assert fast.outlet.broken
 
 
 @over_everything

@@ -112,10 +112,10 @@ class Stage:
 
     async def _play(self, ws: WebSocketConnection, fast: FastStream, target: str) -> None:
         player = Player(ws, fast, ping_interval=self.pings, pong_timeout=5)
-        if self.in_lane:
-            player.use_fast_lane()
         peer = self.hub.connect(target, wake=player.wake, now=trio.current_time())
         player.peer = peer
+        if self.in_lane:
+            player.use_fast_lane()
         self.peers.append(peer)
 
         def handle(event: Event) -> None:

@@ -116,7 +116,7 @@ class _Picture:
     frame: EncodedFrame
     size: int
     channel: _Channel
-    slots: int = field(default=0, init=False)
+    slots: int
     accounts: tuple[_Account, ...] = field(default=(), init=False)
 
     def charge(self, *accounts: _Account) -> None:
@@ -365,19 +365,17 @@ class Relay:
         camera_id = camera.camera_id
         size = sum(map(len, parts))
         frame = EncodedFrame(camera_id, self._finish(*parts), now, size=size)
-        picture = _Picture(frame, size, camera.channel)
-        for viewer in viewers:
-            if viewer._take is not None and viewer._take(frame):
-                continue
-            waiting = viewer._waiting
-            older = waiting.get(camera_id)
-            waiting[camera_id] = picture
-            picture.slots += 1
+        left = [viewer for viewer in viewers if viewer._take is None or not viewer._take(frame)]
+        if not left:
+            return
+        picture = _Picture(frame, size, camera.channel, slots=len(left))
+        for viewer in left:
+            older = viewer._waiting.get(camera_id)
+            viewer._waiting[camera_id] = picture
             if older is not None:
                 older.release()
                 viewer.dropped += 1
-        if picture.slots:
-            picture.charge(publisher._account, self._all)
+        picture.charge(publisher._account, self._all)
 
     def _new_camera(self, publisher: Publisher, camera_id: str) -> _Camera | None:
         if len(publisher._cameras) >= MAX_CAMERAS:

@@ -1,7 +1,7 @@
 """A viewer of a `Hub`."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar, Final, final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, final
 
 from plexwire_protocol._addresses import StreamAddress
 from plexwire_protocol._codec import EncodedFrame
@@ -17,16 +17,28 @@ if TYPE_CHECKING:
 REPLACED: Final = "replaced"
 
 
+#: Takes what the hub's `finish` made of a frame, to write it; returns when all of it was written, on the hub's clock, or
+#: None if some of it has to wait.
+Offer: TypeAlias = Callable[[Any], float | None]
+
+
 class ViewerPeer(Peer[GatewayViewerSession]):
-    """A viewer: frames wait for it in the relay, at most one per camera."""
+    """A viewer: frames wait for it in the relay, at most one per camera.
+
+    A stack that can write without waiting may set `offer`, to be given a frame at once while its writer rests: `wake` is
+    not called then.  After a None it asks `next_outgoing` when the frame has been written.  `offer` is called with the
+    hub's lock held, in the task of whoever published the frame; it must not wait, not raise, and not call the hub.
+    """
 
     role: ClassVar[Role] = Role.VIEWER
 
     def __init__(self, hub: "Hub", session: GatewayViewerSession, wake: Callable[[], None]) -> None:
+        self.offer: Offer | None = None
         self._subscriber: Subscriber | None = None
         self._handed: EncodedFrame | None = None
         self._in_hand: EncodedFrame | None = None
         self._notice: GatewayReconnecting | None = None
+        self._error: Exception | None = None
         super().__init__(hub, session, wake)
 
     @property
@@ -89,7 +101,20 @@ class ViewerPeer(Peer[GatewayViewerSession]):
     @final
     def _hand(self, frame: EncodedFrame) -> None:
         self._handed, self._rests = frame, False
-        self.hub.wake_later(self)
+        if self.offer is None or self._own:
+            self.hub.wake_later(self)
+            return
+        try:
+            text = self._next_frame(frame.came)
+            if text is None:
+                self.hub.wake_later(self)
+            elif (written := self.offer(text)) is not None:
+                self._note_written(written)
+                self._rests = True
+        except Exception as error:
+            # Of a subclass: it must cost this viewer, and not the device whose frame it is.
+            self._error = error
+            self.hub.wake_later(self)
 
     def _admit(self, online: Iterable[OnlineSource] | None, now: float) -> None:
         # In one step with the init: what is published from here on follows it.  [PW-INIT-3, PW-FRAME-7]
@@ -103,6 +128,9 @@ class ViewerPeer(Peer[GatewayViewerSession]):
         self.hub.traffic.dropped[REPLACED] += self._subscriber.dropped
 
     def _next_frame(self, now: float) -> str | bytes | None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
         frame = self._handed or self._take_frame()
         if frame is None:
             if self._notice is not None:

@@ -1,5 +1,6 @@
 """What a writer of the hub gets next, and how a connection ends behind one that blocks."""
 
+from collections.abc import Callable
 from math import inf
 
 import pytest
@@ -25,9 +26,12 @@ from plexwire_protocol import (
     CloseCode,
     ConversationClosed,
     EncodedFrame,
+    Hub,
     HubLimits,
     LocalProtocolError,
     Role,
+    StreamAddress,
+    ViewerPeer,
     encode,
     encode_device_frame,
 )
@@ -81,6 +85,105 @@ def test_close_overtakes_frames_and_nothing_follows_it() -> None:
     assert viewer.next_outgoing(now=5.1) is None
     assert viewer.ended
     assert viewer.next_deadline() == inf
+
+
+def test_writer_that_takes_offers_gets_each_frame_at_once_and_is_not_woken() -> None:
+    delays: list[float] = []
+    hub, bell = Hub(unix_ms=lambda: 0, observe_delay=delays.append), Bell()
+    viewer, device = streaming_viewer(hub, bell=bell), streaming_device(hub)
+    bell.take()
+    offered: list[str] = []
+
+    def offer(text: str) -> float:
+        offered.append(text)
+        return 3.5
+
+    viewer.offer = offer
+    texts = [send(device, number, now=3.0) for number in range(2)]
+
+    assert offered == texts
+    assert not bell.take()
+    assert viewer.next_outgoing(now=4.0) is None
+    assert (viewer.frames, viewer.dropped, hub.traffic.frames_out) == (2, 0, 2)
+    assert delays == [0.5, 0.5]
+
+
+def test_frames_wait_until_the_writer_asks_after_an_offer_that_it_could_not_write_whole() -> None:
+    hub, bell = new_hub(), Bell()
+    viewer, device = streaming_viewer(hub, bell=bell), streaming_device(hub)
+    bell.take()
+    offered: list[str] = []
+    viewer.offer = offered.append
+    texts = [send(device, number) for number in range(3)]
+
+    assert offered == texts[:1]
+    assert not bell.take()
+    assert (viewer.waiting, viewer.frames, viewer.dropped) == (1, 0, 1)
+    assert list(outgoing(viewer)) == [texts[2]]
+    assert viewer.frames == 2
+    assert [send(device, 3)] == offered[1:]
+
+
+def test_own_messages_come_before_frames_that_could_be_offered() -> None:
+    hub, bell = new_hub(), Bell()
+    viewer, device = streaming_viewer(hub, bell=bell), streaming_device(hub)
+    viewer.offer = lambda text: pytest.fail("a message waits")
+    viewer.say("first", now=0.0)
+    text = send(device, 0)
+
+    assert bell.take()
+    assert list(outgoing(viewer)) == ["first", text]
+
+
+class HubOf(Hub):
+    """A hub whose viewers are of *kind*."""
+
+    def __init__(self, kind: type[ViewerPeer]) -> None:
+        super().__init__(unix_ms=lambda: 0)
+        self._kind = kind
+
+    def new_viewer(
+        self, address: StreamAddress, *, wake: Callable[[], None], now: float
+    ) -> ViewerPeer:
+        return self._kind(self, self.viewer_session(address, now=now), wake)
+
+
+class Slipping(ViewerPeer):
+    def _next_frame(self, now: float) -> str | bytes | None:
+        if super()._next_frame(now) is not None:
+            raise ValueError("a slip")
+        return None
+
+
+def test_slip_of_a_subclass_while_a_frame_is_offered_costs_that_viewer_alone() -> None:
+    hub, bell = HubOf(Slipping), Bell()
+    slipping, device = streaming_viewer(hub, bell=bell), streaming_device(hub)
+    bell.take()
+    slipping.offer = lambda text: pytest.fail("there was no frame")
+    send(device, 0)
+
+    assert bell.take()
+    assert (device.frames, device.closed) == (1, None)
+    with pytest.raises(ValueError, match="a slip"):
+        slipping.next_outgoing(now=0.0)
+
+
+class Silent(ViewerPeer):
+    def _next_frame(self, now: float) -> str | bytes | None:
+        if super()._next_frame(now) is not None:
+            self.say("instead", now=now)
+        return None
+
+
+def test_what_a_subclass_says_instead_of_an_offered_frame_goes_out() -> None:
+    hub, bell = HubOf(Silent), Bell()
+    viewer, device = streaming_viewer(hub, bell=bell), streaming_device(hub)
+    bell.take()
+    viewer.offer = lambda text: pytest.fail("there is no frame")
+    send(device, 0)
+
+    assert bell.take()
+    assert list(outgoing(viewer)) == ["instead"]
 
 
 def test_own_messages_come_before_frames() -> None:

@@ -57,10 +57,10 @@ class PeerConnection(ABC, Generic[P]):
             ping_interval=gateway.limits.ping_interval_s,
             pong_timeout=gateway.limits.pong_timeout_s,
         )
-        if gateway.lane is not None:
-            self._player.use_fast_lane()
         self.peer: P = self._connect(self._player.wake)
         self._player.peer = self.peer
+        if gateway.lane is not None:
+            self._player.use_fast_lane()
         report.role = self.peer.role
 
     @final

@@ -9,10 +9,12 @@ import stat
 import struct
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -26,6 +28,7 @@ from plexwire_server import ConnectionReport, Gateway, KeyStore, Limits, ThrowAw
 from plexwire_server._gateway import open_lane
 from plexwire_server.cli import serve as serve_command
 from plexwire_trio import wrap_client_stream
+from plexwire_trio.playing import Player
 
 JPEG = b"\xff\xd8" + bytes(100_000)
 
@@ -164,6 +167,46 @@ async def test_viewer_that_stalls_is_reset_soon_after_its_timeout() -> None:
         assert 1.2 < trio.current_time() - began < 4
         with pytest.raises(trio.BrokenResourceError):
             await read_all(stalled.stream)
+
+
+@pytest.mark.skipif(not FAST_LANE, reason="without the lane, the library writes")
+async def test_frame_costs_one_write_for_each_viewer_and_no_task_is_woken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Counted, so that a regression shows without a clock."""
+    counts = Counter[str]()
+
+    def count(module: Any, name: str) -> None:
+        function = getattr(module, name)
+
+        def counting(*arguments: Any) -> Any:
+            counts[name] += 1
+            return function(*arguments)
+
+        monkeypatch.setattr(module, name, counting)
+
+    count(os, "write")
+    count(os, "readv")
+    count(Player, "wake")
+    async with open_gateway() as loopback:
+        viewers = [await loopback.viewer() for _ in range(3)]
+        device = await loopback.device()
+        small = encode_device_frame(
+            VideoFrame(camera_id="front", jpeg=JPEG[:20_000], width=1, height=1, timestamp=7)
+        )
+        await device.say(small)  # the first one of a camera is decoded in full
+        for viewer in viewers:
+            await viewer.hear()
+        assert counts["wake"] > 0  # for the messages before
+        counts.clear()
+        for _ in range(10):
+            await device.say(small)
+            for viewer in viewers:
+                assert (await viewer.hear())["timestamp"] == 7
+        assert counts["write"] == 30
+        # A picture that comes in two pieces is read in two.
+        assert 10 <= counts["readv"] <= 40
+        assert counts["wake"] == 0
 
 
 async def test_peer_with_an_oversize_message_gets_to_read_why() -> None:

@@ -45,6 +45,7 @@ class Outlet:
         self._on_error = on_error
         self._items: deque[_Item] = deque()
         self._item: _Item | None = None
+        self._offered: Buffer | None = None
         self._rest: Buffer | None = None
         self._writing = False
         self._wake = trio.Event()
@@ -54,6 +55,27 @@ class Outlet:
         if not self.blocked and not self.write_now():
             self.blocked = True
             self._wake.set()
+
+    def offer(self, frame: Buffer) -> float | None:
+        """Write *frame* as if `pull` had given it; return when that was done, None if some of it has to wait."""
+        if self.closing or self.broken:
+            return None
+        if self.blocked or self._writing or self._socket is None:
+            self._offered = frame
+            self.kick()
+            return None
+        try:
+            size = os.write(self._socket.fileno(), frame)
+        except BlockingIOError:
+            size = 0
+        except OSError:
+            self.break_off()  # the reader finds out why
+            return None
+        if size == len(frame):
+            return trio.current_time()
+        self._rest = memoryview(frame)[size:]
+        self.blocked = True
+        return None
 
     def resume(self) -> None:
         """Go on: the socket takes more."""
@@ -92,7 +114,7 @@ class Outlet:
         """Write nothing any more."""
         self.broken = True
         self.pull = None
-        self._rest = None
+        self._offered = self._rest = None
         if self._item is not None:
             self._item.done.set()
             self._item = None
@@ -108,6 +130,9 @@ class Outlet:
             return self._item.data
         if self.closing or self.pull is None:
             return None
+        if self._offered is not None:
+            frame, self._offered = self._offered, None
+            return frame
         try:
             return self.pull()
         except Exception as error:

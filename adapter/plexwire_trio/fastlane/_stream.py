@@ -50,6 +50,9 @@ class FastStream(trio.abc.Stream):
         self._low_water = 1
         self._closed = False
         self.outlet = Outlet(self._socket, self._reader_raises)
+        #: Writes a frame that `pull` would give next, at once and without waiting; returns when all of it was written, on
+        #: Trio's clock, or None if some of it has to wait: then `pull` is asked after it.  From any task.
+        self.offer: Final = self.outlet.offer
 
     # ── for the gateway ──────────────────────────────────────────────────────────────────────
 
