@@ -311,6 +311,25 @@ async def test_unsent_bytes_wait_with_us_and_not_in_the_kernel() -> None:
         assert low_water == 16_384
 
 
+async def test_rest_of_a_large_frame_is_left_to_the_kernel_and_no_second_one() -> None:
+    """It reaches a peer that reads on without waiting for our turn; what could be replaced does not."""
+    server, client = await tcp_pair()
+    assert isinstance(client, trio.SocketStream)
+    frame, received = text_frame(PICTURE * 10), 0
+    async with client, open_fast_lane() as lane, lane.attach(server) as fast:
+        mailbox = Mailbox(fast)
+        fast.pull = mailbox.take
+        while fast.offer(frame) is not None:
+            pass
+        mailbox.put(frame)
+        until = trio.current_time() + 0.2
+        while trio.current_time() < until:  # without a checkpoint
+            with suppress(BlockingIOError):
+                received += len(os.read(client.socket.fileno(), 65_536))
+        assert received > len(frame) - 131_072
+        assert mailbox.frame is frame
+
+
 async def test_lane_forgets_a_connection_that_was_closed() -> None:
     async with open_fast_lane() as lane:
         for pair in (tcp_pair, memory_pair):

@@ -1,5 +1,7 @@
 """What one gateway puts up with, as options."""
 
+import socket
+
 from attrs import frozen
 
 from plexwire_protocol.limits import (
@@ -41,6 +43,6 @@ class Limits:
     close_grace_s: float = CLOSE_GRACE_S
     #: Seconds in which `drain` gets everybody out.
     drain_s: float = 5.0
-    #: Size of a TCP send buffer, in bytes; None leaves it to the kernel.  What lies in it is what a viewer still gets to
-    #: see of the past after a stall.  [PW-FLOW-3]
-    send_buffer_bytes: int | None = 262_144
+    #: Size of a TCP send buffer, in bytes; None leaves it to the kernel.  What lies in it unsent is what a viewer still gets
+    #: to see of the past after a stall: where `TCP_NOTSENT_LOWAT` bounds that, the buffer need not.  [PW-FLOW-3]
+    send_buffer_bytes: int | None = None if hasattr(socket, "TCP_NOTSENT_LOWAT") else 262_144

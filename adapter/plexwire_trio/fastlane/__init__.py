@@ -53,6 +53,8 @@ what `asyncio.BufferedProtocol` asks for.
 - **One turn for all others per picture**: a checkpoint, or the wait for more bytes, which is one.
 - **`SO_RCVLOWAT`** lets the kernel wake us once for the rest of a picture instead of once for each 64 KiB of it.
 - **`TCP_NOTSENT_LOWAT`** stays at Trio's 16 KiB: old pictures would otherwise wait in the kernel, where none replaces them.
+  Only a large rest of a picture that has begun may exceed it, as nothing can replace that: 700 kB cost 1.1 to 1.4 writes
+  instead of 3.
 - **Budgets.**  trio-websocket 0.12 takes all frames of one read without a checkpoint, counts neither empty fragments nor
   pongs, and limits characters, not bytes.  Here a read is 4 KiB until there is an `on_binary`, at most 32 frames are
   passed on per turn, a message is refused by its declared length, and frames of under 512 bytes come out of a purse
