@@ -64,9 +64,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--viewer-key", default="plx_bench", help="its key for viewers")
     parser.add_argument("--device-key", default="plx_bench", help="its key for devices")
     parser.add_argument(
-        "--only", default=",".join(gateways.NAMES), help=f"default: {','.join(gateways.NAMES)}"
+        "--only",
+        default=",".join(gateways.NAMES),
+        help=f"default: {','.join(gateways.NAMES)}; also {','.join(gateways.MORE_NAMES)}",
     )
-    parser.add_argument("--plan", help="MODE:JPEG_BYTES:VIEWERS[:DEVICES],… or `full`")
+    parser.add_argument("--plan", help="MODE:JPEG_BYTES:VIEWERS[:DEVICES[:CAMERAS]],… or `full`")
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument(
         "--minutes", type=float, default=3.5, help="no further rounds after these; default: 3.5"
@@ -79,7 +81,7 @@ def _options() -> argparse.Namespace:
         options.plan = [Plan.parse(text) for text in texts]
     except ValueError as error:
         parser.error(str(error))
-    unknown = set(options.only.split(",")) - set(gateways.NAMES)
+    unknown = set(options.only.split(",")) - {*gateways.NAMES, *gateways.MORE_NAMES}
     if unknown:
         parser.error(f"no gateway is named {', '.join(sorted(unknown))}")
     return options
@@ -111,9 +113,16 @@ def _round(
         command = [sys.executable, "-m", "plexwire_bench.load", gateway.address]
         command += ["--plan", str(plan), "--seconds", str(seconds), "--cpu", "1"]
         command += ["--viewer-key", gateway.viewer_key, "--device-key", gateway.device_key]
+        command += ["--tls"] if gateway.tls else []
+        command += ["--devices-at", gateway.devices_at] if gateway.devices_at else []
         environment = {**os.environ, "PYTHONPATH": str(_HERE)}
         ran = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=60, check=False
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60 + seconds,
+            check=False,
         )
         if ran.returncode:
             print(f"{gateway.name}, {plan}: {ran.stderr.strip()[-300:]}", file=sys.stderr)

@@ -17,6 +17,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from plexwire_bench import gateways, process
+from plexwire_bench.endpoint import Endpoint
 from plexwire_bench.frames import PING, PONG, client_frame
 from plexwire_bench.gateways import Gateway, NotThere
 from plexwire_bench.load import Run, measure
@@ -65,7 +66,7 @@ ATTACKS: Final = (
 )
 
 
-def attack(address: tuple[str, int], what: Attack, stop: Event, counts: Any) -> None:
+def attack(endpoint: Endpoint, what: Attack, stop: Event, counts: Any) -> None:
     """Do *what*, and connect anew when thrown out, until *stop*; `counts` is of connections and bytes."""
     pause = len(what.repeated) / _BYTES_PER_S
     sockets: list[Any] = []
@@ -73,7 +74,7 @@ def attack(address: tuple[str, int], what: Attack, stop: Event, counts: Any) -> 
     while not stop.is_set():
         try:
             while len(sockets) < what.connections:
-                sockets.append(connect(address, "/ws/device"))
+                sockets.append(connect(endpoint, "/ws/device"))
                 counts[0] += 1
                 sockets[-1].settimeout(0.2)
                 sockets[-1].sendall(what.first)
@@ -92,14 +93,14 @@ def attack(address: tuple[str, int], what: Attack, stop: Event, counts: Any) -> 
 
 
 @contextmanager
-def beside(address: tuple[str, int], what: Attack | None) -> Iterator[Any]:
+def beside(endpoint: Endpoint, what: Attack | None) -> Iterator[Any]:
     """Run *what* in a process of its own for the body; yields how many connections it made, and bytes."""
     counts = _FORK.Array("d", 2)
     if what is None:
         yield counts
         return
     stop = _FORK.Event()
-    attacker = _FORK.Process(target=attack, args=(address, what, stop, counts), daemon=True)
+    attacker = _FORK.Process(target=attack, args=(endpoint, what, stop, counts), daemon=True)
     attacker.start()
     try:
         time.sleep(0.3)
@@ -132,10 +133,9 @@ def main() -> None:
 
 
 def _report(gateway: Gateway, what: Attack | None, options: argparse.Namespace) -> None:
-    host, _, port = gateway.address.rpartition(":")
-    address = (host, int(port))
+    endpoint = Endpoint.parse(gateway.address)
     run = Run(
-        address,
+        endpoint,
         options.plan,
         gateway.viewer_key,
         gateway.device_key,
@@ -143,10 +143,11 @@ def _report(gateway: Gateway, what: Attack | None, options: argparse.Namespace) 
         0.3,
         15.0,
         gateway.pid,
+        endpoint,
     )
     before = process.resident_mb(gateway.pid)
     name = "quiet" if what is None else what.name
-    with beside(address, what) as counts:
+    with beside(endpoint, what) as counts:
         try:
             result = measure(run)
         except (Gone, OSError) as error:

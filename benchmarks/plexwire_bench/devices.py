@@ -9,20 +9,23 @@ from typing import Final
 from attrs import define
 
 from plexwire_bench.board import Board
+from plexwire_bench.endpoint import Endpoint
 from plexwire_bench.frames import BINARY, client_frame
 from plexwire_bench.plans import Plan
-from plexwire_bench.viewers import CAMERA, connect, say, source_of
+from plexwire_bench.viewers import CAMERAS, answer_pings, connect, say, source_of
 
 #: Picture number n is stamped with this plus n.
 FIRST_STAMP: Final = 1_750_000_000_000
 
 #: Frames that a device may be ahead of its viewers in mode window.
 _WINDOW: Final = 2
+#: Pictures after which a device looks for pings: every second or two where time matters.
+_SENDS_PER_LOOK: Final = 30
 
 
 @define
-class _Device:
-    """One connection, and its frame with a place for the stamp."""
+class _Camera:
+    """A camera's frame with a place for the stamp, and the connection that it goes to."""
 
     socket: socket.socket
     frame: bytearray
@@ -34,8 +37,8 @@ class _Device:
         self.socket.sendall(self.frame)
 
 
-def _open(address: tuple[str, int], number: int, api_key: str, jpeg_bytes: int) -> _Device:
-    connection = connect(address, "/ws/device")
+def _open(endpoint: Endpoint, number: int, api_key: str, plan: Plan) -> list[_Camera]:
+    connection = connect(endpoint, "/ws/device")
     source = source_of(number)
     auth = {
         "type": "device_auth",
@@ -46,7 +49,13 @@ def _open(address: tuple[str, int], number: int, api_key: str, jpeg_bytes: int) 
     }
     say(connection, auth, "authenticated")
     connection.settimeout(None)
-    ids = b"".join(bytes((len(name),)) + name.encode() for name in (source, CAMERA))
+    return [
+        _camera(connection, source, camera, plan.jpeg_bytes) for camera in CAMERAS[: plan.cameras]
+    ]
+
+
+def _camera(connection: socket.socket, source: str, camera: str, jpeg_bytes: int) -> _Camera:
+    ids = b"".join(bytes((len(name),)) + name.encode() for name in (source, camera))
     head = b"\x01" + ids + struct.pack(">II", 1280, 720)
     picture = b"\xff\xd8\xff\xe0" + os.urandom(jpeg_bytes - 6) + b"\xff\xd9"
     key = os.urandom(4)
@@ -55,19 +64,18 @@ def _open(address: tuple[str, int], number: int, api_key: str, jpeg_bytes: int) 
     # The payload of a masked frame is XORed with its key, over and over.
     turned = (key * 3)[len(head) % 4 :][:8]
     stamp_at = len(frame) - len(payload) + len(head)
-    return _Device(connection, frame, stamp_at, int.from_bytes(turned, "big"))
+    return _Camera(connection, frame, stamp_at, int.from_bytes(turned, "big"))
 
 
-def run_devices(
-    address: tuple[str, int], plan: Plan, api_key: str, fps: float, board: Board
-) -> None:
+def run_devices(endpoint: Endpoint, plan: Plan, api_key: str, fps: float, board: Board) -> None:
     """Authenticate all devices of *plan*, and send in turn until the board says stop.
 
     Raises:
         Gone: a device was refused.
 
     """
-    devices = [_open(address, number, api_key, plan.jpeg_bytes) for number in range(plan.devices)]
+    devices = [_open(endpoint, number, api_key, plan) for number in range(plan.devices)]
+    cameras = [camera for of_all in zip(*devices, strict=True) for camera in of_all]
     board.ready = 1
     board.wait_for_go()
     begin = time.monotonic()
@@ -80,11 +88,14 @@ def run_devices(
                     # What the gateway dropped will not be read any more: go on without it.
                     missed = number * plan.viewers - int(board.delivered)
         elif plan.mode != "flood":
-            pause = begin + number / (fps * plan.devices) - time.monotonic()
+            pause = begin + number / (fps * len(cameras)) - time.monotonic()
             if pause > 0:
                 time.sleep(pause)
         board.note_send(number, time.monotonic())
-        devices[number % len(devices)].send(FIRST_STAMP + number)
+        cameras[number % len(cameras)].send(FIRST_STAMP + number)
         number += 1
+        if number % _SENDS_PER_LOOK == 0:
+            for camera in cameras:
+                answer_pings(camera.socket)
         board.sent = number
         board.devices_cpu = time.process_time()

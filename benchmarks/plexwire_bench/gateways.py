@@ -13,7 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from attrs import field, frozen
+import trustme
+from attrs import evolve, field, frozen
 
 from plexwire_bench import process
 from plexwire_bench.peers.relaying import API_KEY
@@ -21,6 +22,9 @@ from plexwire_bench.peers.relaying import API_KEY
 ROOM: Final = Path(__file__).parent.parent
 FLOOR: Final = "floor"
 OURS: Final = "plexwire"
+#: Ours, over TLS; and as an edge of another one, which runs on the load generator's CPU.
+TLS: Final = "plexwire tls"
+EDGE: Final = "plexwire edge"
 TARGET: Final = "target"
 #: What the fast lane allows, with as little gateway around it as the peers have.
 LANE: Final = "fast lane"
@@ -36,6 +40,8 @@ _PEERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "trio-websocket": ("trio_websocket_server", ("trio_websocket",)),
 }
 NAMES: Final = (OURS, *_PEERS)
+#: Measured only if asked for.
+MORE_NAMES: Final = (TLS, EDGE)
 
 
 class NotThere(Exception):
@@ -51,6 +57,9 @@ class Gateway:
     pid: int
     viewer_key: str = field(default=API_KEY, repr=False)
     device_key: str = field(default=API_KEY, repr=False)
+    tls: bool = False
+    #: Where its devices connect, if not there.
+    devices_at: str | None = None
 
 
 @contextmanager
@@ -61,37 +70,69 @@ def start(name: str, cpu: int) -> Iterator[Gateway]:
         NotThere: a package is missing, or it did not begin to listen within 15 s.
 
     """
-    with TemporaryDirectory() as folder:
+    if name == EDGE:
+        with (
+            _ours(1 - cpu) as upstream,
+            _ours(cpu, "--upstream", f"ws://{upstream.address}") as edge,
+        ):
+            yield evolve(
+                edge,
+                name=EDGE,
+                viewer_key=upstream.viewer_key,
+                device_key=upstream.device_key,
+                devices_at=upstream.address,
+            )
+    elif name == TLS:
+        with TemporaryDirectory() as folder:
+            certificate = Path(folder, "certificate.pem")
+            authority = trustme.CA()
+            authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(
+                str(certificate)
+            )
+            with _ours(cpu, "--tls-cert", str(certificate), "--tls-key", str(certificate)) as ours:
+                yield evolve(ours, name=TLS, tls=True)
+    elif name == OURS:
+        with _ours(cpu) as ours:
+            yield ours
+    else:
         port = _free_port()
-        keys = Path(folder, "keys.env")
-        if name == OURS:
-            command = [_plexwire(), "serve", "--port", str(port), "--write-keys", str(keys)]
-            # A benchmark may have more viewers than one key is for.
-            command += ["--max-streams-per-key", "1000"]
-        else:
-            command = _peer_command(name, port)
-        environment = {**os.environ, "PYTHONPATH": str(ROOM)}
-        with subprocess.Popen(
-            command,
-            cwd=ROOM,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as running:
-            try:
-                _wait_until_it_listens(name, running, port)
-                process.pin(running.pid, cpu)
-                address = f"127.0.0.1:{port}"
-                if name == OURS:
-                    values = dict(
-                        line.partition("=")[::2] for line in keys.read_text().splitlines()
-                    )
-                    viewer, device = values["PLEXWIRE_API_KEY"], values["PLEXWIRE_DEVICE_KEY"]
-                    yield Gateway(name, address, running.pid, viewer, device)
-                else:
-                    yield Gateway(name, address, running.pid)
-            finally:
-                running.kill()
+        with _running(name, _peer_command(name, port), port, cpu) as pid:
+            yield Gateway(name, f"127.0.0.1:{port}", pid)
+
+
+@contextmanager
+def _ours(cpu: int, *options: str) -> Iterator[Gateway]:
+    with TemporaryDirectory() as folder:
+        keys, port = Path(folder, "keys.env"), _free_port()
+        command = [_plexwire(), "serve", "--port", str(port), *options]
+        # A benchmark may have more viewers than one key is for.
+        command += ["--max-streams-per-key", "1000"]
+        if "--upstream" not in options:
+            command += ["--write-keys", str(keys)]
+        with _running(OURS, command, port, cpu) as pid:
+            lines = keys.read_text().splitlines() if keys.exists() else []
+            values = dict(line.partition("=")[::2] for line in lines)
+            viewer = values.get("PLEXWIRE_API_KEY", API_KEY)
+            device = values.get("PLEXWIRE_DEVICE_KEY", API_KEY)
+            yield Gateway(OURS, f"127.0.0.1:{port}", pid, viewer, device)
+
+
+@contextmanager
+def _running(name: str, command: list[str], port: int, cpu: int) -> Iterator[int]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOM)}
+    with subprocess.Popen(
+        command,
+        cwd=ROOM,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as running:
+        try:
+            _wait_until_it_listens(name, running, port)
+            process.pin(running.pid, cpu)
+            yield running.pid
+        finally:
+            running.kill()
 
 
 @contextmanager

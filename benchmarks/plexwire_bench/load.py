@@ -11,8 +11,10 @@ import json
 import os
 import select
 import signal
+import ssl
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from statistics import quantiles
@@ -23,6 +25,7 @@ from attrs import define
 from plexwire_bench import process
 from plexwire_bench.board import Board
 from plexwire_bench.devices import FIRST_STAMP, run_devices
+from plexwire_bench.endpoint import Endpoint
 from plexwire_bench.plans import MAX_SECONDS, PACED, Plan
 from plexwire_bench.viewers import Gone, Viewer, join
 
@@ -38,7 +41,7 @@ STALL_S: Final = 4.0
 class Run:
     """What one run is asked for."""
 
-    address: tuple[str, int]
+    endpoint: Endpoint
     plan: Plan
     viewer_key: str
     device_key: str
@@ -46,12 +49,18 @@ class Run:
     warm_up_s: float
     fps: float
     pid: int
+    #: Where the devices connect.
+    device_endpoint: Endpoint
 
 
 def main() -> None:
     """Run once, as the command line says, and print the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("gateway", help="HOST:PORT")
+    parser.add_argument("--tls", action="store_true", help="it speaks TLS")
+    parser.add_argument(
+        "--devices-at", help="HOST:PORT of the gateway of the devices, if it is another"
+    )
     parser.add_argument("--plan", type=Plan.parse, default=Plan.parse("window:100000:10"))
     parser.add_argument("--viewer-key", default="plx_bench")
     parser.add_argument("--device-key", default="plx_bench")
@@ -64,12 +73,12 @@ def main() -> None:
         parser.error(f"a run lasts at most {MAX_SECONDS:g} s")
     if options.cpu is not None:
         os.sched_setaffinity(0, {options.cpu})
-    host, _, port = options.gateway.rpartition(":")
-    pid = process.listener(int(port))
+    endpoint = Endpoint.parse(options.gateway, tls=options.tls)
+    pid = process.listener(endpoint.port)
     if pid is None:
-        sys.exit(f"No process that this user may see listens on port {port}.")
+        sys.exit(f"No process that this user may see listens on port {endpoint.port}.")
     run = Run(
-        (host, int(port)),
+        endpoint,
         options.plan,
         options.viewer_key,
         options.device_key,
@@ -77,6 +86,7 @@ def main() -> None:
         options.warm_up,
         options.fps,
         pid,
+        Endpoint.parse(options.devices_at) if options.devices_at else endpoint,
     )
     try:
         print(json.dumps(measure(run)))
@@ -101,7 +111,7 @@ def _devices(run: Run, board: Board) -> Iterator[None]:
     child = os.fork()
     if child == 0:
         try:
-            run_devices(run.address, run.plan, run.device_key, run.fps, board)
+            run_devices(run.device_endpoint, run.plan, run.device_key, run.fps, board)
         except (Gone, OSError) as error:
             if not board.stop:
                 print(f"device: {error}", file=sys.stderr, flush=True)
@@ -151,11 +161,13 @@ class _Audience:
         timed = self._plan.mode in PACED
         if stall:
             self._stalled = [
-                join(run.address, 0, run.viewer_key) for _ in range(self._plan.viewers)
+                join(run.endpoint, 0, self._plan.cameras, run.viewer_key)
+                for _ in range(self._plan.viewers)
             ]
         for device in range(self._plan.devices):
             for _ in range(1 if stall else self._plan.viewers):
-                viewer = Viewer(join(run.address, device, run.viewer_key), keep_edges=timed)
+                connection = join(run.endpoint, device, self._plan.cameras, run.viewer_key)
+                viewer = Viewer(connection, keep_edges=timed)
                 self._viewers[viewer.socket.fileno()] = viewer
                 self._epoll.register(viewer.socket, select.EPOLLIN)
         self._expected_per_frame = len(self._viewers) // self._plan.devices
@@ -201,17 +213,21 @@ class _Audience:
 
     def _serve(self, ready: list[int], most: int) -> None:
         per_frame, before = self._expected_per_frame, self._delivered
-        for fd in ready:
+        todo = deque(ready)
+        while todo:
+            fd = todo.popleft()
             viewer = self._viewers[fd]
             try:
                 whole = viewer.read(most)
-            except BlockingIOError:
+            except (BlockingIOError, ssl.SSLWantReadError):
                 continue
             except (Gone, ConnectionError):
                 self._epoll.unregister(fd)
                 del self._viewers[fd]
                 self._lost += 1
                 continue
+            if viewer.pending:
+                todo.append(fd)
             if whole > self._plan.jpeg_bytes:  # too long for anything but a picture
                 self._delivered += 1
                 if viewer.keep_edges:

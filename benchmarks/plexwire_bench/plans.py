@@ -16,7 +16,8 @@ FIGURES: Final = {
 PACED: Final = ("paced", "slow", "stall")
 
 MAX_VIEWERS: Final = 500
-MAX_SECONDS: Final = 20.0
+MAX_SECONDS: Final = 150.0
+MAX_CAMERAS: Final = 4
 
 #: Under four minutes with all peers.
 DEFAULT: Final = (
@@ -36,6 +37,7 @@ FULL: Final = (
     "paced:30000:100",
     "paced:100000:100",
     "paced:700000:10",
+    "paced:30000:500:1:2",
     "slow:100000:10",
     "stall:100000:10",
 )  # fmt: skip
@@ -45,9 +47,11 @@ FULL: Final = (
 class Plan:
     """One question to all gateways.
 
+    Each viewer watches all cameras of its device.
+
     window  Each device is at most two frames ahead of its viewers: CPU time per delivered frame.
     flood   The devices send as fast as the gateway reads: frames per second.
-    paced   15 frames per second: milliseconds from the device's send to a viewer's last byte.
+    paced   15 frames per second and camera: milliseconds from the device's send to a viewer's last byte.
     slow    As paced, but a viewer reads half of what is sent: how old are the frames that it gets?
     stall   As paced, with viewers that never read: how much does memory grow, process and kernel together?
     """
@@ -56,23 +60,26 @@ class Plan:
     jpeg_bytes: int
     viewers: int
     devices: int = 1
+    cameras: int = 1
 
     @classmethod
     def parse(cls, text: str) -> "Plan":
-        """Return the plan in `MODE:JPEG_BYTES:VIEWERS[:DEVICES]`; viewers are counted per device.
+        """Return the plan in `MODE:JPEG_BYTES:VIEWERS[:DEVICES[:CAMERAS]]`; viewers and cameras are counted per device.
 
         Raises:
             ValueError: *text* is not a plan, or a larger one than this program runs.
 
         """
         mode, *numbers = text.split(":")
-        if mode not in FIGURES or len(numbers) not in (2, 3):
-            raise ValueError(f"{text!r} is not MODE:JPEG_BYTES:VIEWERS[:DEVICES]")
+        if mode not in FIGURES or len(numbers) not in (2, 3, 4):
+            raise ValueError(f"{text!r} is not MODE:JPEG_BYTES:VIEWERS[:DEVICES[:CAMERAS]]")
         plan = cls(mode, *map(int, numbers))
         if plan.jpeg_bytes < 100 or plan.devices < 1 or plan.viewers < 1:
             raise ValueError(
                 f"{text!r} needs a device, a viewer and at least 100 bytes per picture"
             )
+        if not 1 <= plan.cameras <= MAX_CAMERAS:
+            raise ValueError(f"{text!r} needs 1 to {MAX_CAMERAS} cameras")
         if plan.viewers * plan.devices > MAX_VIEWERS:
             raise ValueError(f"{text!r} has more than {MAX_VIEWERS} viewers")
         return plan
@@ -89,5 +96,6 @@ class Plan:
 
     def __str__(self) -> str:
         """Return what `parse` reads."""
-        devices = f":{self.devices}" if self.devices > 1 else ""
-        return f"{self.mode}:{self.jpeg_bytes}:{self.viewers}{devices}"
+        more = f":{self.devices}" if self.devices > 1 or self.cameras > 1 else ""
+        more += f":{self.cameras}" if self.cameras > 1 else ""
+        return f"{self.mode}:{self.jpeg_bytes}:{self.viewers}{more}"

@@ -21,7 +21,8 @@ def heading(plan: Plan) -> str:
     devices = f", {plan.devices} devices" if plan.devices > 1 else ""
     picture = f"{plan.jpeg_bytes / 1000:g} kB"
     viewers = "1 viewer" if plan.viewers == 1 else f"{plan.viewers} viewers"
-    return f"{plan.mode}, {picture}, {viewers}{per}{devices}"
+    cameras = f", {plan.cameras} cameras" if plan.cameras > 1 else ""
+    return f"{plan.mode}, {picture}, {viewers}{per}{devices}{cameras}"
 
 
 def table_text(table: Table) -> str:

@@ -2,13 +2,16 @@
 
 import json
 import re
+import select
 import socket
+import ssl
 from typing import Any, Final
 from urllib.parse import quote
 
+from plexwire_bench.endpoint import Endpoint
 from plexwire_bench.frames import CLOSE, PING, PONG, TEXT, client_frame
 
-CAMERA: Final = "front"
+CAMERAS: Final = ("front", "rear", "left", "right")
 _STAMP: Final = re.compile(rb'"timestamp"\s*:\s*(\d+)')
 #: Bytes at both ends of a picture's text that are really read where the stamp is needed.
 _EDGE: Final = 160
@@ -24,18 +27,17 @@ def source_of(device: int) -> str:
     return f"bench-{device:02}"
 
 
-def connect(address: tuple[str, int], target: str) -> socket.socket:
+def connect(endpoint: Endpoint, target: str) -> socket.socket:
     """Return a socket after a WebSocket handshake at *target*.
 
     Raises:
         Gone: the answer was not 101.
 
     """
-    connection = socket.create_connection(address, timeout=10)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection = endpoint.open()
     lines = (
         f"GET {target} HTTP/1.1",
-        f"Host: {address[0]}:{address[1]}",
+        f"Host: {endpoint}",
         "Upgrade: websocket",
         "Connection: Upgrade",
         "Sec-WebSocket-Key: cGxleHdpcmUtYmVuY2gtMQ==",
@@ -73,6 +75,20 @@ def say(connection: socket.socket, message: dict[str, Any], answer: str) -> None
             return
 
 
+def answer_pings(connection: socket.socket) -> None:
+    """Answer what the gateway has asked meanwhile, or it would take its peer for lost.
+
+    Raises:
+        Gone: the connection has ended.
+
+    """
+    while select.select([connection], [], [], 0)[0]:
+        first, size = _exactly(connection, 2)
+        payload = _exactly(connection, size)
+        if first & 15 == PING:
+            connection.sendall(client_frame(PONG, payload))
+
+
 def _exactly(connection: socket.socket, size: int) -> bytes:
     data = b""
     while len(data) < size:
@@ -83,15 +99,16 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-def join(address: tuple[str, int], device: int, api_key: str) -> socket.socket:
-    """Return the socket of a viewer of device number *device* that has had its init.
+def join(endpoint: Endpoint, device: int, cameras: int, api_key: str) -> socket.socket:
+    """Return the socket of a viewer of the first *cameras* of device number *device* that has had its init.
 
     Raises:
         Gone: the viewer was refused.
 
     """
     path = f"/v1/sources/{quote(source_of(device))}/video/stream"
-    connection = connect(address, f"{path}?camera_id={CAMERA}&timeout=120")
+    query = "".join(f"camera_id={camera}&" for camera in CAMERAS[:cameras])
+    connection = connect(endpoint, f"{path}?{query}timeout=300")
     say(connection, {"type": "auth", "api_key": api_key}, "init")
     return connection
 
@@ -105,15 +122,19 @@ class Viewer:
         "_edges",
         "_final",
         "_left",
+        "_tls",
         "keep_edges",
         "received",
         "socket",
     )
 
-    _void = bytearray(1 << 20)  # stays as it is: with MSG_TRUNC the kernel counts and does not copy
+    _void = bytearray(
+        1 << 20
+    )  # stays as it is: with MSG_TRUNC the kernel counts and does not copy; TLS does
 
     def __init__(self, connection: socket.socket, *, keep_edges: bool) -> None:
         self.socket = connection
+        self._tls = connection if isinstance(connection, ssl.SSLSocket) else None
         connection.setblocking(False)
         #: Whether the ends of each text are kept, for `stamp`.
         self.keep_edges = keep_edges
@@ -141,10 +162,18 @@ class Viewer:
             self._keep(self.socket.recv(self._left))
         else:
             spare = _EDGE if self.keep_edges else 0
-            self._count(
-                self.socket.recv_into(self._void, min(self._left - spare, most), socket.MSG_TRUNC)
-            )
+            self._count(self._discard(min(self._left - spare, most)))
         return self._begun if not self._left and self._final else 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is more to read that the kernel does not know of any more."""
+        return self._tls is not None and self._tls.pending() > 0
+
+    def _discard(self, most: int) -> int:
+        if self._tls is not None:  # decrypting is a copy
+            return self._tls.recv_into(self._void, most)
+        return self.socket.recv_into(self._void, most, socket.MSG_TRUNC)
 
     def stamp(self) -> int:
         """Return the timestamp of the picture that was completed last."""

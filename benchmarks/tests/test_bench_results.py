@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plexwire_bench import gateways
 from plexwire_bench.drawing import draw
 from plexwire_bench.frames import BINARY, client_frame, mask
 from plexwire_bench.load import bound_by
 from plexwire_bench.plans import DEFAULT, FULL, Plan
 from plexwire_bench.results import Run, summarise
-from plexwire_bench.terminal import table_text
+from plexwire_bench.terminal import heading, table_text
 
 WINDOW = Plan.parse("window:100000:10")
 FLOOD = Plan.parse("flood:100000:10")
@@ -28,7 +29,16 @@ def test_plan_is_written_as_it_is_read(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "window", "idle:1000:1", "window:1000:0", "window:1000:501", "window:1:1", "flood:x:1"],
+    [
+        "",
+        "window",
+        "idle:1000:1",
+        "window:1000:0",
+        "window:1000:501",
+        "window:1:1",
+        "flood:x:1",
+        "paced:1000:1:1:5",
+    ],
 )
 def test_plan_refuses_what_it_does_not_run(text: str) -> None:
     with pytest.raises(ValueError, match=r"MODE|needs|more than|invalid literal"):
@@ -51,6 +61,17 @@ def test_best_peer_is_chosen_by_what_the_plan_counts(plan: Plan, best: str) -> N
         for name, value in (("few", 1.0), ("many", 9.0), ("floor", 0.1), ("plexwire", 0.2))
     }
     assert summarise(plan, [one]).best == best
+
+
+def test_our_own_gateways_are_no_peers_of_ours() -> None:
+    names = (gateways.FLOOR, *gateways.MORE_NAMES, gateways.OURS, gateways.LANE)
+    assert summarise(WINDOW, [{name: run("us_per_frame", 1) for name in names}]).best is None
+
+
+def test_heading_counts_devices_and_cameras_where_there_are_several() -> None:
+    assert heading(WINDOW) == "window, 100 kB, 10 viewers"
+    many = "paced, 30 kB, 2 viewers per device, 3 devices, 4 cameras"
+    assert heading(Plan.parse("paced:30000:2:3:4")) == many
 
 
 def test_table_reports_the_generator_when_it_was_the_bottleneck() -> None:

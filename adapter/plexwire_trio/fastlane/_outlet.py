@@ -15,7 +15,7 @@ _CLOSE_FRAME: Final = FINAL | CLOSE
 #: Bytes that may lie unsent in the kernel before a frame is begun: what Trio asks for.
 _UNSENT: Final = 16_384
 #: Bytes of a begun frame that are better left to the kernel than written in pieces.  Smaller ones are not: a peer's kernel
-#: that gets more at a time keeps more, and a slow viewer of 100 kB pictures would see them 0.4 s old instead of 0.3.
+#: that gets more at a time keeps more, and a slow viewer of 100 kB pictures would see some of them 0.4 s old instead of 0.27.
 _LARGE: Final = 262_144
 
 
