@@ -46,7 +46,7 @@ _PROFILES: Final = (
     Profile(
         name="thorough",
         seconds=120,
-        judges="all cases, with all of those, a longer stall and more scripts; nothing is left out",
+        judges="all cases, with all of those, longer stalls and more scripts; nothing is left out",
         thorough=True,
     ),
 )

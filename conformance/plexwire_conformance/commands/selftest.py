@@ -87,9 +87,11 @@ class Outcome:
 
 def examine(fault_id: str) -> Outcome:
     """Judge the gateway with this fault, or `NO_FAULT`, by every case: a second or two of computing."""
-    gateway = FaultyGateway() if fault_id == NO_FAULT else FAULTS[fault_id].build()
+    fault = FAULTS.get(fault_id)
+    gateway = FaultyGateway() if fault is None else fault.build()
     clock = trio.testing.MockClock(autojump_threshold=0)
-    results, problem = trio.run(_judge, gateway, clock=clock)
+    thorough = fault is not None and fault.thorough
+    results, problem = trio.run(_judge, gateway, thorough, clock=clock)
     problems = [problem] if problem else []
     problems += [f"{r.case}: {r.reason}" for r in results if r.trouble is Trouble.SUITE]
     problems += contradictions(results)
@@ -117,12 +119,11 @@ def contradictions(results: Iterable[CaseResult]) -> Iterator[str]:
             yield f"{result.case} has a finding about a clause that it did not judge"
 
 
-async def _judge(gateway: FaultyGateway) -> tuple[tuple[CaseResult, ...], str]:
+async def _judge(gateway: FaultyGateway, thorough: bool) -> tuple[tuple[CaseResult, ...], str]:
     """Return the results, or why there are none."""
     async with memory_gateway(gateway, gateway.given) as target:
-        runner = Runner(
-            evolve(target, streams=gateway.streams), Settings(nonce="selftest", unix_ms=_UNIX_MS)
-        )
+        settings = Settings(nonce="selftest", unix_ms=_UNIX_MS, thorough=thorough)
+        runner = Runner(evolve(target, streams=gateway.streams), settings)
         try:
             return (await runner.run(CASES, lambda event: None)).results, ""
         except CouldNotJudge as error:

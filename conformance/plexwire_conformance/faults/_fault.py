@@ -128,6 +128,8 @@ class Fault:
     also: frozenset[str]
     title: str
     part: Part
+    #: Whether only a thorough run waits long enough to find it.
+    thorough: bool = False
 
     @property
     def area(self) -> str:
@@ -177,11 +179,16 @@ class InvalidFault(Exception):
 
 
 def fault(
-    fault_id: str, title: str, clause: str, *, also: tuple[str, ...] = ()
+    fault_id: str,
+    title: str,
+    clause: str,
+    *,
+    also: tuple[str, ...] = (),
+    thorough: bool = False,
 ) -> Callable[[P], P]:
     """Register a class as the fault *fault_id*, which breaks *clause*: a gateway, or the part that is faulty in it.
 
-    *title* is one sentence that says what it does wrong.
+    *title* is one sentence that says what it does wrong; *thorough* that only a thorough run finds it.
 
     Raises:
         InvalidFault: the id is taken, a clause does not exist, or *title* is empty.
@@ -195,7 +202,12 @@ def fault(
         if not title:
             raise InvalidFault(f"{fault_id} has no title; say in one sentence what is wrong")
         _faults[fault_id] = Fault(
-            id=fault_id, clause=clause, also=frozenset(also), title=title, part=part
+            id=fault_id,
+            clause=clause,
+            also=frozenset(also),
+            title=title,
+            part=part,
+            thorough=thorough,
         )
         return part
 

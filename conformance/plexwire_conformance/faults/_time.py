@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections import defaultdict
 from http import HTTPStatus
+from math import inf
 from typing import ClassVar, Final
 
 import trio
@@ -20,7 +21,7 @@ from plexwire_protocol import (
     VideoFrame,
 )
 from plexwire_protocol.tables import Deadline, Timer
-from plexwire_server.extending import Request, Response, Upgrade, ViewerConnection
+from plexwire_server.extending import GatewayHub, Request, Response, Upgrade, ViewerConnection
 
 _BAN_S: Final = 3.0
 
@@ -53,6 +54,19 @@ class Late(_Timing):
 class Minutes(_Timing):
     def meant(self, seconds: float) -> float:
         return seconds * 60
+
+
+@fault(
+    "time.kept-while-stalled",
+    "Waits without end for a viewer that does not read its close.",
+    "PW-TIME-7",
+    thorough=True,
+)
+class KeptWhileStalled(FaultyGateway):
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits = evolve(self.limits, close_grace_s=inf)
+        self.hub = GatewayHub(self)
 
 
 @fault("time.half", "Closes after half of the timeout.", "PW-TIME-2")

@@ -11,6 +11,7 @@ from plexwire_conformance.recording.recorder import Entry, pong_with
 from plexwire_conformance.run.connections import DEFAULT, Connections
 from plexwire_conformance.wire.close_codes import TIMEOUT
 from plexwire_conformance.wire.roles import RawDevice, RawViewer, SentFrame
+from plexwire_spec import clauses
 
 #: Seconds that a stream asks for beyond what its case may take: a viewer that a gateway does not notice leaving stays
 #: no longer than that.
@@ -19,7 +20,7 @@ TIMEOUT_MARGIN = 15
 TRIES = 3
 
 #: The clauses about that close.
-TIMEOUTS: Final = ("PW-TIME-1", "PW-TIME-2", "PW-TIME-3", "PW-TIME-4", "PW-TIME-5", "PW-TIME-6")
+TIMEOUTS: Final = tuple(clause for clause in clauses() if clause.startswith("PW-TIME-"))
 
 #: The clauses of which a breach explains why a viewer does not get as far as its `init`.
 VIEWER_OPENS = (

@@ -127,6 +127,7 @@ class RawPeer:
     response: HandshakeResponse | None = field(default=None, init=False)
     ending: Ending | None = field(default=None, init=False)
     answers_pings: bool = field(default=True, init=False)
+    answers_closes: bool = field(default=True, init=False)
     #: Whether the gateway is about to close it: however it ends then, the network is not to blame.
     end_is_due: bool = field(default=False, init=False)
     #: Whether TCP is left for the gateway to end once a close frame has gone each way, and whether it did.
@@ -340,7 +341,7 @@ class RawPeer:
             case Opcode.CLOSE:
                 code, reason = parse_close(frame.payload)
                 self._end(Kind.CLOSE, reason, code)
-                if not self._closed_by_us:
+                if self.answers_closes and not self._closed_by_us:
                     await self._send_quietly(encode_close(code))
             case _:
                 raise BadFraming("a continuation without a beginning")

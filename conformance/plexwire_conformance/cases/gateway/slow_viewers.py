@@ -6,8 +6,9 @@ import trio
 
 from plexwire_conformance.recording.recorder import Way
 from plexwire_conformance.run.case import Need, case
-from plexwire_conformance.run.stage import Stage
+from plexwire_conformance.run.stage import VIEWER_OPENS, Stage
 from plexwire_conformance.run.trial import Trial
+from plexwire_conformance.wire.peer import ClosingKind
 from plexwire_conformance.wire.roles import RawDevice, RawViewer, SentFrame
 
 _FRAME_BYTES = 128 * 1024
@@ -38,6 +39,61 @@ _TRIES_AFTERWARDS = 10
 _MAY_WAIT = 2
 #: Frames that a new viewer sees before anything is concluded from frames that it misses.
 _IN_A_ROW = 3
+
+
+#: Seconds of the stream of a viewer that stalls until it is over, and for how long it goes on to stall: in a thorough run
+#: as long as it may take to disconnect it.
+_ITS_TIMEOUT = 2
+_GOES_ON = 6.0
+_MAY_TAKE = 12.0
+
+
+@case(
+    "time.stalled-viewer",
+    "A viewer that has stopped reading is disconnected soon after its timeout.",
+    "PW-TIME-7",
+    needs=(Need.PUBLISHER,),
+    takes=_ITS_TIMEOUT + _GOES_ON,
+    connections=3,
+)
+async def time_stalled_viewer(stage: Stage, trial: Trial) -> None:
+    device, watching = await stage.open_stream(stage.source())
+    seconds = _ITS_TIMEOUT + round(4 * stage.tolerances.round_trip)
+    stalled = await stage.connect_viewer(
+        device.source_id, timeout=seconds, name="stalled viewer", narrow=True
+    )
+    init = await stage.authenticate(stalled)
+    if init is None:
+        trial.inconclusive(f"the viewer got no init ({stalled.peer.state})", *VIEWER_OPENS)
+    over = init.at + seconds
+    stalled.peer.end_is_due = stalled.peer.lingers = True
+    stalled.peer.answers_closes = False
+    stalled.peer.stall()
+    with trio.move_on_after(over - stage.now()):
+        await _publish(stage, device, watching, 3 * stage.target.viewers.holds // 2)
+    within = _MAY_TAKE if stage.thorough else _GOES_ON
+    waited = within + stage.tolerances.late
+    await trio.sleep(over + waited - stage.now())
+    stalled.peer.resume()
+
+    # What the network held comes first, and the end is right behind it if there is one.
+    while await stalled.peer.next(2 * stage.tolerances.frame) is not None:
+        pass
+    ending = await stalled.peer.until_ended(0.0)
+    if ending.kind is ClosingKind.CLOSE_FRAME:
+        gone = await stalled.peer.until_tcp_ended(stage.tolerances.immediate)
+    else:
+        gone = ending.kind is not ClosingKind.OPEN
+    if gone:
+        return
+    if not stage.thorough:
+        trial.skip("PW-TIME-7")  # it may still do so in time
+        return
+    trial.find(
+        "PW-TIME-7/kept-while-stalled",
+        {"within": within, "seconds": seconds},
+        {"waited": waited, "ending": stalled.peer.outcome()},
+    )
 
 
 @case(
