@@ -39,6 +39,8 @@ from plexwire_conformance.target.target import Endpoint, Target
 
 #: Seconds of computing and of the wall, and bytes, after which a mutant counts as one that hangs.
 _CPU_S: Final = 15
+#: The same while every line is traced.
+_CPU_TRACED_S: Final = 60
 _WALL_S: Final = 240.0
 _MEMORY: Final = 4 << 30
 
@@ -235,8 +237,8 @@ def judge_all(
                 os.waitpid(one.pid, 0)
 
 
-def _fork(work: Callable[[], Any]) -> tuple[int, int]:
-    """Do *work* in a fork; return its process id, and the end of a pipe through which its answer comes as JSON."""
+def _fork(work: Callable[[], Any], cpu_s: int = _CPU_S) -> tuple[int, int]:
+    """Do *work* in a fork that may take *cpu_s*; return its process id, and the end of a pipe through which its answer comes as JSON."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid:
@@ -246,7 +248,7 @@ def _fork(work: Callable[[], Any]) -> tuple[int, int]:
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     try:
         said = work()
@@ -293,7 +295,7 @@ def lines_run(setting: Setting) -> dict[str, set[int]]:
                 seen.setdefault(source.module, set())
         return {module: sorted(lines) for module, lines in seen.items()}
 
-    pid, end = _fork(work)
+    pid, end = _fork(work, _CPU_TRACED_S)
     with os.fdopen(end) as file:
         answer = json.load(file)
     os.waitpid(pid, 0)
