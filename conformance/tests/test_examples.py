@@ -1,13 +1,17 @@
 """The core in other stacks: each example is judged, or watches, for real."""
 
+import base64
+import json
 import os
+import runpy
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -23,6 +27,7 @@ from plexwire_conformance.target.target import Endpoint, Keys, Target
 from plexwire_conformance.wire.framing import handshake_request
 from plexwire_conformance.wire.roles import pipelined_auth
 from plexwire_protocol import StreamAddress
+from plexwire_spec import Kind, Party, Vector, vectors
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = "plx_example_of_a_key"
@@ -134,7 +139,8 @@ async def keep_sending(device: DeviceClient) -> None:
         await trio.sleep(0.02)
 
 
-async def test_viewer_on_threads_embeds_the_core_and_sees_frames() -> None:
+@pytest.mark.parametrize("name", ["plain_viewer", "threads_viewer", "wsproto_viewer"])
+async def test_viewer_sees_frames(name: str) -> None:
     with trio.fail_after(60):
         async with (
             reference_gateway() as target,
@@ -144,11 +150,57 @@ async def test_viewer_on_threads_embeds_the_core_and_sees_frames() -> None:
             trio.open_nursery() as nursery,
         ):
             nursery.start_soon(keep_sending, device)
-            command = [sys.executable, str(EXAMPLES / "threads_viewer.py"), target.viewers.url]
+            command = [sys.executable, str(EXAMPLES / f"{name}.py"), target.viewers.url]
             done = await trio.run_process(
                 [*command, "robot-01", "front"],
                 env={**os.environ, "PLEXWIRE_API_KEY": target.keys.api_key},
                 capture_stdout=True,
             )
             nursery.cancel_scope.cancel()
+    assert done.stdout.decode().startswith("online: [")
     assert done.stdout.decode().count("front 64x48") == 10
+
+
+@pytest.mark.parametrize("name", ["plain_viewer", "threads_viewer", "wsproto_viewer"])
+async def test_viewer_with_a_wrong_key_says_so(name: str) -> None:
+    with trio.fail_after(60):
+        async with reference_gateway() as target:
+            command = [sys.executable, str(EXAMPLES / f"{name}.py"), target.viewers.url]
+            done = await trio.run_process(
+                [*command, "robot-01", "front"],
+                env={**os.environ, "PLEXWIRE_API_KEY": "plx_nobody_has_this_key"},
+                capture_stdout=True,
+            )
+    assert "key" in done.stdout.decode()
+
+
+FROM_GATEWAYS = [
+    vector
+    for vector in vectors().values()
+    if vector.kind is Kind.TEXT and vector.sender is Party.GATEWAY
+]
+
+
+def plain_outcome(text: str) -> dict[str, Any]:
+    """Return what the viewer in plain Python makes of a message, as a vector has it."""
+    viewer = runpy.run_path(str(EXAMPLES / "plain_viewer.py"))
+    try:
+        message = viewer["read"](text)
+    except viewer["Refused"] as reason:
+        return {"refused": str(reason)}
+    if message is None:
+        return {"ignored": json.loads(text)["type"]}
+    if "frame" in message:
+        message["frame"] = base64.b64encode(message["frame"]).decode()
+    return {"accepted": message}
+
+
+@pytest.mark.parametrize("vector", FROM_GATEWAYS, ids=lambda vector: vector.id)
+def test_plain_viewer_reads_every_vector_of_what_gateways_say(vector: Vector) -> None:
+    """So the specification and its vectors are enough to write a viewer; members beyond them it leaves out."""
+    outcome = plain_outcome(vector.input)
+    accepted, wanted = outcome.get("accepted"), vector.outcome.get("accepted")
+    if accepted is None or not isinstance(wanted, Mapping):
+        assert outcome == vector.outcome
+    else:
+        assert accepted == {name: wanted[name] for name in accepted if name in wanted}
