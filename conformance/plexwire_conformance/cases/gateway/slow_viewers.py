@@ -69,11 +69,11 @@ async def time_stalled_viewer(stage: Stage, trial: Trial) -> None:
     stalled.peer.end_is_due = stalled.peer.lingers = True
     stalled.peer.answers_closes = False
     stalled.peer.stall()
-    with trio.move_on_after(over - stage.now()):
+    with trio.move_on_after(max(0.0, over - stage.now())):
         await _publish(stage, device, watching, 3 * stage.target.viewers.holds // 2)
     within = _MAY_TAKE if stage.thorough else _GOES_ON
     waited = within + stage.tolerances.late
-    await trio.sleep(over + waited - stage.now())
+    await trio.sleep(max(0.0, over + waited - stage.now()))
     stalled.peer.resume()
 
     # What the network held comes first, and the end is right behind it if there is one.
