@@ -41,14 +41,18 @@ Finish: TypeAlias = Callable[..., str | bytes]
 
 _stdlib_b64encode: Final = partial(b2a_base64, newline=False)
 
-#: Base64 without line breaks: by pybase64 where that is installed, some 40 times faster.
+_stdlib_b64decode: Final = partial(a2b_base64, strict_mode=True)
+
+#: Base64 without line breaks, both ways: by pybase64 where that is installed, up to 40 times faster.
 b64encode: Callable[[Buffer], bytes] = _stdlib_b64encode
+b64decode: Callable[[str], bytes] = _stdlib_b64decode
 try:
     import pybase64
 except ImportError:  # pragma: no cover
     pass
 else:
     b64encode = pybase64.b64encode
+    b64decode = partial(pybase64.b64decode, validate=True)
 
 
 def as_text(*parts: Buffer) -> str:
@@ -403,7 +407,7 @@ def _from_base64(value: Any) -> bytes:
     if not isinstance(value, str):
         raise _wrong_type("must be a string", clause, "frame")
     try:
-        jpeg = a2b_base64(value, strict_mode=True)
+        jpeg = b64decode(value)
     except ValueError:
         raise _not_base64() from None
     # The strict mode of some Python releases accepts more `=` than are due.

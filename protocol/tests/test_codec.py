@@ -30,7 +30,6 @@ from plexwire_protocol import (
     encode,
 )
 from plexwire_protocol import strategies as wire
-from plexwire_protocol._codec import _stdlib_b64encode
 from plexwire_protocol.limits import MAX_CONTAINERS, MAX_MESSAGE_BYTES, MAX_NESTING
 
 ROLES = st.sampled_from(Role)
@@ -486,7 +485,3 @@ def test_message_that_belongs_to_another_role_is_unknown(data: st.DataObject) ->
     name = message.name if isinstance(message, Unknown) else message.type
     known = {kind.type for kind in wire.VOCABULARY[sender]}
     assert isinstance(taken, Unknown) is (name not in known)
-
-
-def test_slow_base64_has_no_line_ends() -> None:
-    assert _stdlib_b64encode(b"\xff" * 300) == b"////" * 100
