@@ -238,7 +238,10 @@ def judge_all(
 
 
 def _fork(work: Callable[[], Any], cpu_s: int = _CPU_S) -> tuple[int, int]:
-    """Do *work* in a fork that may take *cpu_s*; return its process id, and the end of a pipe through which its answer comes as JSON."""
+    """Do *work* in a fork that may compute for *cpu_s* seconds.
+
+    Returns its process id, and the end of a pipe through which its answer comes as JSON.
+    """
     reading, writing = os.pipe()
     pid = os.fork()
     if pid:
