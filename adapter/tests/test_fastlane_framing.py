@@ -10,6 +10,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.frame_protocol import FrameProtocol
 
+from lane_conversations import masked
 from plexwire_trio.fastlane import (
     DEVICE,
     STRANGER,
@@ -28,15 +29,6 @@ from plexwire_trio.fastlane._speedups import stdlib_unmask
 Said: TypeAlias = tuple[str, object]
 
 REQUEST = b"GET /ws/device HTTP/1.1\r\nHost: x\r\n\r\n"
-KEY = b"\x01\x02\x03\x04"
-
-
-def masked(first: int, payload: bytes) -> bytes:
-    """Return a client's frame."""
-    head = bytearray(text_frame(payload)[: -len(payload) or None])
-    head[0] = first
-    head[1] |= 0x80
-    return bytes(head) + KEY + stdlib_unmask(payload, KEY)
 
 
 def open_cutter(budget: Budget = DEVICE, *, binary: bool = True, rest: bytes = b"") -> Cutter:

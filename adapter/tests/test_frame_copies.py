@@ -5,35 +5,16 @@ import tracemalloc
 
 import pytest
 from attrs import evolve
+from hub_bench import FRAME, streaming_device, streaming_viewer
 
-from plexwire_protocol import (
-    DEVICE_PATH,
-    Auth,
-    DeviceAuth,
-    Hub,
-    VideoFrame,
-    ViewerPeer,
-    encode,
-    encode_device_frame,
-)
+from lane_conversations import masked
+from plexwire_protocol import Hub, encode_device_frame
 from plexwire_trio.fastlane import DEVICE, Binary, Cutter, text_frame, unmask
 
 JPEG_BYTES = 300_000
-#: What is no copy of the picture: headers, objects, a list of viewers.
+#: Bytes for what is allocated beside the copies: headers, objects, a list of viewers.
 SMALL = 10_000
-FRAME = VideoFrame(
-    source_id="robot-01",
-    camera_id="default",
-    jpeg=b"\xff\xd8\xff" + bytes(JPEG_BYTES - 3),
-    width=640,
-    height=480,
-    timestamp=0,
-)
-
-
-def masked(payload: bytes) -> bytes:
-    """Return *payload* as a client frames it; the mask of zeros is one that RFC 6455 allows."""
-    return b"\x82\xff" + len(payload).to_bytes(8, "big") + bytes(4) + payload
+JPEG_FRAME = evolve(FRAME, jpeg=b"\xff\xd8\xff" + bytes(JPEG_BYTES - 3))
 
 
 @pytest.mark.parametrize("viewers", [1, 20])
@@ -47,16 +28,8 @@ def test_picture_is_copied_three_times_however_many_watch(viewers: int) -> None:
         return 0.0
 
     for _ in range(viewers):
-        viewer = hub.connect("/v1/sources/robot-01/video/stream", wake=lambda: None, now=0.0)
-        assert isinstance(viewer, ViewerPeer)
-        viewer.receive(encode(Auth(api_key="plx_a")), now=0.0)
-        viewer.judge("acme", now=0.0)
-        while viewer.next_outgoing(now=0.0) is not None:
-            pass
-        viewer.offer = write
-    device = hub.connect(DEVICE_PATH, wake=lambda: None, now=0.0)
-    device.receive(encode(DeviceAuth(api_key="plx_a", source_id="robot-01")), now=0.0)
-    device.judge("acme", now=0.0)
+        streaming_viewer(hub).offer = write
+    device = streaming_device(hub)
 
     cutter = Cutter(DEVICE, unmask=unmask, upgraded=True)
     cutter.binary = True
@@ -64,7 +37,7 @@ def test_picture_is_copied_three_times_however_many_watch(viewers: int) -> None:
     tracemalloc.start()
     try:
         for number in range(3):
-            sent = masked(encode_device_frame(evolve(FRAME, timestamp=number)))
+            sent = masked(0x82, encode_device_frame(evolve(JPEG_FRAME, timestamp=number)))
             cutter.room(len(sent))[: len(sent)] = sent
             cutter.filled(len(sent))
             del sent

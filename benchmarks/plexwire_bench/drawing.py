@@ -3,16 +3,15 @@
 from html import escape
 from typing import Final
 
-from plexwire_bench.gateways import EDGE, FLOOR, LANE, OURS, TARGET, TLS
+from plexwire_bench.gateways import FLOOR, LANE, OURSELVES
 from plexwire_bench.results import Table
 from plexwire_bench.terminal import heading
 
 _LEFT: Final = 130
 _BARS: Final = 520
 _LINE: Final = 20
-_GREEN: Final = "#0b6e4f"
 _COLOURS: Final = {
-    **dict.fromkeys((OURS, TARGET, TLS, EDGE), _GREEN),
+    **dict.fromkeys(OURSELVES, "#0b6e4f"),
     LANE: "#5aa88a",
     FLOOR: "#b8b8b8",
 }

@@ -35,7 +35,7 @@ class Endpoint:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not self.tls:
             return connection
-        # Loopback, and a certificate that was made for this run: nobody to mistrust.
+        # The certificate was made for this run, and the connection stays on this machine: there is nobody to verify.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

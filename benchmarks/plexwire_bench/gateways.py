@@ -42,6 +42,8 @@ _PEERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 NAMES: Final = (OURS, *_PEERS)
 #: Measured only if asked for.
 MORE_NAMES: Final = (TLS, EDGE)
+#: Those that run our gateway.
+OURSELVES: Final = (OURS, *MORE_NAMES, TARGET)
 
 
 class NotThere(Exception):

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
-from plexwire_bench.gateways import EDGE, FLOOR, LANE, OURS, TARGET, TLS
+from plexwire_bench.gateways import FLOOR, LANE, OURSELVES
 from plexwire_bench.plans import Plan
 
 #: What `load` printed.
@@ -51,9 +51,7 @@ def summarise(plan: Plan, rounds: Iterable[Mapping[str, Run]]) -> Table:
         gateway: {number: float(run[plan.figure]) for number, run in mine.items()}
         for gateway, mine in runs.items()
     }
-    peers = [
-        gateway for gateway in figures if gateway not in (FLOOR, OURS, TARGET, LANE, TLS, EDGE)
-    ]
+    peers = [gateway for gateway in figures if gateway not in (FLOOR, LANE, *OURSELVES)]
     choose = min if plan.smaller_is_better else max
     best = choose(peers, key=lambda name: median(figures[name].values()), default=None)
     rows = tuple(

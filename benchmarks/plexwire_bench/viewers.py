@@ -128,9 +128,8 @@ class Viewer:
         "socket",
     )
 
-    _void = bytearray(
-        1 << 20
-    )  # stays as it is: with MSG_TRUNC the kernel counts and does not copy; TLS does
+    # With MSG_TRUNC the kernel only counts and writes nothing here; over TLS the pictures are written over each other.
+    _void = bytearray(1 << 20)
 
     def __init__(self, connection: socket.socket, *, keep_edges: bool) -> None:
         self.socket = connection

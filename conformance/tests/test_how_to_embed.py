@@ -5,16 +5,12 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import trio
+from embedded_gateways import advice_not_followed
 
-from plexwire_conformance.cases.profiles import PROFILES
-from plexwire_conformance.cases.selection import select
-from plexwire_conformance.run.findings import Verdict
-from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.target import Endpoint, Keys, Target
 
 PAGE = (Path(__file__).parents[2] / "docs" / "embedding.md").read_text("utf-8")
@@ -55,17 +51,11 @@ async def test_gateway_is_as_good_after_each_step_as_the_page_says(
             endpoint = Endpoint.of_url(f"ws://127.0.0.1:{port}")
             await until_it_listens(endpoint)
             target = Target(viewers=endpoint, devices=endpoint, keys=Keys(api_key=key))
-            settings = Settings(nonce="howto", unix_ms=time.time_ns() // 1_000_000)
-            cases = select((), (), PROFILES["quick"])
-            run = await Runner(target, settings).run(cases, lambda event: None)
+            assert await advice_not_followed(target, "quick") == warnings
     finally:
         process.kill()
         with trio.CancelScope(shield=True):
             await process.wait()
-    assert [r for r in run.results if r.verdict in (Verdict.FAIL, Verdict.ERROR)] == []
-    found = {f.clause for r in run.results for f in r.findings if f.verdict is Verdict.WARN}
-    assert found == warnings
-    assert sum(r.verdict is Verdict.PASS for r in run.results) > 40
 
 
 async def until_it_listens(endpoint: Endpoint) -> None:

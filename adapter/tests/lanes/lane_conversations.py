@@ -16,6 +16,7 @@ from wsproto.events import CloseConnection, Event, TextMessage
 
 from plexwire_trio import wrap_server_stream
 from plexwire_trio.fastlane import DEVICE, FastLane, FastStream, text_frame
+from plexwire_trio.fastlane._speedups import stdlib_unmask
 
 Pair: TypeAlias = tuple[trio.abc.Stream, trio.abc.Stream]
 
@@ -54,6 +55,17 @@ async def memory_pair() -> Pair:
     """Return both ends of a stream in memory."""
     await trio.lowlevel.checkpoint()
     return trio.testing.memory_stream_pair()
+
+
+_KEY = b"\x01\x02\x03\x04"
+
+
+def masked(first: int, payload: bytes) -> bytes:
+    """Return a client's frame."""
+    head = bytearray(text_frame(payload)[: -len(payload) or None])
+    head[0] = first
+    head[1] |= 0x80
+    return bytes(head) + _KEY + stdlib_unmask(payload, _KEY)
 
 
 Opener: TypeAlias = Callable[[], Awaitable[Pair]]

@@ -87,7 +87,7 @@ class Outcome:
 
 def examine(fault_id: str) -> Outcome:
     """Judge the gateway with this fault, or `NO_FAULT`, by every case: a second or two of computing."""
-    fault = FAULTS.get(fault_id)
+    fault = None if fault_id == NO_FAULT else FAULTS[fault_id]
     gateway = FaultyGateway() if fault is None else fault.build()
     clock = trio.testing.MockClock(autojump_threshold=0)
     thorough = fault is not None and fault.thorough
