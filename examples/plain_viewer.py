@@ -21,7 +21,7 @@ FRAMES = 10
 #: What the close codes of a gateway mean; after all others, connect again and wait longer each time.
 CLOSES = {4001: "the key is not accepted", 4008: "the timeout has passed: connect again at once"}
 
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 
 
 # ── what the gateway says ────────────────────────────────────────────────────────────────────
@@ -80,8 +80,9 @@ def source(value: Any) -> dict[str, Any]:
 
 def camera_id(value: Any) -> str:
     """Read the id of a camera."""
-    check(len(text(value).encode()) <= 255, "id_too_long")
-    return text(value)
+    camera = text(value)
+    check(len(camera.encode()) <= 255, "id_too_long")
+    return camera
 
 
 def picture(value: Any) -> bytes:
@@ -182,7 +183,7 @@ def read(message: str) -> dict[str, Any] | None:
 
 
 def exactly(connection: socket.socket, size: int) -> bytes:
-    """Read so many bytes.
+    """Read exactly *size* bytes.
 
     Raises:
         EOFError: the connection ended first.

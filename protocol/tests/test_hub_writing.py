@@ -159,7 +159,7 @@ def test_slip_of_a_subclass_while_a_frame_is_offered_costs_that_viewer_alone() -
     hub, bell = HubOf(Slipping), Bell()
     slipping, device = streaming_viewer(hub, bell=bell), streaming_device(hub)
     bell.take()
-    slipping.offer = lambda text: pytest.fail("there was no frame")
+    slipping.offer = lambda text: pytest.fail("the subclass gave no frame")
     send(device, 0)
 
     assert bell.take()
@@ -179,7 +179,7 @@ def test_what_a_subclass_says_instead_of_an_offered_frame_goes_out() -> None:
     hub, bell = HubOf(Silent), Bell()
     viewer, device = streaming_viewer(hub, bell=bell), streaming_device(hub)
     bell.take()
-    viewer.offer = lambda text: pytest.fail("there is no frame")
+    viewer.offer = lambda text: pytest.fail("the subclass gave no frame")
     send(device, 0)
 
     assert bell.take()
