@@ -27,10 +27,12 @@ from plexwire_conformance.report.comparison import render_matrix
 from plexwire_conformance.report.html_page import environment, prose
 from plexwire_conformance.report.html_report import HtmlReport
 from plexwire_conformance.report.html_sections import unseen_clauses
+from plexwire_conformance.report.run_description import About
 from plexwire_conformance.report.stored_runs import parse_run
 from plexwire_conformance.run.events import RunFinished, RunStarted
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 from plexwire_conformance.run.known_failures import KnownFailure, read_known, reckon, updated
+from plexwire_conformance.target.target import Target
 
 # ── the page ─────────────────────────────────────────────────────────────────────────────────
 
@@ -136,6 +138,7 @@ def run_of_hostile_text(text: str) -> tuple[RunStarted, RunFinished]:
     """Return a run with *text* wherever a gateway, a file or the command line can put text."""
     started = EVENTS[0]
     assert isinstance(started, RunStarted)
+    assert isinstance(started.target, Target)
     endpoint = evolve(started.target.viewers, url=text)
     target = evolve(started.target, viewers=endpoint, called=text, chosen_by=(text,))
     body = {"type": text, "online_sources": [{text: text}], "frame": text}
@@ -205,7 +208,7 @@ def test_page_lets_no_hostile_text_become_markup(text: str) -> None:
 def test_comparison_lets_no_hostile_text_become_markup(text: str) -> None:
     run = parse_run(TEXTS["ndjson"], "run.ndjson")
     started, finished = run_of_hostile_text(text)
-    about = evolve(run.about, url=started.target.viewers.url)
+    about = evolve(run.about, url=About.of(started).url)
     other = evolve(run, name=text, about=about, results=finished.results, gone=text)
     page = render_matrix([run, other])
     read = Page(page)

@@ -6,7 +6,8 @@ from typing import Final
 
 from attrs import frozen
 
-from plexwire_conformance.cases import CASES, Case
+from plexwire_conformance.cases import CASES
+from plexwire_conformance.run.case import AnyCase
 from plexwire_conformance.run.events import WHOLE, Part
 from plexwire_spec import clauses
 
@@ -24,7 +25,7 @@ class Profile:
     longest: float | None = None
     thorough: bool = False
 
-    def has(self, case: Case) -> bool:
+    def has(self, case: AnyCase) -> bool:
         """Whether *case* belongs to it."""
         return self.longest is None or case.takes <= self.longest
 
@@ -59,10 +60,14 @@ DEFAULT: Final = "default"
 
 
 def part_of(
-    cases: Collection[Case], only: Sequence[str], skip: Sequence[str], profile: Profile
+    cases: Collection[AnyCase],
+    only: Sequence[str],
+    skip: Sequence[str],
+    profile: Profile,
+    whole: Mapping[str, AnyCase] = CASES,
 ) -> Part:
-    """Return which part of the suite *cases* are, and by which options they were chosen."""
-    left_out = len(CASES) - len(cases)
+    """Return which part of the suite *cases* are, and by which options they were chosen; *whole* is the suite."""
+    left_out = len(whole) - len(cases)
     if not left_out:
         return WHOLE
     words = [word for each in only for word in ("--only", each)]
@@ -70,7 +75,7 @@ def part_of(
     if profile.longest is not None:
         words += ["--profile", profile.name]
     judged = {clause for case in cases for clause in case.clauses}
-    cited = {clause for case in CASES.values() for clause in case.clauses}
+    cited = {clause for case in whole.values() for clause in case.clauses}
     return Part(
         chosen_by=shlex.join(words),
         left_out=left_out,

@@ -8,7 +8,7 @@ from typing import Final
 import trio
 from attrs import define, field
 
-from plexwire_conformance.run.case import Case
+from plexwire_conformance.run.case import AnyCase
 from plexwire_conformance.run.events import (
     CaseFinished,
     Listener,
@@ -81,7 +81,7 @@ class Reports:
         )
 
 
-def _unjudged(case: Case, trouble: Trouble, reason: str) -> CaseResult:
+def _unjudged(case: AnyCase, trouble: Trouble, reason: str) -> CaseResult:
     return CaseResult(
         case=case.id,
         title=case.title,

@@ -141,8 +141,9 @@ def area_rows(summary: Summary) -> list[AreaRow]:
     for accusation in summary.accusations:
         accused.setdefault(accusation.clause, []).append(accusation)
     verdicts = summary.clauses
+    roles = _judged_roles(summary)
     for clause in clauses().values():
-        if clause.role is Party.GATEWAY or clause.id in verdicts:
+        if clause.role in roles or clause.id in verdicts:
             row = ClauseRow(
                 clause=clause,
                 verdict=verdicts.get(clause.id),
@@ -161,13 +162,18 @@ def _counts(verdicts: Sequence[Verdict | None]) -> dict[Verdict, int]:
 
 
 def unseen_clauses(summary: Summary) -> list[Clause]:
-    """Return the clauses that bind a gateway, that no test from outside can judge, and that this run did not."""
+    """Return the clauses that bind whom the run judges, that no test from outside can judge, and that this run did not."""
     verdicts = summary.clauses
+    roles = _judged_roles(summary)
     return [
         clause
         for clause in clauses().values()
-        if clause.role is Party.GATEWAY and clause.untestable and clause.id not in verdicts
+        if clause.role in roles and clause.untestable and clause.id not in verdicts
     ]
+
+
+def _judged_roles(summary: Summary) -> set[Party]:
+    return {clauses()[name].role for name in summary.clauses} or {Party.GATEWAY}
 
 
 # ── cases ────────────────────────────────────────────────────────────────────────────────────

@@ -22,7 +22,7 @@ def expected_sentence(finding: Finding) -> str:
 
 
 def observed_sentence(finding: Finding) -> str:
-    """Return what the gateway did instead, or what it chose, as one sentence."""
+    """Return what the other side did instead, or what it chose, as one sentence."""
     return _filled(checks()[finding.check].observed, finding)
 
 
@@ -97,6 +97,14 @@ class _Words(Formatter):
                 return f"The {value}"
             case "position":
                 return "" if value is None else f", which stops being JSON at character {value}"
+            case "words":
+                return _last_words(value)
+            case "left" if isinstance(value, dict):
+                return "; ".join(f"after {what} it {_plain(how)}" for what, how in value.items())
+            case "ping":
+                return f"“{value}” (hexadecimal)" if value else "of no bytes"
+            case "seconds" if isinstance(value, list | tuple):
+                return ", ".join(seconds(each) for each in value)
             case "of":
                 return f", of “{value}”" if value else ""
             case _:
@@ -117,6 +125,16 @@ def _plain(value: Any) -> str:
             return str(value)
 
 
+def _last_words(words: Any) -> str:
+    """Say how a program ended, if it did, as the end of a sentence."""
+    match words:
+        case {"exit": code, "last": str(last)}:
+            said = f", its last line “{_short(last)}”" if last else ""
+            return f"; the program ended with exit code {code}{said}"
+        case _:
+            return ""
+
+
 def _outcome(outcome: Any) -> str:
     return _plain(outcome)
 
@@ -135,6 +153,8 @@ def _ending(how: str, ending: Mapping[str, Any]) -> str:
             return f"closed the {who} with {code}{when}{reason}"
         case "tcp-eof":
             return f"ended the TCP connection of the {who} without a close frame{when}"
+        case "another":
+            return f"left the {who} open and made another one{when}"
         case "tcp-reset":
             return f"reset the TCP connection of the {who}{when}"
         case _:

@@ -39,7 +39,7 @@ from plexwire_conformance.run.events import (
 )
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict
 from plexwire_conformance.run.known_failures import KnownFailure, Reckoning
-from plexwire_spec import clauses
+from plexwire_spec import Party, clauses
 
 _STYLES: Final = {
     Verdict.PASS: "green",
@@ -112,9 +112,10 @@ class TerminalReport:
                 self._bar.update(self._task, total=len(event.cases), description="")
                 called = f", {about.called}," if about.called else ""
                 self._say(f"judging {about.url}{called}{self._whence} by {len(event.cases)} cases")
-                if event.target.live is not None:
-                    self._say(f"watching {event.target.live}")
-                self._say(f"{event.tolerances}")
+                if about.live:
+                    self._say(f"watching {about.live}")
+                if about.role is Party.GATEWAY:
+                    self._say(f"{event.tolerances}")
             case CaseFinished():
                 verdict = event.result.verdict
                 if verdict is Verdict.ERROR and not event.transcripts:

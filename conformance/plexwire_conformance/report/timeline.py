@@ -290,7 +290,7 @@ def _label(entry: Entry) -> str:
 def _caption(shown: _Shown, scale: Scale) -> str:
     words = [
         f"Begins {shown.entries[0].at:.3f} s into the run.",
-        "Above a line is what the suite sent, below it what the gateway sent.",
+        "Above a line is what the suite sent, below it what the other side sent.",
     ]
     if scale.division >= 1:
         words.append(f"One division is {scale.division:g} s.")

@@ -3,6 +3,7 @@
 from typing import TextIO
 
 from plexwire_conformance.recording.transcript import TranscriptFile
+from plexwire_conformance.report.run_description import About
 from plexwire_conformance.run.events import CaseFinished, RunEvent, RunFinished, RunStarted
 
 
@@ -16,7 +17,7 @@ class TranscriptsReport:
         """Take one event of the run."""
         match event:
             case RunStarted():
-                self._file.begin(event.target.viewers.url)
+                self._file.begin(About.of(event).url)
             case CaseFinished():
                 for transcript in event.transcripts:
                     self._file.add(transcript)

@@ -11,6 +11,7 @@ from plexwire_conformance.report.sentences import actual_with_margin, expected_s
 from plexwire_conformance.report.summary import Accusation, plural
 from plexwire_conformance.run.events import RunFinished
 from plexwire_conformance.run.findings import OBSERVED, Finding
+from plexwire_spec import Party, clauses
 
 #: Characters of an entry that a line has room for.
 _LONG: Final = 110
@@ -114,10 +115,13 @@ def say_late(late: float) -> str:
 def replay_command(finding: Finding, case_id: str, place: str) -> str:
     """Return the command that plays again what *finding* came from: its script, or the whole case.
 
-    *place* are the options by which the command line names the target.
+    *place* are the options by which the command line names what was judged.
     """
     # No case answers for what the monitor saw.
     case_id = finding.clause if case_id.startswith(OBSERVED) else case_id
+    role = clauses()[finding.clause].role
+    if role is not Party.GATEWAY:
+        return f"plexwire conform-{role} --only {case_id} {place}".rstrip()
     return f"plexwire replay {shlex.quote(finding.replay or case_id)} {place}".rstrip()
 
 

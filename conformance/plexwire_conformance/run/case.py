@@ -26,25 +26,18 @@ class Need(Enum):
 
 
 @frozen(kw_only=True)
-class Case:
-    """One case: its frozen id, the clauses that it judges, and what it needs.
+class AnyCase:
+    """What every case has, whoever is judged by it: its frozen id, and the clauses that it judges.
 
-    It answers for the clauses in `may_find` as well, but passing shows nothing about them.
-
-    `takes` is the seconds that it waits by design, `connections` how many it has open at most; it can do with `least`,
-    more slowly.  A `scripted` case thinks in a thread, so it can't run where time is virtual beside others.
+    It answers for the clauses in `may_find` as well, but passing shows nothing about them.  `takes` is the seconds that
+    it waits by design.
     """
 
     id: str
     title: str
     clauses: tuple[str, ...]
-    may_find: tuple[str, ...]
-    needs: frozenset[Need]
-    takes: float
-    connections: int
-    least: int
-    scripted: bool
-    body: CaseBody
+    may_find: tuple[str, ...] = ()
+    takes: float = 0.0
 
     @property
     def area(self) -> str:
@@ -52,9 +45,24 @@ class Case:
         return self.id.partition(".")[0]
 
 
+@frozen(kw_only=True)
+class Case(AnyCase):
+    """A case for gateways, and what it needs.
+
+    `connections` is how many it has open at most; it can do with `least`, more slowly.  A `scripted` case thinks in a
+    thread, so it can't run where time is virtual beside others.
+    """
+
+    needs: frozenset[Need]
+    connections: int
+    least: int
+    scripted: bool
+    body: CaseBody
+
+
 _cases: dict[str, Case] = {}
 
-#: Every case, by id.
+#: Every case for gateways, by id.
 CASES: Final[Mapping[str, Case]] = _cases
 
 

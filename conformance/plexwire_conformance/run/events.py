@@ -6,11 +6,12 @@ from typing import Final, TypeAlias
 from attrs import field, frozen
 
 from plexwire_conformance.recording.transcript import Transcript
-from plexwire_conformance.run.case import Case
+from plexwire_conformance.run.case import AnyCase
 from plexwire_conformance.run.findings import CaseResult
 from plexwire_conformance.run.known_failures import Reckoning
 from plexwire_conformance.run.tolerances import Tolerances
 from plexwire_conformance.target.target import Target
+from plexwire_spec import Party
 
 
 @frozen(kw_only=True)
@@ -31,12 +32,24 @@ WHOLE: Final = Part()
 
 
 @frozen(kw_only=True)
+class JudgedProgram:
+    """A viewer or a device that a run judges: `called` is how people know it, `command` how it is started.
+
+    A program that comes by itself has no `command`.
+    """
+
+    role: Party
+    called: str
+    command: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
 class RunStarted:
     """The control is done and the cases begin; the run began at `unix_ms`, in Unix milliseconds."""
 
-    target: Target
+    target: Target | JudgedProgram
     tolerances: Tolerances
-    cases: tuple[Case, ...]
+    cases: tuple[AnyCase, ...]
     unix_ms: int
 
 

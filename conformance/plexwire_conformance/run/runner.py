@@ -25,6 +25,7 @@ from plexwire_conformance.run.events import (
     RunFinished,
     RunStarted,
 )
+from plexwire_conformance.run.exception_groups import first_of
 from plexwire_conformance.run.findings import CaseResult, Finding, Trouble, Verdict, worst
 from plexwire_conformance.run.latency import Latency
 from plexwire_conformance.run.network import Network
@@ -141,7 +142,7 @@ class Runner:
                         await self._say_farewell()
                     nursery.cancel_scope.cancel()
         except* CouldNotJudge as group:
-            could_not = _first(group)
+            could_not = first_of(group)
         if finished is None:
             raise could_not
         return finished
@@ -301,23 +302,25 @@ class Runner:
                         with trio.CancelScope(shield=True):
                             await stage.close()
             except* CouldNotJudge as group:
-                could_not = _first(group)
+                could_not = first_of(group)
             except* Stopped:
                 stopped_early = True
             except* Untestable as group:
-                outcome = evolve(outcome, verdict=Verdict.UNTESTABLE, reason=_words(group))
+                outcome = evolve(outcome, verdict=Verdict.UNTESTABLE, reason=str(first_of(group)))
             except* Inconclusive as group:
                 outcome = evolve(
-                    unjudged(Trouble.UNCLEAR, _words(group)),
-                    hinges_on=getattr(_first(group), "hinges_on", ()),
+                    unjudged(Trouble.UNCLEAR, str(first_of(group))),
+                    hinges_on=getattr(first_of(group), "hinges_on", ()),
                 )
             except* HandshakeFailed as group:
                 hinges_on = (*VIEWER_OPENS, *DEVICE_OPENS, "PW-ADDR-12")
-                outcome = evolve(unjudged(Trouble.UNCLEAR, _words(group)), hinges_on=hinges_on)
+                outcome = evolve(
+                    unjudged(Trouble.UNCLEAR, str(first_of(group))), hinges_on=hinges_on
+                )
             except* NoConnection as group:
-                outcome = unjudged(Trouble.NETWORK, _words(group))
+                outcome = unjudged(Trouble.NETWORK, str(first_of(group)))
             except* Exception as group:
-                first = _first(group)
+                first = first_of(group)
                 reason = f"an error of the suite: {type(first).__name__}: {first}"
                 outcome = unjudged(Trouble.SUITE, reason)
         if could_not is not None:
@@ -436,17 +439,6 @@ def _all_blocked(cases: Iterable[Case], control: CaseResult) -> list[CaseFinishe
     results = [not_run(case, Trouble.UNCLEAR, reason) for case in cases]
     hinges_on = tuple(finding.clause for finding in control.findings)
     return [CaseFinished(result=evolve(result, hinges_on=hinges_on)) for result in results]
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    first: BaseException = group
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first
-
-
-def _words(group: BaseExceptionGroup[BaseException]) -> str:
-    return str(_first(group))
 
 
 @define(eq=False)

@@ -28,7 +28,7 @@ class Opcode(IntEnum):
 
 
 class BadFraming(Exception):
-    """The gateway sent what is no WebSocket."""
+    """The other side sent what is no WebSocket."""
 
 
 @frozen
@@ -62,23 +62,27 @@ def encode_frame(
     return head + mask + _masked(payload, mask) if mask else head + payload
 
 
-def encode_message(payload: str | bytes, *, cuts: Sequence[int] = ()) -> list[bytes]:
-    """Return a text or binary message as frames, cut at the byte positions *cuts*."""
+def encode_message(
+    payload: str | bytes, *, cuts: Sequence[int] = (), mask: bytes | None = MASK
+) -> list[bytes]:
+    """Return a text or binary message as frames, cut at the byte positions *cuts*; `mask=None` makes a gateway's."""
     opcode = Opcode.TEXT if isinstance(payload, str) else Opcode.BINARY
     data = payload.encode("utf-8", "surrogatepass") if isinstance(payload, str) else payload
     edges = [0, *sorted(cuts), len(data)]
     pieces = [data[start:end] for start, end in pairwise(edges)]
     last = len(pieces) - 1
     return [
-        encode_frame(opcode if index == 0 else Opcode.CONTINUATION, piece, fin=index == last)
+        encode_frame(
+            opcode if index == 0 else Opcode.CONTINUATION, piece, fin=index == last, mask=mask
+        )
         for index, piece in enumerate(pieces)
     ]
 
 
-def encode_close(code: int | None = 1000, reason: str = "") -> bytes:
+def encode_close(code: int | None = 1000, reason: str = "", *, mask: bytes | None = MASK) -> bytes:
     """Return a close frame; without *code* an empty one."""
     payload = b"" if code is None else struct.pack(">H", code) + reason.encode()
-    return encode_frame(Opcode.CLOSE, payload)
+    return encode_frame(Opcode.CLOSE, payload, mask=mask)
 
 
 def _masked(payload: bytes, mask: bytes) -> bytes:
@@ -92,8 +96,12 @@ def _masked(payload: bytes, mask: bytes) -> bytes:
 
 @define
 class FrameReader:
-    """Bytes in, frames out; fragments are joined, so TEXT and BINARY frames are whole messages."""
+    """Bytes in, frames out; fragments are joined, so TEXT and BINARY frames are whole messages.
 
+    Frames of a gateway are plain, those of a client `masked`.
+    """
+
+    masked: bool = False
     _buffer: bytearray = field(factory=bytearray, init=False)
     _message: list[WireFrame] = field(factory=list[WireFrame], init=False)
 
@@ -117,8 +125,10 @@ class FrameReader:
         first, second = buffer[0], buffer[1]
         if first & 0x70:
             raise BadFraming("a reserved bit is set, and no extension was agreed on")
-        if second & 0x80:
-            raise BadFraming("a frame from the gateway is masked")
+        if bool(second & 0x80) is not self.masked:
+            raise BadFraming(
+                "a frame is not masked" if self.masked else "a frame from the gateway is masked"
+            )
         try:
             opcode = Opcode(first & 0x0F)
         except ValueError:
@@ -130,10 +140,13 @@ class FrameReader:
             size, start = int.from_bytes(buffer[2:4], "big"), 4
         elif size == 127:
             size, start = int.from_bytes(buffer[2:10], "big"), 10
-        if len(buffer) < start or len(buffer) < start + size:
+        body = start + (len(MASK) if self.masked else 0)
+        if len(buffer) < body or len(buffer) < body + size:
             return None
-        payload = bytes(buffer[start : start + size])
-        del buffer[: start + size]
+        payload = bytes(buffer[body : body + size])
+        if self.masked:
+            payload = _masked(payload, bytes(buffer[start:body]))
+        del buffer[: body + size]
         return WireFrame(opcode, payload, bool(first & 0x80))
 
     def _join(self, frame: WireFrame) -> WireFrame | None:
@@ -158,7 +171,14 @@ def parse_close(payload: bytes) -> tuple[int | None, str]:
 
 KEY: Final = base64.b64encode(b"plexwire conform").decode()
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-ACCEPT: Final = base64.b64encode(hashlib.sha1((KEY + _GUID).encode()).digest()).decode()
+
+
+def accept_of(key: str) -> str:
+    """Return the `Sec-WebSocket-Accept` that answers *key*."""
+    return base64.b64encode(hashlib.sha1((key + _GUID).encode()).digest()).decode()
+
+
+ACCEPT: Final = accept_of(KEY)
 
 
 def handshake_request(target: str, host: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:

@@ -1,4 +1,4 @@
-"""A raw peer: one connection to the gateway, played frame by frame and recorded.
+"""A raw peer: one connection, played frame by frame and recorded; a client's, unless it is told to be a gateway's.
 
 It reads always, unless told to stall; answers pings unless told not to; and never judges.
 """
@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 
 from plexwire_conformance.recording.recorder import Entry, Kind, Way, WireRecorder
 from plexwire_conformance.wire.framing import (
+    MASK,
     BadFraming,
     FrameReader,
     HandshakeResponse,
@@ -29,8 +30,7 @@ from plexwire_conformance.wire.framing import (
 )
 
 _CHUNK = 65536
-
-#: Seconds so few that a clock of virtual time could not be set forward by them.
+#: Seconds so few that no clock of virtual time moves by them.
 _NO_TIME = 1e-9
 
 #: Bytes of the User-Agent by which operators recognise the suite in their logs.
@@ -121,6 +121,8 @@ class RawPeer:
     slack: Callable[[float], float] = lambda since: 0.0
     #: Called with everything that the gateway says.
     heard: Callable[[], None] = lambda: None
+    #: What its frames are masked with; a gateway masks none.
+    _mask: bytes | None = MASK
     opened_at: float = field(init=False)
     #: When the response to the handshake had come, in seconds.
     upgraded_at: float = field(default=0.0, init=False)
@@ -137,13 +139,14 @@ class RawPeer:
     _arrived: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     _reading: trio.Event = field(factory=trio.Event, init=False)
     _receiving: trio.CancelScope = field(factory=trio.CancelScope, init=False)
-    _frames: FrameReader = field(factory=FrameReader, init=False)
+    _frames: FrameReader = field(init=False)
     _sending: trio.StrictFIFOLock = field(factory=trio.StrictFIFOLock, init=False)
     _closed_by_us: bool = field(default=False, init=False)
     _vanished: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.opened_at = self._clock()
+        self._frames = FrameReader(masked=self._mask is None)
         self._reading.set()
 
     @property
@@ -335,14 +338,15 @@ class RawPeer:
             case Opcode.PING:
                 self._note(Way.RECEIVED, Kind.PING, frame.payload.hex())
                 if self.answers_pings:
-                    await self._send_quietly(encode_frame(Opcode.PONG, frame.payload))
+                    pong = encode_frame(Opcode.PONG, frame.payload, mask=self._mask)
+                    await self._send_quietly(pong)
             case Opcode.PONG:
                 self._deliver(self._note(Way.RECEIVED, Kind.PONG, frame.payload.hex()))
             case Opcode.CLOSE:
                 code, reason = parse_close(frame.payload)
                 self._end(Kind.CLOSE, reason, code)
                 if self.answers_closes and not self._closed_by_us:
-                    await self._send_quietly(encode_close(code))
+                    await self._send_quietly(encode_close(code, mask=self._mask))
             case _:
                 raise BadFraming("a continuation without a beginning")
 
@@ -425,15 +429,18 @@ class RawPeer:
             entry = self._recorder.text(self._clock(), Way.SENT, payload)
         else:
             entry = self._recorder.binary(self._clock(), Way.SENT, payload)
-        await self._deliver_to_gateway(b"".join(encode_message(payload, cuts=cuts)))
+        await self._deliver_to_gateway(b"".join(self._encoded(payload, cuts)))
         return entry.at
 
     async def send_together(self, payloads: Sequence[bytes]) -> None:
         """Send several binary messages in one write, so that they arrive in as few segments as they fit."""
         for payload in payloads:
             self._recorder.binary(self._clock(), Way.SENT, payload)
-        data = b"".join(part for payload in payloads for part in encode_message(payload))
+        data = b"".join(part for each in payloads for part in self._encoded(each))
         await self._deliver_to_gateway(data)
+
+    def _encoded(self, payload: str | bytes, cuts: Sequence[int] = ()) -> list[bytes]:
+        return encode_message(payload, cuts=cuts, mask=self._mask)
 
     async def send_raw(self, data: bytes, what: str) -> None:
         """Send bytes as they are; *what* names them in the timeline."""
@@ -443,14 +450,14 @@ class RawPeer:
     async def ping(self, payload: bytes) -> None:
         """Send a ping."""
         self._note(Way.SENT, Kind.PING, payload.hex())
-        await self._deliver_to_gateway(encode_frame(Opcode.PING, payload))
+        await self._deliver_to_gateway(encode_frame(Opcode.PING, payload, mask=self._mask))
 
-    async def close(self, code: int | None = 1000) -> None:
+    async def close(self, code: int | None = 1000, reason: str = "") -> None:
         """Send a close frame, once."""
         if self.ending is None and not self._closed_by_us:
             self._closed_by_us = True
-            self._note(Way.SENT, Kind.CLOSE, code=code)
-            await self._deliver_to_gateway(encode_close(code))
+            self._note(Way.SENT, Kind.CLOSE, reason, code=code)
+            await self._deliver_to_gateway(encode_close(code, reason, mask=self._mask))
 
     async def vanish(self) -> None:
         """Drop the connection without a word; on TCP with a reset where the system allows it."""
