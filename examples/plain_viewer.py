@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-FRAMES = 10
 #: What the close codes of a gateway mean; after all others, connect again and wait longer each time.
 CLOSES = {4001: "the key is not accepted", 4008: "the timeout has passed: connect again at once"}
 
@@ -252,8 +251,8 @@ def connect(url: str, target: str) -> socket.socket:
 # ── the viewer ───────────────────────────────────────────────────────────────────────────────
 
 
-def main(url: str, source_id: str, camera: str) -> None:
-    """Watch one camera."""
+def main(url: str, source_id: str, camera: str, most: str = "10") -> None:
+    """Watch one camera until so many frames came, at *most*."""
     path = f"/v1/sources/{quote(source_id, safe='')}/video/stream"
     with connect(url, f"{path}?camera_id={quote(camera, safe='')}") as connection:
         auth = {"type": "auth", "api_key": os.environ["PLEXWIRE_API_KEY"]}
@@ -279,7 +278,7 @@ def main(url: str, source_id: str, camera: str) -> None:
                 size = f"{message['width']}x{message['height']}"
                 print(f"{message['camera_id']} {size} {len(message['frame'])} bytes")
                 frames += 1
-            if frames == FRAMES:
+            if frames == int(most):
                 send(connection, CLOSE, (1000).to_bytes(2, "big"))
                 return
 

@@ -24,8 +24,6 @@ from plexwire_protocol import (
     describe_close,
 )
 
-FRAMES = 10
-
 
 def flush(session: ViewerSession, ws: websocket.WebSocket) -> None:
     """Send what the session has to say."""
@@ -38,9 +36,8 @@ def flush(session: ViewerSession, ws: websocket.WebSocket) -> None:
             ws.send_binary(item)
 
 
-def main() -> None:
-    """Watch one camera."""
-    url, source_id, camera = sys.argv[1:]
+def main(url: str, source_id: str, camera: str, most: str = "10") -> None:
+    """Watch one camera until so many frames came, at *most*."""
     address = StreamAddress(source_id=source_id, cameras=(camera,))
     # Checked for UTF-8 by the library, a frame costs 6 ms and more; the session reads JSON, and does not need it.
     ws = websocket.create_connection(url + address.target(), timeout=10, skip_utf8_validation=True)
@@ -73,10 +70,10 @@ def main() -> None:
                     print(describe_close(close.code))
                 case _:
                     pass
-        if frames >= FRAMES:
+        if frames >= int(most):
             session.close(now=time.monotonic())
     flush(session, ws)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -40,8 +40,6 @@ from plexwire_protocol import (
     describe_close,
 )
 
-FRAMES = 10
-
 
 class Wire:
     """One WebSocket on a socket of its own."""
@@ -102,8 +100,8 @@ class Wire:
                 pass
 
 
-def main(url: str, source_id: str, camera: str) -> None:
-    """Watch one camera."""
+def main(url: str, source_id: str, camera: str, most: str = "10") -> None:
+    """Watch one camera until so many frames came, at *most*."""
     address = StreamAddress(source_id=source_id, cameras=(camera,))
     wire = Wire(url, address.target())
     session = ViewerSession(now=time.monotonic())
@@ -121,7 +119,7 @@ def main(url: str, source_id: str, camera: str) -> None:
                     print(describe_close(close.code))
                 case _:
                     pass
-        if frames >= FRAMES:
+        if frames >= int(most):
             session.close(now=time.monotonic())
         wire.flush(session)
 

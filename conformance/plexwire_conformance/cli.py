@@ -28,6 +28,16 @@ _COMMANDS: Final = {
         "conformance",
         "Judge a gateway, clause by clause.",
     ),
+    "conform-viewer": (
+        "plexwire_conformance.commands.conform_program:conform_viewer",
+        "conformance",
+        "Judge a viewer, clause by clause.",
+    ),
+    "conform-device": (
+        "plexwire_conformance.commands.conform_program:conform_device",
+        "conformance",
+        "Judge a device, clause by clause.",
+    ),
     "replay": (
         "plexwire_conformance.commands.replay:replay",
         "conformance",

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from plexwire_conformance.cases import CASES, Case
+from plexwire_conformance.cases.programs import EVERY_CASE as ALL
 from plexwire_conformance.run.case import InvalidCase, case
 from plexwire_conformance.run.stage import Stage
 from plexwire_conformance.run.trial import Trial
@@ -80,11 +81,11 @@ def test_case_declares_times_and_connections_that_a_run_can_plan_with(one: Case)
 
 @pytest.mark.parametrize("case_id", PINNED)
 def test_case_that_was_published_is_still_there(case_id: str) -> None:
-    assert case_id in CASES, f"{case_id} is gone; ids are for ever: bring the case back"
+    assert case_id in ALL, f"{case_id} is gone; ids are for ever: bring the case back"
 
 
 def test_every_case_is_pinned() -> None:
-    new = sorted(set(CASES) - set(PINNED))
+    new = sorted(set(ALL) - set(PINNED))
     assert not new, f"add to {Path(__file__).with_name('case-ids.txt').name}: {' '.join(new)}"
     assert len(set(PINNED)) == len(PINNED)
 
@@ -92,11 +93,11 @@ def test_every_case_is_pinned() -> None:
 PROMISES = [
     clause
     for clause in clauses().values()
-    if clause.role is Party.GATEWAY and clause.level is Level.MUST
+    if clause.role is not Party.GATEWAY or clause.level is Level.MUST
 ]
 
 
 @pytest.mark.parametrize("clause", PROMISES, ids=[clause.id for clause in PROMISES])
-def test_every_promise_of_a_gateway_has_a_case_or_a_reason_why_not(clause: Clause) -> None:
-    cited = any(clause.id in one.clauses for one in CASES.values())
+def test_every_promise_has_a_case_or_a_reason_why_not(clause: Clause) -> None:
+    cited = any(clause.id in one.clauses for one in ALL.values())
     assert cited or clause.untestable

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from plexwire_conformance.faults import (
     FAULTS,
+    PROGRAM_FAULTS,
     RETIRED,
     Fault,
     FaultyGateway,
@@ -136,7 +137,7 @@ def test_fault_overrides_only_what_a_subclass_may(one: Fault) -> None:
 
 @pytest.mark.parametrize("fault_id", PINNED)
 def test_fault_that_was_published_is_still_there(fault_id: str) -> None:
-    known = {*FAULTS, *RETIRED}
+    known = {*FAULTS, *PROGRAM_FAULTS, *RETIRED}
     assert fault_id in known, f"{fault_id} is gone; ids are for ever: bring the fault back"
 
 
@@ -149,7 +150,7 @@ def test_fault_that_is_retired_is_not_declared_again(fault_id: str) -> None:
 
 
 def test_every_fault_is_pinned() -> None:
-    new = sorted(set(FAULTS) - set(PINNED))
+    new = sorted({*FAULTS, *PROGRAM_FAULTS} - set(PINNED))
     assert not new, f"add to {Path(__file__).with_name('fault-ids.txt').name}: {' '.join(new)}"
     assert len(set(PINNED)) == len(PINNED)
 
@@ -174,6 +175,20 @@ def test_every_advice_to_a_gateway_is_not_taken_by_a_fault() -> None:
         if clause.role is Party.GATEWAY and clause.level is Level.SHOULD and not clause.untestable
     }
     assert advice <= broken
+
+
+OTHERS = [
+    clause
+    for clause in clauses().values()
+    if clause.role is not Party.GATEWAY and not clause.untestable
+]
+
+
+@pytest.mark.parametrize("clause", OTHERS, ids=[clause.id for clause in OTHERS])
+def test_every_clause_of_a_viewer_or_a_device_is_broken_by_a_fault_of_its_own(
+    clause: Clause,
+) -> None:
+    assert any(one.clause == clause.id for one in PROGRAM_FAULTS.values())
 
 
 # ── the wire ─────────────────────────────────────────────────────────────────────────────────

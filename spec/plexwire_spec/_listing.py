@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from plexwire_spec._clauses import AREAS, Clause, Party, Source
+from plexwire_spec._clauses import AREAS, Clause, Source
 from plexwire_spec._vectors import vectors
 
 _SOURCES: Final[Mapping[Source, str]] = {
@@ -53,16 +53,14 @@ def show_clause(clause: Clause, judged_by: str, width: int) -> str:
 def list_coverage(
     found: Iterable[Clause], cases: Mapping[str, Sequence[str]], width: int
 ) -> tuple[str, Sequence[str]]:
-    """Return clause × cases as text, and the ids of the gateway's clauses with neither a case nor a reason."""
+    """Return clause × cases as text, and the ids of those with neither a case nor a reason."""
     lines: list[str] = []
     bare: list[str] = []
-    counts = {"with a case": 0, "with a reason": 0, "with neither": 0, "of viewers and devices": 0}
+    counts = {"with a case": 0, "with a reason": 0, "with neither": 0}
     for clause in found:
         judging = cases.get(clause.id, ())
         if judging:
             kind, words = "with a case", ", ".join(judging)
-        elif clause.role is not Party.GATEWAY:
-            kind, words = "of viewers and devices", f"binds the {clause.role.value}"
         elif clause.untestable:
             kind, words = "with a reason", f"untestable: {clause.untestable}"
         else:

@@ -42,7 +42,7 @@ def _chosen(names: type[Level] | type[Party]) -> click.Choice[str]:
     type=click.Choice(list(AREAS), case_sensitive=False),
     help="Only clauses of this area.",
 )
-@click.option("--untested", is_flag=True, help="Only clauses of the gateway that no case judges.")
+@click.option("--untested", is_flag=True, help="Only clauses that no case judges.")
 @click.option("--coverage", is_flag=True, help="Show which cases judge each clause.")
 @click.option("--checks", is_flag=True, help="Show the checks of each clause with their sentences.")
 @click.option(
@@ -97,7 +97,7 @@ def spec(
         return
     if untested:
         cases = _cases_by_clause()
-        found = [c for c in found if c.role is Party.GATEWAY and c.id not in cases]
+        found = [c for c in found if c.id not in cases]
     click.echo(list_clauses(found, width) if found else "No clause is like that.")
 
 
@@ -150,10 +150,12 @@ def _cases_by_clause() -> Mapping[str, Sequence[str]]:
     """Return the ids of the suite's cases by the clause that they judge."""
     # The suite stands above the specification, so it is asked for by name, and only here.
     cases = _needing(
-        "conformance", "The list of cases", lambda: import_module("plexwire_conformance.cases")
+        "conformance",
+        "The list of cases",
+        lambda: import_module("plexwire_conformance.cases.programs"),
     )
     judging: dict[str, list[str]] = {}
-    for case in cases.CASES.values():
+    for case in cases.EVERY_CASE.values():
         for clause_id in case.clauses:
             judging.setdefault(clause_id, []).append(case.id)
     return judging

@@ -45,10 +45,11 @@ def suite(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put a suite with the given cases in the place of the real one."""
 
     def install(*cases: Case) -> None:
-        module = ModuleType("plexwire_conformance.cases")
-        module.__dict__["CASES"] = {case.id: case for case in cases}
-        monkeypatch.setitem(sys.modules, "plexwire_conformance", ModuleType("plexwire_conformance"))
-        monkeypatch.setitem(sys.modules, "plexwire_conformance.cases", module)
+        module = ModuleType("plexwire_conformance.cases.programs")
+        module.__dict__["EVERY_CASE"] = {case.id: case for case in cases}
+        for name in ("plexwire_conformance", "plexwire_conformance.cases"):
+            monkeypatch.setitem(sys.modules, name, ModuleType(name))
+        monkeypatch.setitem(sys.modules, module.__name__, module)
 
     return install
 
@@ -132,18 +133,17 @@ def test_command_without_the_markdown_library_names_the_extra() -> None:
     assert "plexwire[tools]" in result.stderr
 
 
-def test_command_given_untested_lists_the_gateways_clauses_without_a_case(
+def test_command_given_untested_lists_the_clauses_without_a_case(
     suite: Callable[..., None],
 ) -> None:
     suite(Case("auth.plain", ("PW-AUTH-2",)))
-    gateways = {c.id for c in clauses().values() if c.role is Party.GATEWAY}
-    assert listed(run("--untested")) == gateways - {"PW-AUTH-2"}
+    assert listed(run("--untested")) == {*clauses()} - {"PW-AUTH-2"}
 
 
 def test_command_given_coverage_with_a_bare_clause_exits_1_and_names_it(
     suite: Callable[..., None],
 ) -> None:
-    testable = [c.id for c in clauses().values() if c.role is Party.GATEWAY and not c.untestable]
+    testable = [c.id for c in clauses().values() if not c.untestable]
     suite(Case("all.but.one", tuple(testable[1:])))
     result = run("--coverage")
     assert result.exit_code == 1
@@ -153,7 +153,7 @@ def test_command_given_coverage_with_a_bare_clause_exits_1_and_names_it(
 def test_command_given_coverage_with_every_clause_covered_exits_0(
     suite: Callable[..., None],
 ) -> None:
-    testable = [c.id for c in clauses().values() if c.role is Party.GATEWAY and not c.untestable]
+    testable = [c.id for c in clauses().values() if not c.untestable]
     suite(Case("all", tuple(testable)))
     result = run("--coverage")
     assert result.exit_code == 0

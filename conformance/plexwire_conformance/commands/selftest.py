@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from plexwire_conformance.cases import CASES as ALL_CASES
+from plexwire_conformance.cases.programs import ProgramCase, cases_for
 from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
 from plexwire_conformance.commands.sensitivity import (
     MUTANTS,
@@ -27,15 +28,35 @@ from plexwire_conformance.commands.sensitivity import (
     read_killed,
     sensitivity,
 )
-from plexwire_conformance.faults import FAULTS, Fault, FaultyGateway
+from plexwire_conformance.faults import (
+    FAULTS,
+    PROGRAM_FAULTS,
+    Fault,
+    FaultyGateway,
+    ModelDevice,
+    ModelProgram,
+    ModelViewer,
+    ProgramFault,
+)
+from plexwire_conformance.program.program import Invitation
+from plexwire_conformance.program.runner import ProgramRunner
 from plexwire_conformance.report.sentences import lacking
+from plexwire_conformance.run.case import AnyCase
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
 from plexwire_conformance.run.findings import CaseResult, Trouble, Verdict
 from plexwire_conformance.run.runner import Runner, Settings
 from plexwire_conformance.target.reference_gateway import memory_gateway
 
-#: Stands for the reference gateway itself, where nothing must be found.
+#: Stands for the reference gateway itself, where nothing must be found, and for the models of a viewer and a device.
 NO_FAULT: Final = "no fault"
+SOUND_PROGRAMS: Final = {
+    "no fault of a viewer": ModelViewer,
+    "no fault of a device": ModelDevice,
+}
+SOUND: Final = (NO_FAULT, *SOUND_PROGRAMS)
+
+#: Every fault, whoever is faulty.
+EVERY_FAULT: Final[Mapping[str, Fault | ProgramFault]] = {**FAULTS, **PROGRAM_FAULTS}
 
 #: All cases but those that think in a thread, which can't be while virtual time stands still for it.
 CASES: Final = tuple(case for case in ALL_CASES.values() if not case.scripted)
@@ -43,7 +64,7 @@ CASES: Final = tuple(case for case in ALL_CASES.values() if not case.scripted)
 #: When all devices' clocks begin, in Unix ms; which day it is makes no difference.
 _UNIX_MS: Final = 1_750_000_000_000
 
-_ID_WIDTH: Final = max(map(len, FAULTS))
+_ID_WIDTH: Final = max(map(len, EVERY_FAULT))
 _ACCUSING: Final = (Verdict.FAIL, Verdict.WARN)
 _NOTHING: Final = 3
 
@@ -62,17 +83,18 @@ class Outcome:
     @property
     def found_by(self) -> tuple[str, ...]:
         """The cases that find the fault under its own clause."""
-        return () if self.fault == NO_FAULT else self.accused.get(FAULTS[self.fault].clause, ())
+        fault = EVERY_FAULT.get(self.fault)
+        return () if fault is None else self.accused.get(fault.clause, ())
 
     @property
     def found(self) -> bool:
         """Whether the fault was found; the reference gateway has none to find."""
-        return self.fault == NO_FAULT or bool(self.found_by)
+        return self.fault in SOUND or bool(self.found_by)
 
     @property
     def unrelated(self) -> Accusations:
         """What is said under clauses that this fault does not break."""
-        fault = FAULTS.get(self.fault)
+        fault = EVERY_FAULT.get(self.fault)
         broken = frozenset[str]() if fault is None else {fault.clause, *fault.also}
         return {clause: cases for clause, cases in self.accused.items() if clause not in broken}
 
@@ -86,7 +108,11 @@ class Outcome:
 
 
 def examine(fault_id: str) -> Outcome:
-    """Judge the gateway with this fault, or `NO_FAULT`, by every case: a second or two of computing."""
+    """Judge whoever has this fault, or one of the `SOUND`, by every case: a second or two of computing."""
+    if fault_id in PROGRAM_FAULTS:
+        return _examine_program(fault_id, PROGRAM_FAULTS[fault_id].build())
+    if fault_id in SOUND_PROGRAMS:
+        return _examine_program(fault_id, ModelProgram(SOUND_PROGRAMS[fault_id]))
     fault = None if fault_id == NO_FAULT else FAULTS[fault_id]
     gateway = FaultyGateway() if fault is None else fault.build()
     clock = trio.testing.MockClock(autojump_threshold=0)
@@ -101,10 +127,36 @@ def examine(fault_id: str) -> Outcome:
     return Outcome(fault=fault_id, accused=accusations(results), problem="; ".join(problems))
 
 
-def contradictions(results: Iterable[CaseResult]) -> Iterator[str]:
-    """Yield what can't be in the results of any run, in a sentence each."""
+def _examine_program(fault_id: str, program: ModelProgram) -> Outcome:
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    cases = cases_for(program.role)
+    results, problem = trio.run(_judge_program, program, tuple(cases.values()), clock=clock)
+    problems = [problem] if problem else []
+    problems += [f"{r.case}: {r.reason}" for r in results if r.trouble is Trouble.SUITE]
+    problems += contradictions(results, cases)
+    return Outcome(fault=fault_id, accused=accusations(results), problem="; ".join(problems))
+
+
+async def _judge_program(
+    program: ModelProgram, cases: Sequence[ProgramCase]
+) -> tuple[tuple[CaseResult, ...], str]:
+    """Return the results, or why there are none."""
+    invitation = Invitation(
+        url="", api_key=f"plx_{'selftest' * 3}", source_id="robot-01", camera_id="front"
+    )
+    runner = ProgramRunner(program=program, invitation=invitation, unix_ms=_UNIX_MS, plays=1)
+    try:
+        return (await runner.run(cases, lambda event: None)).results, ""
+    except CouldNotJudge as error:
+        return (), str(error)
+
+
+def contradictions(
+    results: Iterable[CaseResult], whole: Mapping[str, AnyCase] = ALL_CASES
+) -> Iterator[str]:
+    """Yield what can't be in the results of any run of cases from *whole*, in a sentence each."""
     results = list(results)
-    cases = {case.id: (*case.clauses, *case.may_find) for case in (CONTROL, *ALL_CASES.values())}
+    cases = {case.id: (*case.clauses, *case.may_find) for case in (CONTROL, *whole.values())}
     found = {finding.check for result in results for finding in result.findings}
     for result in results:
         answers_for = cases.get(result.case, result.clauses)
@@ -196,10 +248,10 @@ def _be_quiet() -> None:
 def selftest(
     words: tuple[str, ...], jobs: int, listing: bool, coverage: bool, summary: Path | None
 ) -> None:
-    """Put the judge on trial: what does it find in the reference gateway with one promise broken at a time?
+    """Put the judge on trial: what does it find in a gateway, a viewer or a device with one promise broken at a time?
 
-    FAULT is an id, a pattern over ids (`auth.*`), a clause, or an area; without one it is every fault, and the
-    reference gateway as it is, and a table per clause follows.
+    FAULT is an id, a pattern over ids (`auth.*`, `viewer.*`), a clause, or an area; without one it is every fault, and
+    the reference gateway, a viewer and a device as they are, and a table per clause follows.
 
     \b
     Exit codes: 0 each fault was found under its own clause, and nothing else
@@ -217,7 +269,7 @@ def selftest(
     if coverage:
         out.print(as_table(sensitivity(killed)))
         return
-    chosen = [fault for fault in FAULTS.values() if not words or _matches(fault, words)]
+    chosen = [fault for fault in EVERY_FAULT.values() if not words or _matches(fault, words)]
     if not chosen:
         click.echo(
             f"Error: {' '.join(words)} matches no fault; see plexwire selftest --list", err=True
@@ -228,7 +280,7 @@ def selftest(
             broken = " ".join((fault.clause, *sorted(fault.also)))
             click.echo(f"{fault.id:{_ID_WIDTH}}  {broken}\n    {fault.title}")
         return
-    fault_ids = [fault.id for fault in chosen] if words else [NO_FAULT, *FAULTS]
+    fault_ids = [fault.id for fault in chosen] if words else [*SOUND, *EVERY_FAULT]
     try:
         outcomes = list(_watched(examine_all(fault_ids, jobs), len(fault_ids)))
     except BrokenProcessPool:
@@ -243,7 +295,7 @@ def selftest(
     raise SystemExit(not all(outcome.good for outcome in outcomes))
 
 
-def _matches(fault: Fault, words: Iterable[str]) -> bool:
+def _matches(fault: Fault | ProgramFault, words: Iterable[str]) -> bool:
     return any(
         fnmatchcase(fault.id, word) or word.lower() == fault.area or word.upper() == fault.clause
         for word in words
@@ -270,11 +322,11 @@ def _verdict(outcome: Outcome) -> str:
         return "MISSED"
     if outcome.unrelated:
         return "false alarm"
-    return "clean" if outcome.fault == NO_FAULT else "found"
+    return "clean" if outcome.fault in SOUND else "found"
 
 
 def _line(outcome: Outcome) -> Text:
-    fault = FAULTS.get(outcome.fault)
+    fault = EVERY_FAULT.get(outcome.fault)
     clause = "" if fault is None else fault.clause
     line = Text(f"{_verdict(outcome):12}", "green" if outcome.good else "bold red")
     line.append(f"{outcome.fault:{_ID_WIDTH}}  {clause:12}", "default")
@@ -291,7 +343,7 @@ def _line(outcome: Outcome) -> Text:
 
 def conclusion(outcomes: Sequence[Outcome]) -> str:
     """Return the last line: how many were found, and what was said without reason."""
-    faulty = [outcome for outcome in outcomes if outcome.fault != NO_FAULT]
+    faulty = [outcome for outcome in outcomes if outcome.fault not in SOUND]
     found = sum(outcome.found for outcome in faulty)
     alarms = sum(len(outcome.unrelated) for outcome in outcomes)
     errors = sum(bool(outcome.problem) for outcome in outcomes)

@@ -10,9 +10,10 @@ from attrs import frozen
 from rich.table import Table
 
 from plexwire_conformance.cases import CASES
-from plexwire_conformance.faults import FAULTS
+from plexwire_conformance.cases.programs import DEVICE_CASES, VIEWER_CASES
+from plexwire_conformance.faults import FAULTS, PROGRAM_FAULTS
 from plexwire_conformance.run.control import CONTROL
-from plexwire_spec import Clause, Party, clauses
+from plexwire_spec import Clause, clauses
 
 #: Where `make mutants` leaves its summary, from the root of the repository.
 MUTANTS: Final = Path("tools/mutants/summary.json")
@@ -36,12 +37,14 @@ class Sensitivity:
 
 
 def sensitivity(killed: Mapping[str, int] | None) -> list[Sensitivity]:
-    """Return a row per clause that binds a gateway, and per clause that a case cites.
+    """Return a row per clause.
 
     *killed* is how many mutants were killed under each clause, if that is known.
     """
-    cases = Counter(c for case in (CONTROL, *CASES.values()) for c in case.clauses)
+    every = (CONTROL, *CASES.values(), *VIEWER_CASES.values(), *DEVICE_CASES.values())
+    cases = Counter(c for case in every for c in case.clauses)
     faults = Counter(c for fault in FAULTS.values() for c in {fault.clause, *fault.also})
+    faults.update(c for fault in PROGRAM_FAULTS.values() for c in {fault.clause, *fault.also})
     return [
         Sensitivity(
             clause=clause,
@@ -50,7 +53,6 @@ def sensitivity(killed: Mapping[str, int] | None) -> list[Sensitivity]:
             killed=None if killed is None else killed.get(clause.id, 0),
         )
         for clause in clauses().values()
-        if clause.role is Party.GATEWAY or cases[clause.id]
     ]
 
 

@@ -10,6 +10,7 @@ from plexwire_conformance.faults import (
     _conn,
     _delivery,
     _device,
+    _devices,
     _flow,
     _frames,
     _handshakes,
@@ -23,6 +24,7 @@ from plexwire_conformance.faults import (
     _states,
     _time,
     _values,
+    _viewers,
 )
 from plexwire_conformance.faults._fault import FAULTS as FAULTS
 from plexwire_conformance.faults._fault import RETIRED as RETIRED
@@ -30,6 +32,11 @@ from plexwire_conformance.faults._fault import Fault as Fault
 from plexwire_conformance.faults._fault import FaultyGateway as FaultyGateway
 from plexwire_conformance.faults._fault import InvalidFault as InvalidFault
 from plexwire_conformance.faults._fault import fault as fault
+from plexwire_conformance.faults._program_fault import PROGRAM_FAULTS as PROGRAM_FAULTS
+from plexwire_conformance.faults._program_fault import ProgramFault as ProgramFault
+from plexwire_conformance.faults._program_models import ModelDevice as ModelDevice
+from plexwire_conformance.faults._program_models import ModelProgram as ModelProgram
+from plexwire_conformance.faults._program_models import ModelViewer as ModelViewer
 
 #: Importing a module registers its faults.
 _AREAS = (
@@ -39,6 +46,7 @@ _AREAS = (
     _conn,
     _delivery,
     _device,
+    _devices,
     _flow,
     _frames,
     _handshakes,
@@ -52,4 +60,5 @@ _AREAS = (
     _states,
     _time,
     _values,
+    _viewers,
 )

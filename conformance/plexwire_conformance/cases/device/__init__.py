@@ -1,0 +1,1 @@
+"""What is asked of a device: one module per area."""

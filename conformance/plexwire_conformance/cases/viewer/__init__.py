@@ -1,0 +1,1 @@
+"""What is asked of a viewer: one module per area."""
