@@ -18,8 +18,8 @@ from plugin_bench import closed_port, start
 from plexwire_conformance import pytest_plugin
 from plexwire_conformance.cases import CASES
 from plexwire_conformance.faults import FAULTS, FaultyGateway
-from plexwire_conformance.pytest_plugin import ROOT, items, peers, verdicts
-from plexwire_conformance.pytest_plugin.items import OBSERVATIONS
+from plexwire_conformance.pytest_plugin import ROOT, items, peers, runs, verdicts
+from plexwire_conformance.pytest_plugin.runs import OBSERVATIONS
 from plexwire_conformance.pytest_plugin.trio_thread import TrioThread
 from plexwire_conformance.run import case as case_register
 from plexwire_conformance.run.stage import Stage
@@ -30,7 +30,7 @@ pytest_plugins = ("pytester",)
 
 MODULE: Final = pytest_plugin.__name__
 # All that the plugin imports late, since pytester forgets whatever its sessions import.
-LATE: Final = (items, peers, verdicts)
+LATE: Final = (items, peers, runs, verdicts)
 INSTALLED: Final = any(entry.value == MODULE for entry in entry_points(group="pytest11"))
 
 Play: TypeAlias = Callable[..., pytest.RunResult]

@@ -1,6 +1,7 @@
 """The pytest plugin: every case as an item, and fixtures for those who test their own gateway.
 
     pytest --plexwire-url=ws://127.0.0.1:8700
+    pytest --plexwire-viewer='python my_viewer.py'
 
 pytest imports this module in every session, so nothing heavy is imported before it is needed.
 """
@@ -43,6 +44,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="URL",
         help="Judge the gateway at this base URL: every case becomes a test, plexwire::CASE.",
     )
+    for role in ("viewer", "device"):
+        group.addoption(
+            f"--plexwire-{role}",
+            metavar="COMMAND",
+            help=f"Judge the {role} that this command starts; see plexwire conform-{role} --help.",
+        )
     group.addoption(
         "--plexwire-target",
         metavar="NAME",
@@ -71,25 +78,43 @@ def pytest_configure(config: pytest.Config) -> None:
     """Prepare the run, where a gateway is given."""
     wanted = [arg for arg in config.args if _is_ours(arg, config.invocation_params.dir)]
     options = config.option
-    if options.plexwire_url is None and options.plexwire_target is None:
+    programs = {
+        role: command
+        for role in ("viewer", "device")
+        if (command := getattr(options, f"plexwire_{role}")) is not None
+    }
+    has_gateway = options.plexwire_url is not None or options.plexwire_target is not None
+    if not has_gateway and not programs:
         if wanted:
             raise pytest.UsageError(
                 f"{wanted[0]} needs a gateway: give --plexwire-url or --plexwire-target"
             )
         return
+    if has_gateway + len(programs) > 1:
+        raise pytest.UsageError(
+            "plexwire judges one at a time: a gateway, a --plexwire-viewer or a --plexwire-device"
+        )
     config.args[:] = [arg for arg in config.args if arg not in wanted]
     try:
         from plexwire_conformance.cases.selection import NothingSelected
-        from plexwire_conformance.pytest_plugin.items import CasesPlugin, Run
+        from plexwire_conformance.pytest_plugin.items import CasesPlugin
+        from plexwire_conformance.pytest_plugin.runs import AnyRun, GatewayRun, ProgramRun
         from plexwire_conformance.recording.jsonlines import BadFile
         from plexwire_conformance.target.target import BadTarget
+        from plexwire_spec import Party
     except ModuleNotFoundError as error:
         raise pytest.UsageError(
             f"judging a gateway needs {error.name}: pip install 'plexwire[conformance]'"
         ) from None
     try:
         words = [arg.partition("::")[2] for arg in wanted]
-        run = Run.at(_description(config), [] if "" in words else words)
+        words = [] if "" in words else words
+        run: AnyRun
+        if programs:
+            ((role, command),) = programs.items()
+            run = ProgramRun.of(Party(role), command, words)
+        else:
+            run = GatewayRun.at(_description(config), words)
     except (BadTarget, BadFile, NothingSelected) as error:
         raise pytest.UsageError(f"plexwire: {in_pytest(str(error))}") from None
     config.pluginmanager.register(CasesPlugin(run), "plexwire-cases")

@@ -18,16 +18,16 @@ _SHOWN = 30
 _BREACHES = (Verdict.FAIL, Verdict.WARN)
 
 
-def tell(result: CaseResult, url: str, red: Iterable[Red] = ()) -> str:
-    """Return everything against the gateway in *result*; the first line stands for all of it.
+def tell(result: CaseResult, place: str, red: Iterable[Red] = ()) -> str:
+    """Return everything against what was judged in *result*; the first line stands for all of it.
 
-    *red* is what is not as expected, where failures are expected.
+    *place* are the options by which the command line names it, *red* is what is not as expected, where failures are expected.
     """
     reds = list(map(red_sentence, red))
     found = sorted(breaches(result), key=lambda finding: finding.verdict is not Verdict.FAIL)
     heads = [say_finding(found[0])] if found else []
     parts = [*(reds or heads), f"{result.case}: {result.title}"]
-    parts += [tell_finding(finding, result.case, url) for finding in found]
+    parts += [tell_finding(finding, result.case, place) for finding in found]
     return "\n\n".join(parts)
 
 
@@ -36,13 +36,13 @@ def breaches(result: CaseResult) -> list[Finding]:
     return [finding for finding in result.findings if finding.verdict in _BREACHES]
 
 
-def tell_finding(finding: Finding, case_id: str, url: str) -> str:
+def tell_finding(finding: Finding, case_id: str, place: str) -> str:
     """Return one finding in full, and how to see it again."""
     lines = [
         f"{finding.level} {finding.check}  {clauses()[finding.clause].text}",
         f"  expected  {expected_sentence(finding)}",
         f"  observed  {actual_with_margin(finding)}",
-        f"  again     {replay_command(finding, case_id, f'--url {url}')}",
+        f"  again     {replay_command(finding, case_id, place)}",
         *_timeline(finding.timeline),
     ]
     return "\n".join(lines)

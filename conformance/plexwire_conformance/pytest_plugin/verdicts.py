@@ -75,7 +75,7 @@ class Verdicts:
                 if finding.verdict is Verdict.WARN:
                     warnings.warn(ConformanceWarning(say_finding(finding)), stacklevel=2)
         if summary.exit_code != 0:
-            pytest.fail(_tell_all(summary, self._target.viewers.url), pytrace=False)
+            pytest.fail(_tell_all(summary, f"--url {self._target.viewers.url}"), pytrace=False)
 
     async def _run(self, cases: Sequence[Case]) -> RunFinished:
         try:
@@ -86,9 +86,9 @@ class Verdicts:
         raise could_not
 
 
-def _tell_all(summary: Summary, url: str) -> str:
+def _tell_all(summary: Summary, place: str) -> str:
     parts = [summary.conclusion]
-    parts += [tell(result, url) for result in summary.results if result.verdict is Verdict.FAIL]
+    parts += [tell(result, place) for result in summary.results if result.verdict is Verdict.FAIL]
     for result in summary.results:
         if result.verdict is Verdict.ERROR or (summary.exit_code == 3 and result.reason):
             parts.append(f"{result.case}: {result.reason}")
