@@ -66,7 +66,7 @@ def viewer(*texts: str, cameras: tuple[str, ...] = ("front", "rear")) -> Recorde
 def origin_of(said: str, *sent: str) -> tuple[str, int, bool] | None:
     body = entry(Way.RECEIVED, 9.0, said).body
     assert body is not None
-    origin, unaltered = Origins([device(*sent)]).of(body)
+    origin, unaltered = Origins.among([device(*sent)]).of(body)
     return None if origin is None else (origin.camera_id, origin.number, unaltered)
 
 
@@ -147,7 +147,7 @@ def test_devices_of_two_sources_use_the_same_stamps_and_their_frames_are_told_ap
     other = text("front", 5, jpeg).replace('"one"', '"two"')
     devices = [device(text("front", 5, jpeg)), evolve(device(other, name="2"), source_id="two")]
     for pair in (devices, devices[::-1]):
-        origins = Origins(pair)
+        origins = Origins.among(pair)
         for said, source in ((text("front", 5, jpeg), "one"), (other, "two")):
             for altered in (said, said.replace('"frame": "', '"frame": "AAAA')):
                 body = entry(Way.RECEIVED, 9.0, altered).body

@@ -10,7 +10,7 @@ judged all the same.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from plexwire_conformance.recording.recorder import Entry, Kind, RecordedConversation, Way
 from plexwire_conformance.run.findings import Finding
@@ -57,7 +57,7 @@ class _Breach:
 def monitor(conversations: Iterable[RecordedConversation]) -> list[Finding]:
     """Return what breaks a clause in *conversations*, all of one case: one finding per check."""
     conversations = list(conversations)
-    origins = Origins(conversations)
+    origins = Origins.among(conversations)
     seen = first_seen(conversations)
     found: dict[str, Finding] = {}
     for conversation in conversations:
@@ -93,67 +93,94 @@ def _until(entries: tuple[Entry, ...], last: Entry) -> tuple[Entry, ...]:
 def _judge(
     conversation: RecordedConversation, origins: Origins, seen: Mapping[str, float]
 ) -> Iterator[_Breach]:
-    authenticated_at: float | None = None
-    inits = 0
-    reconnecting = False
-    early: list[Entry] = []
-    last_number: dict[tuple[str, str], int] = {}
-    got: set[int] = set()
+    watch = ViewerWatch(conversation, origins, seen)
     for entry in conversation.entries:
+        yield from watch.see(entry)
+    yield from watch.end()
+
+
+@define(eq=False)
+class ViewerWatch:
+    """One viewer's conversation, judged entry by entry: by what came before, and by what devices sent and others got."""
+
+    #: Who it is and what it asked for; its entries are given one by one.
+    viewer: RecordedConversation
+    origins: Origins
+    seen: Mapping[str, float]
+    _authenticated_at: float | None = field(default=None, init=False)
+    _asked_at: float | None = field(default=None, init=False)
+    _inits: int = field(default=0, init=False)
+    _reconnecting: bool = field(default=False, init=False)
+    #: The first and the last frame that came before an `init`.
+    _early: list[Entry] = field(factory=list[Entry], init=False)
+    _last_number: dict[tuple[str, str], int] = field(factory=dict[tuple[str, str], int], init=False)
+    _got: dict[int, Origin] = field(factory=dict[int, Origin], init=False)
+
+    def see(self, entry: Entry) -> Iterator[_Breach]:
+        """Yield what *entry* breaks."""
         if entry.way is Way.SENT:
-            if entry.kind in (Kind.TEXT, Kind.BINARY, Kind.RAW) and authenticated_at is None:
-                authenticated_at = entry.at
-            continue
+            if entry.kind in (Kind.TEXT, Kind.BINARY, Kind.RAW) and self._authenticated_at is None:
+                self._authenticated_at = entry.at
+            if entry.type == "auth" and self._asked_at is None:
+                self._asked_at = entry.at
+            return
         if entry.kind is Kind.GARBAGE:
             yield _Breach("PW-CONN-6/bad-frame", entry, observed={"problem": entry.text})
         if entry.kind is Kind.BINARY:
             yield _Breach("PW-FRAME-1/binary-message", entry, observed={"size": entry.size})
         if entry.kind is not Kind.TEXT:
-            continue
-        if authenticated_at is None:
+            return
+        if self._authenticated_at is None:
             observed = {"message": entry.text}
             yield _Breach("PW-AUTH-10/message-before-auth", entry, observed=observed)
         match entry.type:
             case "init":
-                inits += 1
-                if inits > 1:
-                    check = "PW-RECON-4" if reconnecting else "PW-INIT-1"
-                    yield _Breach(f"{check}/second-init", entry, observed={"count": inits})
-                reconnecting = False
-                if early:
-                    yield _Breach("PW-INIT-3/frame-before-init", early[0])
-                yield from _judge_init(entry)
+                yield from self._see_init(entry)
             case "video_frame":
-                if inits == 0:
-                    early.append(entry)
-                origin, unaltered = origins.of(entry.body or {})
-                yield from _judge_shape(entry)
-                yield from _judge_scope(conversation, entry, origins, origin)
-                if origin is None or not _in_scope(conversation, origin):
-                    continue
-                yield from _judge_contents(entry, origin, unaltered)
-                if unaltered:
-                    yield from _judge_order(entry, origin, last_number, got)
-                    yield from _judge_replay(entry, origin, authenticated_at, seen)
+                yield from self._see_frame(entry)
             case "gateway_reconnecting":
-                reconnecting = True
+                self._reconnecting = True
                 yield from _judge_reconnecting(entry)
             case None if entry.body is None:
                 broken = {"message": entry.text, "broken_at": entry.broken_at}
                 yield _Breach("PW-FRAME-1/not-json", entry, observed=broken)
             case _:
                 pass
-    if inits == 0 and early and _asked(conversation, before=early[-1].at - _NO_INIT_ANY_MORE):
-        expected = {"within": _NO_INIT_ANY_MORE}
-        yield _Breach("PW-INIT-1/frames-without-init", early[-1], expected)
 
+    def _see_init(self, entry: Entry) -> Iterator[_Breach]:
+        self._inits += 1
+        if self._inits > 1:
+            check = "PW-RECON-4" if self._reconnecting else "PW-INIT-1"
+            yield _Breach(f"{check}/second-init", entry, observed={"count": self._inits})
+        self._reconnecting = False
+        if self._early:
+            yield _Breach("PW-INIT-3/frame-before-init", self._early[0])
+        yield from _judge_init(entry)
 
-def _asked(conversation: RecordedConversation, *, before: float) -> bool:
-    """Whether a viewer had sent its `auth` by then."""
-    return any(
-        entry.way is Way.SENT and entry.type == "auth" and entry.at <= before
-        for entry in conversation.entries
-    )
+    def _see_frame(self, entry: Entry) -> Iterator[_Breach]:
+        if self._inits == 0:
+            self._early = [*self._early[:1], entry]
+        origin, unaltered = self.origins.of(entry.body or {})
+        yield from _judge_shape(entry)
+        yield from _judge_scope(self.viewer, entry, self.origins, origin)
+        if origin is None or not _in_scope(self.viewer, origin):
+            return
+        yield from _judge_contents(entry, origin, unaltered)
+        if unaltered:
+            yield from _judge_order(entry, origin, self._last_number, self._got)
+            yield from _judge_replay(entry, origin, self._authenticated_at, self.seen)
+
+    def forget(self) -> None:
+        """Forget which frames came, so that a watch of hours keeps nothing but numbers."""
+        self._got.clear()
+
+    def end(self) -> Iterator[_Breach]:
+        """Yield what the conversation as a whole breaks."""
+        if self._inits or not self._early or self._asked_at is None:
+            return
+        if self._asked_at <= self._early[-1].at - _NO_INIT_ANY_MORE:
+            expected = {"within": _NO_INIT_ANY_MORE}
+            yield _Breach("PW-INIT-1/frames-without-init", self._early[-1], expected)
 
 
 # ── init ─────────────────────────────────────────────────────────────────────────────────────
@@ -275,13 +302,14 @@ def _judge_contents(entry: Entry, origin: Origin, unaltered: bool) -> Iterator[_
 
 
 def _judge_order(
-    entry: Entry, origin: Origin, last_number: dict[tuple[str, str], int], got: set[int]
+    entry: Entry, origin: Origin, last_number: dict[tuple[str, str], int], got: dict[int, Origin]
 ) -> Iterator[_Breach]:
     if id(origin) in got:
         repeats = {"count": 1, "camera": origin.camera_id}
         yield _Breach("PW-FRAME-6/repeated", entry, observed=repeats)
         return
-    got.add(id(origin))
+    # Kept, as an id is one for ever only while its owner lives.
+    got[id(origin)] = origin
     # Between two connections of one source there is no order to keep.
     key = (origin.device, origin.camera_id)
     previous = last_number.get(key, 0)

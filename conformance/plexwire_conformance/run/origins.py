@@ -1,11 +1,14 @@
 """Which frame of which device a viewer's frame is."""
 
+from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from attrs import frozen
 
 from plexwire_conformance.recording.recorder import Entry, RecordedConversation, Way, digest
+
+K = TypeVar("K")
 
 #: The digest of no bytes at all: many frames may have it, so it tells none from another.
 _EMPTY: Final = digest(b"")["sha256"]
@@ -36,34 +39,47 @@ class Origins:
     time use the same stamps, so a frame that names its source is looked for there.
     """
 
-    def __init__(self, conversations: Iterable[RecordedConversation]) -> None:
+    def __init__(self) -> None:
         self._by_picture: dict[str, list[Origin]] = {}
         self._by_stamp: dict[tuple[str, int], list[Origin]] = {}
+        self._counts: dict[tuple[str, str], int] = {}
+        #: The frames in the order in which they came, so that the oldest can be forgotten.
+        self._all: deque[Origin] = deque()
+
+    @classmethod
+    def among(cls, conversations: Iterable[RecordedConversation]) -> "Origins":
+        """Return the frames that the devices among *conversations* sent."""
+        origins = cls()
         for conversation in conversations:
             if conversation.role == "device":
-                self._add(conversation)
+                for entry in conversation.entries:
+                    origins.add(conversation, entry)
+        return origins
 
-    def _add(self, conversation: RecordedConversation) -> None:
-        counts: dict[str, int] = {}
-        for entry in conversation.entries:
-            body = entry.body
-            if entry.way is not Way.SENT or body is None or body.get("type") != "video_frame":
-                continue
-            picture, camera = body.get("frame"), body.get("camera_id")
-            if not isinstance(picture, dict) or not isinstance(camera, str):
-                continue
-            counts[camera] = counts.get(camera, 0) + 1
-            origin = Origin(
-                conversation.name,
-                conversation.organisation,
-                conversation.source_id,
-                camera,
-                counts[camera],
-                body,
-            )
-            self._by_picture.setdefault(origin.picture, []).append(origin)
-            if isinstance(stamp := body.get("timestamp"), int):
-                self._by_stamp.setdefault((camera, stamp), []).append(origin)
+    def add(self, device: RecordedConversation, entry: Entry) -> None:
+        """Note *entry* of a device's conversation, if it is a frame that the device sent."""
+        body = entry.body
+        if entry.way is not Way.SENT or body is None or body.get("type") != "video_frame":
+            return
+        picture, camera = body.get("frame"), body.get("camera_id")
+        if not isinstance(picture, dict) or not isinstance(camera, str):
+            return
+        number = self._counts.get((device.name, camera), 0) + 1
+        self._counts[device.name, camera] = number
+        origin = Origin(device.name, device.organisation, device.source_id, camera, number, body)
+        self._all.append(origin)
+        self._by_picture.setdefault(origin.picture, []).append(origin)
+        if isinstance(stamp := body.get("timestamp"), int):
+            self._by_stamp.setdefault((camera, stamp), []).append(origin)
+
+    def forget(self, kept: int) -> None:
+        """Forget all but the *kept* newest frames."""
+        while len(self._all) > kept:
+            origin = self._all.popleft()
+            _remove(self._by_picture, origin.picture, origin)
+            stamp = origin.body.get("timestamp")
+            if isinstance(stamp, int):
+                _remove(self._by_stamp, (origin.camera_id, stamp), origin)
 
     def of(self, body: Mapping[str, Any]) -> tuple[Origin | None, bool]:
         """Return the origin of a viewer's frame, and whether its picture is unaltered."""
@@ -92,6 +108,13 @@ class Origins:
         return bool(self._by_picture)
 
 
+def _remove(found: dict[K, list[Origin]], key: K, origin: Origin) -> None:
+    alike = found[key]
+    alike.remove(origin)
+    if not alike:
+        del found[key]
+
+
 def _likeness(origin: Origin, body: Mapping[str, Any]) -> int:
     return sum(origin.body.get(name) == value for name, value in body.items())
 
@@ -101,10 +124,15 @@ def first_seen(conversations: Iterable[RecordedConversation]) -> dict[str, float
     seen: dict[str, float] = {}
     for conversation in conversations:
         for entry in conversation.entries:
-            if entry.way is Way.RECEIVED and (picture := picture_of(entry)) is not None:
-                at = seen.get(picture["sha256"], entry.at)
-                seen[picture["sha256"]] = min(at, entry.at)
+            note_seen(seen, entry)
     return seen
+
+
+def note_seen(seen: dict[str, float], entry: Entry) -> None:
+    """Note in *seen* when *entry* came, if it is a frame of a viewer that nobody had before."""
+    if entry.way is Way.RECEIVED and (picture := picture_of(entry)) is not None:
+        at = seen.get(picture["sha256"], entry.at)
+        seen[picture["sha256"]] = min(at, entry.at)
 
 
 def picture_of(entry: Entry) -> dict[str, Any] | None:
