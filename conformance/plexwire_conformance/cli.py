@@ -51,7 +51,12 @@ _COMMANDS: Final = {
     "judge": (
         "plexwire_conformance.commands.judge:judge",
         "conformance",
-        "Judge stored conversations again, offline.",
+        "Judge stored conversations, HAR and pcap, offline.",
+    ),
+    "tap": (
+        "plexwire_conformance.commands.tap:tap",
+        "conformance",
+        "Judge what passes between real peers and a gateway.",
     ),
     "selftest": (
         "plexwire_conformance.commands.selftest:selftest",

@@ -114,10 +114,10 @@ class Module:
         if name == "chose":
             given |= set(options)
         else:
-            first = 1 + (name == "_Breach")
+            first = 1 + (name == "Breach")
             members = dict(zip(("expected", "observed"), call.args[first:], strict=False))
             members |= {n: v for n, v in options.items() if n in ("expected", "observed")}
-            if name == "_Breach" and len(call.args) > 4:
+            if name == "Breach" and len(call.args) > 4:
                 given.add("path")
             if name == "refuse":
                 members.pop("observed", None)
@@ -170,7 +170,7 @@ class Module:
         raise Unknown
 
 
-_REPORTING = {"find", "find_and_stop", "refuse", "chose", "endure", "_Breach", "Disagreement"}
+_REPORTING = {"find", "find_and_stop", "refuse", "chose", "endure", "Breach", "Disagreement"}
 
 
 def _called(call: ast.Call) -> str:

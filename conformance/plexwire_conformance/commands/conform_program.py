@@ -14,13 +14,14 @@ from plexwire_conformance.cases.profiles import DEFAULT, PROFILES, Profile, part
 from plexwire_conformance.cases.programs import ProgramCase, cases_for
 from plexwire_conformance.cases.selection import NothingSelected, select_of
 from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
-from plexwire_conformance.commands.options import NOTHING, fail
+from plexwire_conformance.commands.options import NOTHING, fail, place_to_listen
 from plexwire_conformance.commands.reporting import Outputs, judge_and_report, output_options
 from plexwire_conformance.program.program import CommandProgram, Invitation, Program, visiting
 from plexwire_conformance.program.runner import ProgramRunner
 from plexwire_conformance.report.all_reports import Reports, heed_interrupt
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
 from plexwire_conformance.run.events import Part
+from plexwire_conformance.target.target import BadTarget
 from plexwire_spec import Party
 
 #: Seconds that a case of each profile waits by design at most.
@@ -223,7 +224,10 @@ def _conform(role: Party, wish: _Wish, outputs: Outputs) -> None:
         for case in cases:
             click.echo(f"{case.id:24} {' '.join(case.clauses)}\n    {case.title}")
         return
-    place = _place(wish.listen)
+    try:
+        place = place_to_listen(wish.listen)
+    except BadTarget as error:
+        fail(str(error), COULD_NOT_JUDGE)
     part = part_of(cases, wish.only, wish.skip, wish.profile, every)
     unix_ms = time.time_ns() // 1_000_000
 
@@ -231,13 +235,6 @@ def _conform(role: Party, wish: _Wish, outputs: Outputs) -> None:
         await _run(role, wish, place, cases, part, unix_ms, reports)
 
     judge_and_report(outputs, judge, case_ids=(CONTROL.id, *every), unix_ms=unix_ms)
-
-
-def _place(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        fail(f"--listen {text}: write it as HOST:PORT, such as 127.0.0.1:8701", COULD_NOT_JUDGE)
-    return host.strip("[]"), int(port)
 
 
 async def _run(

@@ -1,7 +1,9 @@
-"""`plexwire judge`: the monitor's opinion of stored transcripts, without any network."""
+"""`plexwire judge`: the monitor's opinion of what was stored, without any network."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final, NoReturn
 
 import click
 from rich.console import Console
@@ -10,13 +12,21 @@ from rich.text import Text
 from plexwire_conformance.cases import CASES
 from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
 from plexwire_conformance.commands.options import FILE, fail
+from plexwire_conformance.passive.capture import MAGICS, read_capture
+from plexwire_conformance.passive.har import read_har
+from plexwire_conformance.passive.live_judge import LiveJudge
+from plexwire_conformance.passive.stored import Saying, judge_sayings
 from plexwire_conformance.recording.jsonlines import BadFile, read_text
 from plexwire_conformance.recording.transcript import Transcript, read_transcripts
 from plexwire_conformance.report.summary import Summary, plural
 from plexwire_conformance.report.terminal import show_finding
 from plexwire_conformance.report.wording import seen_elsewhere
-from plexwire_conformance.run.findings import CaseResult, Verdict, worst
+from plexwire_conformance.run.findings import CaseResult, Finding, Verdict, worst
 from plexwire_conformance.run.monitor import monitor
+
+#: Bytes by which a file is known, and what a HAR begins with.
+_BEGINNING: Final = 64
+_HAR: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*\"log\"\s*:")
 
 
 def judge_transcripts(transcripts: Iterable[Transcript]) -> tuple[CaseResult, ...]:
@@ -44,7 +54,7 @@ def _judge(transcript: Transcript) -> CaseResult:
 @click.command(cls=JudgingCommand)
 @click.argument("file", type=FILE)
 def judge(file: Path) -> None:
-    """Judge the conversations in FILE again, as plexwire conform --transcripts wrote it.
+    """Judge the conversations in FILE: transcripts, what a browser exported, or captured packets.
 
     This is the monitor alone: what must hold in every conversation, such as the shape and order of messages, and that
     each frame is one that a device sent, unaltered and in scope. Deadlines and what a single case expects are judged
@@ -54,27 +64,66 @@ def judge(file: Path) -> None:
     Keep what was said, and judge it again by a newer version:
         plexwire conform wss://staging.example.com --transcripts said.ndjson
         plexwire judge said.ndjson
+    What a page of yours said to a gateway: in the browser's network panel, export “HAR with content”:
+        plexwire judge page.har
+    What passed on an interface, without TLS; tshark has to be installed:
+        tcpdump -i lo -w said.pcap port 8700
+        plexwire judge said.pcap
+
+    Of a HAR and of packets, the viewers and devices in them are judged as well as the gateway.
 
     \b
     Exit codes: 0 nothing found · 1 violations · 2 the file can't be judged
     """
+    console = Console()
     try:
+        sayings = _heard_in(file)
+        if sayings is not None:
+            _judge_heard(sayings, console)
         transcripts = read_transcripts(read_text(file), file.name)
     except BadFile as error:
         fail(str(error), COULD_NOT_JUDGE)
     summary = Summary(judge_transcripts(transcripts))
-    console = Console()
     for accusation in summary.accusations:
         console.print(show_finding(accusation.finding, f"seen in {accusation.case.case}"))
         for line in seen_elsewhere(accusation):
             console.print(Text(f"  {line}", "dim"))
     conversations = sum(len(transcript.conversations) for transcript in transcripts)
-    broken = summary.broken
     judged = f"{plural(len(transcripts), 'transcript')}, {plural(conversations, 'conversation')}"
+    conclude(console, judged, summary.broken)
+
+
+def _heard_in(file: Path) -> list[Saying] | None:
+    """Return what was said in *file*, if it is a HAR or a capture of packets.
+
+    Raises:
+        BadFile: it can't be read.
+    """
+    try:
+        with file.open("rb") as opened:
+            beginning = opened.read(_BEGINNING)
+    except OSError as error:
+        raise BadFile(f"can't read {file}: {error.strerror}") from None
+    if beginning.startswith(MAGICS):
+        return read_capture(file)
+    if _HAR.match(beginning):
+        return read_har(read_text(file), file.name)
+    return None
+
+
+def _judge_heard(sayings: list[Saying], console: Console) -> NoReturn:
+    def found(finding: Finding, name: str) -> None:
+        console.print(show_finding(finding, f"seen at {name}"))
+
+    live = LiveJudge(found)
+    judge_sayings(sayings, live)
+    heard = f"{plural(live.conversations, 'conversation')}, {plural(live.frames, 'frame')}"
+    conclude(console, heard, live.broken)
+
+
+def conclude(console: Console, judged: str, broken: int) -> NoReturn:
+    """Say in the last line how many promises were *broken* in what was *judged*, and leave with the exit code of that."""
     words = f"{plural(broken, 'documented promise')} broken" if broken else "nothing broken"
-    console.print(
-        f"\n{judged}: {words}.",
-        style="bold red" if broken else "bold green",
-        highlight=False,
-    )
+    style = "bold red" if broken else "bold green"
+    console.print(f"\n{judged}: {words}.", style=style, highlight=False)
     raise SystemExit(1 if broken else 0)

@@ -138,6 +138,7 @@ def _header(text: str) -> tuple[str, str]:
 
 #: Names the gateway if no URL is given; `plexwire serve --write-keys` writes it.
 URL_VARIABLE: Final = "PLEXWIRE_URL"
+_LAST_PORT: Final = 65535
 _OFF: Final = ("", "0", "false", "no", "off")
 
 
@@ -283,6 +284,18 @@ def faulty(context: click.Context, option: click.Parameter, fault: str | None) -
             f"there is no fault {fault}{hint} `plexwire selftest --list` lists them."
         )
     return fault
+
+
+def place_to_listen(text: str) -> tuple[str, int]:
+    """Return the host and the port in *text*, HOST:PORT.
+
+    Raises:
+        BadTarget: it is something else.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > _LAST_PORT:
+        raise BadTarget(f"--listen {text}: write it as HOST:PORT, such as 127.0.0.1:8701")
+    return host.strip("[]"), int(port)
 
 
 def check_place(place: str | None, fault: str) -> None:

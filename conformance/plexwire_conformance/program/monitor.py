@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from attrs import evolve
+from attrs import define, evolve, field
 
 from plexwire_conformance.recording.recorder import Entry, Kind, RecordedConversation, Way
 from plexwire_conformance.recording.redaction import redact
@@ -52,20 +52,14 @@ def judge_request(
 def judge_conversations(
     role: Party, conversations: Iterable[RecordedConversation]
 ) -> list[Finding]:
-    """Return what a program of *role* breaks in *conversations*: one finding per check."""
+    """Return what a program of *role* breaks in *conversations*, but for its first message: one finding per check."""
     found: dict[str, Finding] = {}
     for conversation in conversations:
         entries = conversation.entries
+        watch = ProgramWatch(role)
         here: set[str] = set()
-        has_spoken = False
         for place, entry in enumerate(entries):
-            if entry.way is not Way.RECEIVED:
-                continue
-            if entry.kind in (Kind.TEXT, Kind.BINARY) and not has_spoken:
-                # What it says first is judged apart.
-                has_spoken = True
-                continue
-            for check, observed in _judge(role, entry):
+            for check, observed in watch.see(entry):
                 if check in here:
                     continue
                 here.add(check)
@@ -75,6 +69,24 @@ def judge_conversations(
                     shown = entries[max(0, place - _BEFORE) : place + 1]
                     found[check] = Finding(check=check, observed=observed, timeline=shown)
     return list(found.values())
+
+
+@define
+class ProgramWatch:
+    """One conversation of a program of `role`, judged entry by entry: what it says is RECEIVED here."""
+
+    role: Party
+    _has_spoken: bool = field(default=False, init=False)
+
+    def see(self, entry: Entry) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each check that *entry* fails, and what was observed."""
+        if entry.way is not Way.RECEIVED:
+            return
+        if entry.kind in (Kind.TEXT, Kind.BINARY) and not self._has_spoken:
+            # What it says first is judged apart.
+            self._has_spoken = True
+            return
+        yield from _judge(self.role, entry)
 
 
 def _judge(role: Party, entry: Entry) -> Iterator[tuple[str, dict[str, Any]]]:

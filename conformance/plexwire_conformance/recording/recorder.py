@@ -98,6 +98,10 @@ class WireRecorder:
     _secrets: tuple[str, ...] = field(repr=False)
     entries: list[Entry] = field(factory=list[Entry], init=False)
 
+    def keep_out(self, secret: str) -> None:
+        """Take *secret* out as well, of all that comes from now on."""
+        self._secrets = (*self._secrets, secret)
+
     def text(self, at: float, way: Way, text: str) -> Entry:
         """Record a text message."""
         try:

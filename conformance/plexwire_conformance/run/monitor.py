@@ -14,7 +14,7 @@ from attrs import define, evolve, field, frozen
 
 from plexwire_conformance.recording.recorder import Entry, Kind, RecordedConversation, Way
 from plexwire_conformance.run.findings import Finding
-from plexwire_conformance.run.origins import Origin, Origins, first_seen, picture_of
+from plexwire_conformance.run.origins import Origin, Origins, first_seen, picture_of, seen_key
 
 #: The clauses that the monitor judges in whatever is said.
 MONITORED: Final = (
@@ -44,7 +44,7 @@ _NO_INIT_ANY_MORE: Final = 3.0
 
 
 @frozen
-class _Breach:
+class Breach:
     """A breach at one entry: `path` is the JSON path of the member that shows it."""
 
     check: str
@@ -52,6 +52,13 @@ class _Breach:
     expected: Mapping[str, Any] = field(factory=dict[str, Any])
     observed: Mapping[str, Any] = field(factory=dict[str, Any])
     path: str = ""
+
+    @property
+    def finding(self) -> Finding:
+        """The finding that it is, without a timeline."""
+        return Finding(
+            check=self.check, expected=self.expected, observed=self.observed, path=self.path
+        )
 
 
 def monitor(conversations: Iterable[RecordedConversation]) -> list[Finding]:
@@ -63,7 +70,7 @@ def monitor(conversations: Iterable[RecordedConversation]) -> list[Finding]:
     for conversation in conversations:
         if conversation.role != "viewer":
             continue
-        here: dict[str, _Breach] = {}
+        here: dict[str, Breach] = {}
         for breach in _judge(conversation, origins, seen):
             here.setdefault(breach.check, breach)
         for check, breach in here.items():
@@ -74,14 +81,8 @@ def monitor(conversations: Iterable[RecordedConversation]) -> list[Finding]:
     return list(found.values())
 
 
-def _finding(conversation: RecordedConversation, breach: _Breach) -> Finding:
-    return Finding(
-        check=breach.check,
-        expected=breach.expected,
-        observed=breach.observed,
-        path=breach.path,
-        timeline=_until(conversation.entries, breach.entry),
-    )
+def _finding(conversation: RecordedConversation, breach: Breach) -> Finding:
+    return evolve(breach.finding, timeline=_until(conversation.entries, breach.entry))
 
 
 def _until(entries: tuple[Entry, ...], last: Entry) -> tuple[Entry, ...]:
@@ -92,7 +93,7 @@ def _until(entries: tuple[Entry, ...], last: Entry) -> tuple[Entry, ...]:
 
 def _judge(
     conversation: RecordedConversation, origins: Origins, seen: Mapping[str, float]
-) -> Iterator[_Breach]:
+) -> Iterator[Breach]:
     watch = ViewerWatch(conversation, origins, seen)
     for entry in conversation.entries:
         yield from watch.see(entry)
@@ -116,7 +117,7 @@ class ViewerWatch:
     _last_number: dict[tuple[str, str], int] = field(factory=dict[tuple[str, str], int], init=False)
     _got: dict[int, Origin] = field(factory=dict[int, Origin], init=False)
 
-    def see(self, entry: Entry) -> Iterator[_Breach]:
+    def see(self, entry: Entry) -> Iterator[Breach]:
         """Yield what *entry* breaks."""
         if entry.way is Way.SENT:
             if entry.kind in (Kind.TEXT, Kind.BINARY, Kind.RAW) and self._authenticated_at is None:
@@ -125,14 +126,14 @@ class ViewerWatch:
                 self._asked_at = entry.at
             return
         if entry.kind is Kind.GARBAGE:
-            yield _Breach("PW-CONN-6/bad-frame", entry, observed={"problem": entry.text})
+            yield Breach("PW-CONN-6/bad-frame", entry, observed={"problem": entry.text})
         if entry.kind is Kind.BINARY:
-            yield _Breach("PW-FRAME-1/binary-message", entry, observed={"size": entry.size})
+            yield Breach("PW-FRAME-1/binary-message", entry, observed={"size": entry.size})
         if entry.kind is not Kind.TEXT:
             return
         if self._authenticated_at is None:
             observed = {"message": entry.text}
-            yield _Breach("PW-AUTH-10/message-before-auth", entry, observed=observed)
+            yield Breach("PW-AUTH-10/message-before-auth", entry, observed=observed)
         match entry.type:
             case "init":
                 yield from self._see_init(entry)
@@ -143,21 +144,21 @@ class ViewerWatch:
                 yield from _judge_reconnecting(entry)
             case None if entry.body is None:
                 broken = {"message": entry.text, "broken_at": entry.broken_at}
-                yield _Breach("PW-FRAME-1/not-json", entry, observed=broken)
+                yield Breach("PW-FRAME-1/not-json", entry, observed=broken)
             case _:
                 pass
 
-    def _see_init(self, entry: Entry) -> Iterator[_Breach]:
+    def _see_init(self, entry: Entry) -> Iterator[Breach]:
         self._inits += 1
         if self._inits > 1:
             check = "PW-RECON-4" if self._reconnecting else "PW-INIT-1"
-            yield _Breach(f"{check}/second-init", entry, observed={"count": self._inits})
+            yield Breach(f"{check}/second-init", entry, observed={"count": self._inits})
         self._reconnecting = False
         if self._early:
-            yield _Breach("PW-INIT-3/frame-before-init", self._early[0])
+            yield Breach("PW-INIT-3/frame-before-init", self._early[0])
         yield from _judge_init(entry)
 
-    def _see_frame(self, entry: Entry) -> Iterator[_Breach]:
+    def _see_frame(self, entry: Entry) -> Iterator[Breach]:
         if self._inits == 0:
             self._early = [*self._early[:1], entry]
         origin, unaltered = self.origins.of(entry.body or {})
@@ -174,21 +175,21 @@ class ViewerWatch:
         """Forget which frames came, so that a watch of hours keeps nothing but numbers."""
         self._got.clear()
 
-    def end(self) -> Iterator[_Breach]:
+    def end(self) -> Iterator[Breach]:
         """Yield what the conversation as a whole breaks."""
         if self._inits or not self._early or self._asked_at is None:
             return
         if self._asked_at <= self._early[-1].at - _NO_INIT_ANY_MORE:
             expected = {"within": _NO_INIT_ANY_MORE}
-            yield _Breach("PW-INIT-1/frames-without-init", self._early[-1], expected)
+            yield Breach("PW-INIT-1/frames-without-init", self._early[-1], expected)
 
 
 # ── init ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _judge_init(entry: Entry) -> Iterator[_Breach]:
-    def breach(name: str, path: str, value: object) -> _Breach:
-        return _Breach(f"PW-INIT-4/{name}", entry, observed={"value": value}, path=path)
+def _judge_init(entry: Entry) -> Iterator[Breach]:
+    def breach(name: str, path: str, value: object) -> Breach:
+        return Breach(f"PW-INIT-4/{name}", entry, observed={"value": value}, path=path)
 
     sources = (entry.body or {}).get("online_sources")
     if not isinstance(sources, list):
@@ -220,11 +221,11 @@ def is_whole(value: object) -> bool:
     return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
 
 
-def _judge_shape(entry: Entry) -> Iterator[_Breach]:
+def _judge_shape(entry: Entry) -> Iterator[Breach]:
     body = entry.body or {}
 
-    def breach(name: str, path: str) -> _Breach:
-        return _Breach(f"PW-FRAME-1/{name}", entry, observed={"value": body.get(path)}, path=path)
+    def breach(name: str, path: str) -> Breach:
+        return Breach(f"PW-FRAME-1/{name}", entry, observed={"value": body.get(path)}, path=path)
 
     for name in ("source_id", "camera_id"):
         if not isinstance(body.get(name), str):
@@ -237,7 +238,7 @@ def _judge_shape(entry: Entry) -> Iterator[_Breach]:
         yield breach("member-not-a-string", "frame")
     elif picture["problem"] is not None:
         observed = {"problem": picture["problem"]}
-        yield _Breach("PW-FRAME-11/bad-base64", entry, observed=observed, path="frame")
+        yield Breach("PW-FRAME-11/bad-base64", entry, observed=observed, path="frame")
 
 
 def _in_scope(conversation: RecordedConversation, origin: Origin) -> bool:
@@ -250,7 +251,7 @@ def _in_scope(conversation: RecordedConversation, origin: Origin) -> bool:
 
 def _judge_scope(
     conversation: RecordedConversation, entry: Entry, origins: Origins, origin: Origin | None
-) -> Iterator[_Breach]:
+) -> Iterator[Breach]:
     body = entry.body or {}
     source = {"source": conversation.source_id, "connection": conversation.name}
     if origin is None:
@@ -259,38 +260,38 @@ def _judge_scope(
             return
         if isinstance(named, str) and named != conversation.source_id:
             # Whoever sent it, in this case or another, the gateway itself says that it does not belong here.
-            yield _Breach("PW-ISO-2/other-source", entry, source, {"got": named}, "source_id")
+            yield Breach("PW-ISO-2/other-source", entry, source, {"got": named}, "source_id")
         elif isinstance(named, str) and picture_of(entry) is not None:
             unknown = {"camera": body.get("camera_id"), "timestamp": body.get("timestamp")}
-            yield _Breach("PW-FRAME-2/unknown-picture", entry, observed=unknown, path="frame")
+            yield Breach("PW-FRAME-2/unknown-picture", entry, observed=unknown, path="frame")
         return
     which = {"camera": origin.camera_id}
     if origin.organisation != conversation.organisation:
-        yield _Breach("PW-ISO-3/other-organisation", entry, observed=which)
+        yield Breach("PW-ISO-3/other-organisation", entry, observed=which)
     elif origin.source_id != conversation.source_id:
-        yield _Breach("PW-ISO-2/other-source", entry, source, {"got": origin.source_id})
+        yield Breach("PW-ISO-2/other-source", entry, source, {"got": origin.source_id})
     elif origin.camera_id not in conversation.cameras:
         asked = {
             "cameras": list(conversation.cameras),
             "connection": conversation.name,
         }
-        yield _Breach("PW-ISO-1/other-camera", entry, asked, which)
+        yield Breach("PW-ISO-1/other-camera", entry, asked, which)
 
 
-def _judge_contents(entry: Entry, origin: Origin, unaltered: bool) -> Iterator[_Breach]:
+def _judge_contents(entry: Entry, origin: Origin, unaltered: bool) -> Iterator[Breach]:
     body = entry.body or {}
     which = {"frame": origin.number, "camera": origin.camera_id}
     picture = body.get("frame")
     # What is not base64 is judged as such; which picture it holds cannot be known.
     if isinstance(picture, dict) and not unaltered and picture["problem"] is None:
         sizes = {"sent_bytes": origin.body["frame"]["bytes"], "got_bytes": picture["bytes"]}
-        yield _Breach("PW-FRAME-2/altered", entry, which, sizes, "frame")
+        yield Breach("PW-FRAME-2/altered", entry, which, sizes, "frame")
     for name, true, check in (
         ("source_id", origin.source_id, "PW-FRAME-8/other-source"),
         ("camera_id", origin.camera_id, "PW-FRAME-8/other-camera"),
     ):
         if isinstance(body.get(name), str) and body[name] != true:
-            yield _Breach(check, entry, {**which, "sent": true}, {"got": body[name]}, name)
+            yield Breach(check, entry, {**which, "sent": true}, {"got": body[name]}, name)
     for name, check in (
         ("width", "PW-FRAME-3/other-size"),
         ("height", "PW-FRAME-3/other-size"),
@@ -298,15 +299,15 @@ def _judge_contents(entry: Entry, origin: Origin, unaltered: bool) -> Iterator[_
     ):
         true_number = origin.body.get(name)
         if is_whole(body.get(name)) and is_whole(true_number) and body[name] != true_number:
-            yield _Breach(check, entry, {**which, "sent": true_number}, {"got": body[name]}, name)
+            yield Breach(check, entry, {**which, "sent": true_number}, {"got": body[name]}, name)
 
 
 def _judge_order(
     entry: Entry, origin: Origin, last_number: dict[tuple[str, str], int], got: dict[int, Origin]
-) -> Iterator[_Breach]:
+) -> Iterator[Breach]:
     if id(origin) in got:
         repeats = {"count": 1, "camera": origin.camera_id}
-        yield _Breach("PW-FRAME-6/repeated", entry, observed=repeats)
+        yield Breach("PW-FRAME-6/repeated", entry, observed=repeats)
         return
     # Kept, as an id is one for ever only while its owner lives.
     got[id(origin)] = origin
@@ -314,7 +315,7 @@ def _judge_order(
     key = (origin.device, origin.camera_id)
     previous = last_number.get(key, 0)
     if origin.number < previous:
-        yield _Breach(
+        yield Breach(
             "PW-FRAME-5/out-of-order",
             entry,
             {"camera": origin.camera_id},
@@ -325,21 +326,21 @@ def _judge_order(
 
 def _judge_replay(
     entry: Entry, origin: Origin, authenticated_at: float | None, seen: Mapping[str, float]
-) -> Iterator[_Breach]:
+) -> Iterator[Breach]:
     if authenticated_at is None or (picture := picture_of(entry)) is None:
         return
-    if (age := authenticated_at - seen[picture["sha256"]]) > 0:
+    if (age := authenticated_at - seen.get(seen_key(entry, picture), authenticated_at)) > 0:
         observed = {"camera": origin.camera_id, "age": round(age, 3)}
-        yield _Breach("PW-FRAME-7/replayed", entry, observed=observed)
+        yield Breach("PW-FRAME-7/replayed", entry, observed=observed)
 
 
 # ── the rest ─────────────────────────────────────────────────────────────────────────────────
 
 
-def _judge_reconnecting(entry: Entry) -> Iterator[_Breach]:
+def _judge_reconnecting(entry: Entry) -> Iterator[Breach]:
     body = entry.body or {}
     for name in ("attempt", "max_attempts", "delay_s"):
         value = body.get(name)
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not (number if name == "delay_s" else is_whole(value)):
-            yield _Breach("PW-RECON-1/bad-member", entry, observed={"value": value}, path=name)
+            yield Breach("PW-RECON-1/bad-member", entry, observed={"value": value}, path=name)

@@ -39,7 +39,9 @@ class Origins:
     time use the same stamps, so a frame that names its source is looked for there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tells_apart: bool = True) -> None:
+        #: Whether frames with one camera, one stamp and one picture are taken in turn, or for none that is known.
+        self._tells_apart = tells_apart
         self._by_picture: dict[str, list[Origin]] = {}
         self._by_stamp: dict[tuple[str, int], list[Origin]] = {}
         self._counts: dict[tuple[str, str], int] = {}
@@ -91,6 +93,8 @@ class Origins:
             return alike[0], True
         for wanted in (("camera_id", "timestamp"), ("timestamp",), ("camera_id",)):
             fits = [o for o in alike if all(o.body.get(n) == body.get(n) for n in wanted)]
+            if len(fits) > 1 and not self._tells_apart:
+                return None, False
             if fits and (len(fits) == 1 or wanted != ("camera_id",)):
                 return fits[0], True
         camera, stamp = body.get("camera_id"), body.get("timestamp")
@@ -131,8 +135,13 @@ def first_seen(conversations: Iterable[RecordedConversation]) -> dict[str, float
 def note_seen(seen: dict[str, float], entry: Entry) -> None:
     """Note in *seen* when *entry* came, if it is a frame of a viewer that nobody had before."""
     if entry.way is Way.RECEIVED and (picture := picture_of(entry)) is not None:
-        at = seen.get(picture["sha256"], entry.at)
-        seen[picture["sha256"]] = min(at, entry.at)
+        key = seen_key(entry, picture)
+        seen[key] = min(seen.get(key, entry.at), entry.at)
+
+
+def seen_key(entry: Entry, picture: Mapping[str, Any]) -> str:
+    """Return what tells the *picture* in *entry* from others: a camera that looks at a wall sends one again and again."""
+    return f"{picture['sha256']} {(entry.body or {}).get('timestamp')}"
 
 
 def picture_of(entry: Entry) -> dict[str, Any] | None:

@@ -59,7 +59,10 @@ class ServedPeer(RawPeer):
             raise HandshakeFailed(
                 "it reset the connection before its handshake was whole"
             ) from None
-        self.request = _parse(data)
+        try:
+            self.request = parse_request(data)
+        except ValueError as error:
+            raise HandshakeFailed(str(error)) from None
         self._note(Way.RECEIVED, Kind.HANDSHAKE, f"GET {self.request.target}")
         return self.request
 
@@ -95,12 +98,17 @@ class ServedPeer(RawPeer):
         await trio.aclose_forcefully(self._stream)
 
 
-def _parse(data: bytes) -> HandshakeRequest:
+def parse_request(data: bytes) -> HandshakeRequest:
+    """Return the request of a handshake whose head is in *data*, whole.
+
+    Raises:
+        ValueError: it asks for something else than a WebSocket.
+    """
     head, _, rest = data.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     method, _, target = first.partition(" ")
     fields = (line.partition(":") for line in lines)
     headers = {name.strip().lower(): value.strip() for name, _, value in fields}
     if method != "GET" or headers.get("upgrade", "").lower() != "websocket":
-        raise HandshakeFailed(f"it asked for {first[:80]!r} without `Upgrade: websocket`")
+        raise ValueError(f"it asked for {first[:80]!r} without `Upgrade: websocket`")
     return HandshakeRequest(target.rpartition(" ")[0], headers, rest)
