@@ -58,6 +58,11 @@ _COMMANDS: Final = {
         "conformance",
         "Judge what passes between real peers and a gateway.",
     ),
+    "monitor": (
+        "plexwire_conformance.commands.monitor:monitor",
+        "conformance",
+        "Watch production for hours, and judge what comes.",
+    ),
     "selftest": (
         "plexwire_conformance.commands.selftest:selftest",
         "conformance",

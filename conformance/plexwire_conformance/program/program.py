@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Final, TypeAlias
+from urllib.parse import quote
 
 import trio
 from attrs import define, field, frozen
@@ -38,7 +39,8 @@ class Invitation:
     @property
     def stream_url(self) -> str:
         """The whole address of a viewer's stream."""
-        return f"{self.url}/v1/sources/{self.source_id}/video/stream?camera_id={self.camera_id}"
+        source, camera = quote(self.source_id, safe=""), quote(self.camera_id, safe="")
+        return f"{self.url}/v1/sources/{source}/video/stream?camera_id={camera}"
 
     def words(self) -> dict[str, str]:
         """Return what may stand in braces in a command."""
