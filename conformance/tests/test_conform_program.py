@@ -101,6 +101,25 @@ def test_run_writes_every_report_and_no_key(tmp_path: Path) -> None:
     assert "PW-INIT-1" not in page
 
 
+def test_what_failed_in_a_stored_run_is_played_again_and_nothing_else(tmp_path: Path) -> None:
+    run = tmp_path / "run.ndjson"
+    only = ("--only", "viewer.auth", "--only", "viewer.timeout")
+    assert conform("viewer", *only, "--report", str(run), "--", *PLAIN).exit_code == 0
+    listed = conform("viewer", "--failed-in", str(run), "--list")
+    assert listed.stdout.split()[0] == "viewer.timeout"
+    assert len(listed.stdout.splitlines()) == 2
+    again = conform("viewer", "--failed-in", str(run), "--", *PLAIN)
+    assert "1 warn" in again.stdout
+    wrong = conform("device", "--failed-in", str(run), "--list")
+    assert (wrong.exit_code, "is no run of a device" in wrong.stderr) == (2, True)
+    replayed = CliRunner(env={"PLEXWIRE_API_KEY": "plx_any"}).invoke(
+        main, ["replay", "viewer.timeout", "--url", "ws://127.0.0.1:1"]
+    )
+    assert "plexwire conform-viewer --only viewer.timeout -- COMMAND" in replayed.stderr
+    none = conform("viewer", "--failed-in", str(tmp_path / "missing"), "--list")
+    assert none.exit_code == 2
+
+
 def test_known_failures_make_the_same_run_pass_and_another_one_fail(tmp_path: Path) -> None:
     code = """
 import os, socket, time

@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Final
 
 import click
@@ -14,15 +15,18 @@ from plexwire_conformance.cases.profiles import DEFAULT, PROFILES, Profile, part
 from plexwire_conformance.cases.programs import ProgramCase, cases_for
 from plexwire_conformance.cases.selection import NothingSelected, select_of
 from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
-from plexwire_conformance.commands.options import NOTHING, fail, place_to_listen
+from plexwire_conformance.commands.options import FILE, NOTHING, fail, place_to_listen
 from plexwire_conformance.commands.reporting import Outputs, judge_and_report, output_options
 from plexwire_conformance.program.program import CommandProgram, Invitation, Program, visiting
 from plexwire_conformance.program.runner import ProgramRunner
+from plexwire_conformance.recording.jsonlines import BadFile
 from plexwire_conformance.report.all_reports import Reports, heed_interrupt
+from plexwire_conformance.report.stored_runs import read_run
 from plexwire_conformance.run.control import CONTROL, CouldNotJudge
 from plexwire_conformance.run.events import Part
+from plexwire_conformance.run.findings import Verdict
 from plexwire_conformance.target.target import BadTarget
-from plexwire_spec import Party
+from plexwire_spec import Party, clauses
 
 #: Seconds that a case of each profile waits by design at most.
 _LONGEST: Final = {"quick": 4.0, "default": 20.0, "thorough": None}
@@ -36,6 +40,8 @@ _PROFILES: Final = {
     )
     for name, longest in _LONGEST.items()
 }
+#: The verdicts of cases that are worth another look.
+_FAILED: Final = (Verdict.FAIL, Verdict.WARN, Verdict.ERROR)
 #: Seconds that somebody has to start a program by hand.
 _BY_HAND_S: Final = 300.0
 
@@ -47,6 +53,7 @@ class _Wish:
     command: tuple[str, ...]
     only: tuple[str, ...]
     skip: tuple[str, ...]
+    failed_in: Path | None
     listing: bool
     profile: Profile
     jobs: int
@@ -63,6 +70,7 @@ def _program_options(command: Callable[..., None]) -> Callable[..., None]:
         command_line: tuple[str, ...],
         only: tuple[str, ...],
         skip: tuple[str, ...],
+        failed_in: Path | None,
         listing: bool,
         profile_name: str,
         jobs: int,
@@ -76,6 +84,7 @@ def _program_options(command: Callable[..., None]) -> Callable[..., None]:
             command=command_line,
             only=only,
             skip=skip,
+            failed_in=failed_in,
             listing=listing,
             profile=_PROFILES[profile_name],
             jobs=jobs,
@@ -97,6 +106,9 @@ _OPTIONS: Final = (
         "--only", multiple=True, metavar="WORD", help="Cases to run, by id, pattern or clause."
     ),
     click.option("--skip", multiple=True, metavar="WORD", help="Cases not to run, likewise."),
+    click.option(
+        "--failed-in", type=FILE, help="Run only the cases that failed in the stored run FILE."
+    ),
     click.option(
         "--list", "listing", is_flag=True, help="List the cases and their clauses, run none."
     ),
@@ -217,9 +229,12 @@ def conform_device(wish: _Wish, outputs: Outputs) -> None:
 def _conform(role: Party, wish: _Wish, outputs: Outputs) -> None:
     every = cases_for(role)
     try:
-        cases = select_of(every, wish.only, wish.skip, wish.profile)
+        only = [*wish.only, *_failed_in(wish.failed_in, role)]
+        cases = select_of(every, only, wish.skip, wish.profile)
     except NothingSelected as error:
         fail(str(error), NOTHING)
+    except BadFile as error:
+        fail(str(error), COULD_NOT_JUDGE)
     if wish.listing:
         for case in cases:
             click.echo(f"{case.id:24} {' '.join(case.clauses)}\n    {case.title}")
@@ -235,6 +250,25 @@ def _conform(role: Party, wish: _Wish, outputs: Outputs) -> None:
         await _run(role, wish, place, cases, part, unix_ms, reports)
 
     judge_and_report(outputs, judge, case_ids=(CONTROL.id, *every), unix_ms=unix_ms)
+
+
+def _failed_in(file: Path | None, role: Party) -> list[str]:
+    """Return the cases of a stored run in which something failed or was not followed, or could not be judged for an error.
+
+    Raises:
+        BadFile: it is no stored run, or one of somebody else.
+        NothingSelected: nothing failed in it.
+    """
+    if file is None:
+        return []
+    run = read_run(file)
+    failed = [r for r in run.results if r.verdict in _FAILED and r.case != CONTROL.id]
+    words = [r.clauses[0] if r.is_observation else r.case for r in failed]
+    if any(word not in clauses() and word not in cases_for(role) for word in words):
+        raise BadFile(f"{run.name} is no run of a {role}")
+    if not words:
+        raise NothingSelected(f"nothing failed in {run.name}")
+    return words
 
 
 async def _run(

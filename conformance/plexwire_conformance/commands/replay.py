@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from plexwire_conformance.cases import CASES
+from plexwire_conformance.cases.programs import EVERY_CASE
 from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
 from plexwire_conformance.commands.options import (
     INTERRUPTED,
@@ -42,7 +43,7 @@ from plexwire_conformance.scripts.exploring import report
 from plexwire_conformance.scripts.properties import BadToken, Property, Script, read_token
 from plexwire_conformance.target.description import TargetDescription
 from plexwire_conformance.target.target import REFERENCE, BadTarget, Target
-from plexwire_spec import clauses
+from plexwire_spec import Party, clauses
 
 #: Times that a script is played, at once: one that breaks something only now and then is not fixed.
 _TIMES: Final = 3
@@ -107,9 +108,15 @@ def items_of(what: str) -> list[Item]:
         return [Item(case=case, has_failed=False) for case in _judging(what)]
     if ":" in what:
         return [Item(case=case_of_token(what))]
+    if (program := EVERY_CASE.get(what)) is not None:
+        raise UnknownItem(_of_program(what, clauses()[program.clauses[0]].role))
     raise UnknownItem(
         f"{what!r} is no file, no case (see plexwire conform --list), no clause, and no token"
     )
+
+
+def _of_program(case_id: str, role: Party) -> str:
+    return f"{case_id} is a case for a {role}: plexwire conform-{role} --only {case_id} -- COMMAND"
 
 
 def _judging(clause: str) -> list[Case]:
@@ -160,6 +167,12 @@ def _is_failure(result: CaseResult) -> bool:
 def _known_case(case_id: str, run: StoredRun) -> Case:
     if case_id == CONTROL.id:
         return CONTROL
+    if (program := EVERY_CASE.get(case_id)) is not None and case_id not in CASES:
+        role = clauses()[program.clauses[0]].role
+        raise UnknownItem(
+            f"{run.name} is a run of a {role}; play again what failed in it by plexwire conform-{role} --failed-in "
+            f"{run.name} -- COMMAND"
+        )
     if case_id not in CASES:
         version = run.about.version
         raise UnknownItem(f"{run.name} has the case {case_id!r}, which plexwire {version} knew")
