@@ -129,7 +129,9 @@ async def keep_sending(device: DeviceClient) -> None:
         await trio.sleep(0.02)
 
 
-@pytest.mark.parametrize("name", ["plain_viewer", "threads_viewer", "wsproto_viewer"])
+@pytest.mark.parametrize(
+    "name", ["plain_viewer", "threads_viewer", "twisted_viewer", "wsproto_viewer"]
+)
 async def test_viewer_sees_frames(name: str) -> None:
     with trio.fail_after(60):
         async with (
@@ -151,7 +153,9 @@ async def test_viewer_sees_frames(name: str) -> None:
     assert done.stdout.decode().count("front 64x48") == 10
 
 
-@pytest.mark.parametrize("name", ["plain_viewer", "threads_viewer", "wsproto_viewer"])
+@pytest.mark.parametrize(
+    "name", ["plain_viewer", "threads_viewer", "twisted_viewer", "wsproto_viewer"]
+)
 async def test_viewer_with_a_wrong_key_says_so(name: str) -> None:
     with trio.fail_after(60):
         async with reference_gateway() as target:
