@@ -125,15 +125,21 @@ class StrictMembers(ModelDevice):
         return super().accepts(answer) and len(answer.body or {}) == 3
 
 
-@program_fault("device.mute", "It stops publishing at any `error` message.", "PW-DEV-21")
+@program_fault("device.mute", "It stops publishing at a message of an unknown type.", "PW-DEV-21")
 class Mute(ModelDevice):
     def leaves_after(self, entry: Entry) -> bool:
-        self.is_mute = entry.type == "error"
+        self.is_mute = entry.type not in _KNOWN
         return False
 
     async def send_picture(self, device: RawDevice) -> None:
         if not getattr(self, "is_mute", False):
             await super().send_picture(device)
+
+
+@program_fault("device.strict-errors", "It leaves at any `error` message.", "PW-DEV-28")
+class StrictErrors(ModelDevice):
+    def leaves_after(self, entry: Entry) -> bool:
+        return bool(entry.type == "error")
 
 
 @program_fault("device.one-life", "It does not come back after a loss.", "PW-DEV-15")

@@ -94,7 +94,7 @@ class StrictMembers(ModelViewer):
         return entry.type == "video_frame" and len(entry.body or {}) > 7
 
 
-@program_fault("viewer.strict-errors", "It leaves at any `error` message.", "PW-VIEW-1")
+@program_fault("viewer.strict-errors", "It leaves at any `error` message.", "PW-VIEW-3")
 class StrictErrors(ModelViewer):
     def leaves_after(self, entry: Entry) -> bool:
         return bool(entry.type == "error")

@@ -29,6 +29,10 @@ _UNKNOWN: Final = (
     ),
     _saying("a set_throttle", {"type": "set_throttle", "max_fps": 10}),
     _saying("a ready message", {"type": "ready"}),
+)
+
+
+_ERRORS: Final = (
     _saying(
         "an error with an unknown code",
         {"type": "error", "code": "PLEXWIRE_UNKNOWN", "detail": "nothing is wrong"},
@@ -62,6 +66,16 @@ async def _unknown(stage: ProgramStage) -> None:
 
 
 @program_case(
+    "device.errors",
+    "An authenticated device stays after an `error` that no close follows.",
+    "PW-DEV-28",
+    takes=2.0,
+)
+async def _errors(stage: ProgramStage) -> None:
+    await endure(stage, "PW-DEV-28/left", _ERRORS, _authenticated)
+
+
+@program_case(
     "device.goes-on",
     "A device goes on sending frames after a message that it does not know.",
     "PW-DEV-21",
@@ -74,8 +88,7 @@ async def _goes_on(stage: ProgramStage) -> None:
         began = stage.now()
         await device.leaves(_WATCH_S)
         before = len(device.frames(began))
-        for message in ({"type": "plexwire_unknown"}, {"type": "error", "message": "unknown type"}):
-            await device.say(message)
+        await device.say({"type": "plexwire_unknown"})
         # What was under way when it came.
         await device.leaves(1.0)
         since = stage.now()

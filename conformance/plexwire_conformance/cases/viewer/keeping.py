@@ -44,10 +44,6 @@ _UNKNOWN: Final = (
         "a source_status message",
         lambda v: {"type": "source_status", "sources": [{"online": True}]},
     ),
-    _saying(
-        "an error message with an unknown code",
-        lambda v: {"type": "error", "code": "PLEXWIRE_UNKNOWN", "detail": "nothing is wrong"},
-    ),
     _saying("a frame with an unknown member", lambda v: v.frame(plexwire_unknown={"a": [1, None]})),
     _saying(
         "a thermal frame",
@@ -105,6 +101,11 @@ async def _unknown(stage: ProgramStage) -> None:
 
 
 _UNREADABLE: Final = (
+    # No source has it for viewers, and many a viewer takes it for the end.
+    _saying(
+        "an error message with an unknown code",
+        lambda v: {"type": "error", "code": "PLEXWIRE_UNKNOWN", "detail": "nothing is wrong"},
+    ),
     _saying("a text that is no JSON", lambda v: "{"),
     _saying("a JSON array", lambda v: "[]"),
     _saying("a message without a type", lambda v: {"value": 1}),
