@@ -72,6 +72,7 @@ async def example(name: str, *arguments: str) -> AsyncIterator[tuple[Target, int
         pytest.param("fastapi_gateway uvicorn", "quick", set(), marks=needs_websockets_16),
         # It drops the connection over text that is not UTF-8, where a close frame is due.
         ("fastapi_gateway hypercorn", "quick", {"PW-CONN-5"}),
+        ("quart_gateway", "quick", {"PW-CONN-5"}),
     ],
 )
 async def test_gateway_embeds_the_core_and_conforms(
