@@ -75,3 +75,26 @@ def test_table_tells_of_every_release_and_of_no_failure() -> None:
     assert list(said) == ["0.5.2", "0.7.1", "0.9.1", "0.11.6", "0.12.1", "0.16.0"]
     for release, cells in said.items():
         assert [row for row, cell in cells.items() if not cell or "**" in cell] == [], release
+
+
+@pytest.mark.usefixtures("played")
+def test_newest_sdk_is_accused_of_nothing(tmp_path: Path) -> None:
+    """By the cases for devices that do not wait for long; the release that is installed is judged beside other programs."""
+    newest = OTHERS[-1]
+    if not is_there(newest):
+        pytest.skip(f"there is no environment for {newest}: make sdk builds it")
+    python = ROOT / ".venv" / "sdk" / newest / "bin" / "python"
+    camera = Path(__file__).with_name("programs") / "sdk_camera.py"
+    report = tmp_path / "run.ndjson"
+    command = [sys.executable, "-m", "plexwire_conformance.cli", "conform-device"]
+    options = ["--profile", "quick", "--patience", "60", "--report", str(report)]
+    done = subprocess.run(
+        [*command, *options, "--", str(python), str(camera)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = [json.loads(line) for line in report.read_text("utf-8").splitlines()[1:-1]]
+    assert {result["verdict"] for result in results} == {"pass"}

@@ -4,9 +4,12 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
+import trio
+
 from plexwire_conformance.faults._fault import Device, FaultyGateway, Viewer, fault
 from plexwire_conformance.faults._parts import Refusing
 from plexwire_protocol import CloseCode, ConversationClosed, Event, OnlineSource
+from plexwire_server import KeyDecision
 from plexwire_server.extending import Request, Response
 
 _STREAMS: Final = 80
@@ -131,18 +134,9 @@ class VanishedStayListed(FaultyGateway):
 # ── seats ────────────────────────────────────────────────────────────────────────────────────
 
 
-class _Seated(Viewer):
-    gateway: "SeatsOfTheVanished"
+class _Seats(Refusing):
+    """Has seats for viewers, and loses some of them."""
 
-    def _handle(self, event: Event, now: float) -> list[Event]:
-        if isinstance(event, ConversationClosed) and event.close.code == CloseCode.ABNORMAL:
-            self.gateway.lost_seats += 1
-        return super()._handle(event, now)
-
-
-@fault("lim.seats-of-the-vanished", "Never frees the seat of a viewer that vanished.", "PW-LIM-13")
-class SeatsOfTheVanished(Refusing):
-    viewer_peer = _Seated
     streams = _STREAMS
     refusal = Response(HTTPStatus.SERVICE_UNAVAILABLE, "No seat is free.\n")
 
@@ -152,3 +146,39 @@ class SeatsOfTheVanished(Refusing):
 
     def refuses(self, request: Request) -> bool:
         return self.lost_seats + len(self.hub.viewers) >= _STREAMS
+
+
+class _Seated(Viewer):
+    gateway: _Seats
+
+    def _handle(self, event: Event, now: float) -> list[Event]:
+        if isinstance(event, ConversationClosed) and event.close.code == CloseCode.ABNORMAL:
+            self.gateway.lost_seats += 1
+        return super()._handle(event, now)
+
+
+@fault("lim.seats-of-the-vanished", "Never frees the seat of a viewer that vanished.", "PW-LIM-13")
+class SeatsOfTheVanished(_Seats):
+    viewer_peer = _Seated
+
+
+class _Unchecked(Viewer):
+    gateway: _Seats
+
+    def _handle(self, event: Event, now: float) -> list[Event]:
+        if isinstance(event, ConversationClosed):
+            self.gateway.lost_seats += self.api_key is not None
+        return super()._handle(event, now)
+
+
+@fault(
+    "lim.seats-of-the-unchecked",
+    "Takes a moment to check a key, and never frees the seat of a viewer that has left by then.",
+    "PW-LIM-13",
+)
+class SeatsOfTheUnchecked(_Seats):
+    viewer_peer = _Unchecked
+
+    async def check_key(self, api_key: str) -> KeyDecision:
+        await trio.sleep(0.1)
+        return await super().check_key(api_key)

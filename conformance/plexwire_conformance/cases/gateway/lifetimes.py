@@ -11,8 +11,9 @@ from plexwire_conformance.run.trial import Trial
 from plexwire_conformance.wire.peer import HandshakeFailed, NoConnection, RawPeer
 from plexwire_conformance.wire.roles import RawDevice
 
-#: How a report calls those who were refused.
+#: How a report calls those who were refused, and those who left while their key was being checked.
 _REFUSED: Final = "refused"
+_UNCHECKED: Final = "closed right behind its auth"
 #: Seconds in which a gateway notices that a device has left.
 _NOTICED: Final = 5.0
 #: A camera that no device has.
@@ -162,7 +163,7 @@ async def _judge_left(stage: Stage, trial: Trial, source: str, camera: str, how:
 async def lifetimes_seats(stage: Stage, trial: Trial) -> None:
     streams = stage.target.streams
     count = _ENDED if streams is None else streams + 1
-    for how in (*_LEAVES, _REFUSED):
+    for how in (*_LEAVES, _REFUSED, _UNCHECKED):
         for begin in range(0, count, _AT_ONCE):
             async with trio.open_nursery() as nursery:
                 for _ in range(min(_AT_ONCE, count - begin)):
@@ -178,6 +179,8 @@ async def _come_and_go(stage: Stage, trial: Trial, how: str) -> None:
         await viewer.authenticate(
             "plx_nobody_has_this_key" if how == _REFUSED else stage.target.keys.api_key
         )
+        if how == _UNCHECKED:
+            await viewer.peer.close()
         await viewer.await_init(stage.tolerances.immediate)
         stage.check_room(viewer.peer)
     except NoConnection as error:
