@@ -205,3 +205,20 @@ os.execv(sys.executable, {[*PLAIN[:2]]!r} + [os.environ["PLEXWIRE_URL"], "robot-
     for pid in map(int, mark.read_text("utf-8").split()):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("said", ["b''", "b'GET / HTTP/1.1\\r\\n\\r\\n'", "b'\\x16\\x03\\x01'"])
+def test_connections_that_ask_for_nothing_disturb_no_run(said: str) -> None:
+    code = f"""
+import os, runpy, socket, sys
+from urllib.parse import urlsplit
+place = urlsplit(os.environ["PLEXWIRE_URL"])
+others = [socket.create_connection((place.hostname, place.port)) for _ in range(3)]
+for other in others:
+    other.sendall({said})
+sys.argv = ["plain", os.environ["PLEXWIRE_URL"], "robot-01", "front", "100000"]
+runpy.run_path({PLAIN[1]!r}, run_name="__main__")
+"""
+    done = conform("viewer", "--only", "viewer.auth", "--", *python(code))
+    assert done.exit_code == 0, done.output
+    assert "2 pass" in done.stdout

@@ -41,8 +41,9 @@ VIEWERS: Final = {
     "plain": (str(EXAMPLES / "plain_viewer.py"), *PLACE, MANY),
     "guide": (str(PROGRAMS / "browser_viewer.py"), "guide"),
     "module": (str(PROGRAMS / "browser_viewer.py"), "module"),
+    "page": (str(PROGRAMS / "browser_viewer.py"), "page"),
 }
-IN_A_BROWSER: Final = {"guide", "module"}
+IN_A_BROWSER: Final = {"guide", "module", "page"}
 DEVICES: Final = {
     "publish": ("-m", "plexwire_conformance.cli", "publish", *OPTIONS, "--reconnect"),
     "sdk": (str(PROGRAMS / "sdk_camera.py"),),
@@ -65,6 +66,7 @@ ROWS: Final = {
     "plain": "`examples/plain_viewer.py`",
     "guide": "the guide's way in Chromium: no wait for `init`, no second connection",
     "module": "the browser module, `/page/viewer.js`, in Chromium",
+    "page": "the viewer page at `/`, in Chromium",
     "publish": "`plexwire publish --reconnect`",
     "sdk": "the device SDK 0.7.1",
     "sdk, thermal": "the device SDK 0.7.1, a thermal camera with a dead pixel",

@@ -59,6 +59,9 @@ class ServedPeer(RawPeer):
             raise HandshakeFailed(
                 "it reset the connection before its handshake was whole"
             ) from None
+        except trio.ClosedResourceError:
+            # The play was over before it said anything: browsers open connections in advance.
+            raise HandshakeFailed("it opened a connection and asked for nothing") from None
         try:
             self.request = parse_request(data)
         except ValueError as error:
