@@ -222,3 +222,24 @@ runpy.run_path({PLAIN[1]!r}, run_name="__main__")
     done = conform("viewer", "--only", "viewer.auth", "--", *python(code))
     assert done.exit_code == 0, done.output
     assert "2 pass" in done.stdout
+
+
+def test_what_was_said_by_a_device_is_judged_again_offline(tmp_path: Path) -> None:
+    code = """
+import json, os, time
+from websockets.sync.client import connect
+with connect(os.environ["PLEXWIRE_URL"] + "/ws/device") as ws:
+    key, source = os.environ["PLEXWIRE_API_KEY"], os.environ["PLEXWIRE_SOURCE_ID"]
+    ws.send(json.dumps({"type": "device_auth", "api_key": key, "source_id": source}))
+    ws.recv()
+    ws.send(json.dumps({"type": "telemetry", "points": [float("nan")]}))
+    for message in ws:
+        pass
+"""
+    said = tmp_path / "said.ndjson"
+    words = ("--only", "device.auth", "--transcripts", str(said))
+    done = conform("device", *words, "--", *python(code))
+    assert "PW-DEV-27/not-json" in done.stdout
+    again = CliRunner().invoke(main, ["judge", str(said)])
+    assert "PW-DEV-27/not-json" in again.stdout
+    assert again.exit_code == 0  # it is a SHOULD

@@ -169,8 +169,8 @@ def conform_viewer(wish: _Wish, outputs: Outputs) -> None:
     A page in a browser, or anything else that you start by hand:
         plexwire conform-viewer
 
-    COMMAND is started for every case, and has to connect once it runs, and to watch. It finds in its environment, and in
-    braces in its own words:
+    The suite starts COMMAND for every case. COMMAND connects at once, and watches until it is ended. It finds its place in the
+    environment; in its arguments, the names in braces stand for the same:
 
     \b
         {url}         PLEXWIRE_URL         the gateway's base URL, of this start
@@ -182,8 +182,8 @@ def conform_viewer(wish: _Wish, outputs: Outputs) -> None:
     Without COMMAND the address is printed, and each connection is judged by the next case: let the program come back by
     itself, or start it again when it is waited for.
 
-    What is seen is what goes over the wire: whether the viewer stays, answers, leaves and comes back. What it draws is not
-    seen.
+    The suite sees what goes over the wire: whether the viewer stays, answers, leaves and comes back. It does not see what the
+    viewer draws.
 
     \b
     Exit codes: 0 conformant · 1 violations · 2 could not judge
@@ -206,8 +206,8 @@ def conform_device(wish: _Wish, outputs: Outputs) -> None:
     A device on another machine, started by hand:
         plexwire conform-device --listen 0.0.0.0:8701
 
-    COMMAND is started for every case, and has to connect once it runs, and to send pictures. It finds in its environment,
-    and in braces in its own words:
+    The suite starts COMMAND for every case. COMMAND connects at once, and sends pictures until it is ended. It finds its place
+    in the environment; in its arguments, the names in braces stand for the same:
 
     \b
         {url}        PLEXWIRE_URL, PLEXUS_GATEWAY_WS_URL  the gateway's base URL, of this start

@@ -9,13 +9,14 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from plexwire_conformance.cases import CASES
+from plexwire_conformance.cases.programs import EVERY_CASE
 from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
 from plexwire_conformance.commands.options import FILE, fail
 from plexwire_conformance.passive.capture import MAGICS, read_capture
 from plexwire_conformance.passive.har import read_har
 from plexwire_conformance.passive.live_judge import LiveJudge
 from plexwire_conformance.passive.stored import Saying, judge_sayings
+from plexwire_conformance.program.monitor import SERVED, judge_conversations
 from plexwire_conformance.recording.jsonlines import BadFile, read_text
 from plexwire_conformance.recording.transcript import Transcript, read_transcripts
 from plexwire_conformance.report.summary import Summary, plural
@@ -23,6 +24,7 @@ from plexwire_conformance.report.terminal import show_finding
 from plexwire_conformance.report.wording import seen_elsewhere
 from plexwire_conformance.run.findings import CaseResult, Finding, Verdict, worst
 from plexwire_conformance.run.monitor import monitor
+from plexwire_spec import Party
 
 #: Bytes by which a file is known, and what a HAR begins with.
 _BEGINNING: Final = 64
@@ -35,12 +37,12 @@ def judge_transcripts(transcripts: Iterable[Transcript]) -> tuple[CaseResult, ..
 
 
 def _judge(transcript: Transcript) -> CaseResult:
-    findings = tuple(
-        finding
-        for finding in monitor(transcript.conversations)
-        if finding.clause not in transcript.excused
-    )
-    case = CASES.get(transcript.case)
+    found = monitor(transcript.conversations)
+    for role in (Party.VIEWER, Party.DEVICE):
+        served = [c for c in transcript.conversations if c.role == f"{SERVED}{role}"]
+        found += judge_conversations(role, served)
+    findings = tuple(finding for finding in found if finding.clause not in transcript.excused)
+    case = EVERY_CASE.get(transcript.case)
     return CaseResult(
         case=transcript.name,
         title="" if case is None else case.title,

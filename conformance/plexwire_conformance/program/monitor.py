@@ -17,6 +17,8 @@ LARGEST_MESSAGE: Final = 1_048_576
 LARGEST_JPEG: Final = 750_000
 #: Stamps in between are seconds since 1970, of the years 2001 to 5138, and no milliseconds of any year with a camera.
 _SECONDS: Final = range(10**9, 10**11)
+#: What the role of a conversation begins with in which we are the gateway.
+SERVED: Final = "served-"
 #: Entries before the one that shows a breach.
 _BEFORE: Final = 20
 _WHOLE_NUMBERS: Final = ("width", "height", "timestamp")

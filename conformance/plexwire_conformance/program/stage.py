@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 import trio
 from attrs import define, field
 
-from plexwire_conformance.program.monitor import judge_conversations, judge_request
+from plexwire_conformance.program.monitor import SERVED, judge_conversations, judge_request
 from plexwire_conformance.program.program import Invitation, Program, Started
 from plexwire_conformance.program.served import Served, ServedDevice, ServedViewer
 from plexwire_conformance.recording.recorder import RecordedConversation, WireRecorder, merge
@@ -305,7 +305,7 @@ class ProgramStage:
         return [
             RecordedConversation(
                 name=recorder.peer,
-                role=f"served-{self.program.role}",
+                role=f"{SERVED}{self.program.role}",
                 source_id=self.invitation.source_id,
                 cameras=peer.request.cameras,
                 organisation="home",
