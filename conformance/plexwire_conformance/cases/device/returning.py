@@ -3,7 +3,7 @@
 from typing import Final
 
 from plexwire_conformance.program.case import program_case
-from plexwire_conformance.program.pauses import SLACK_S, do_grow, pauses
+from plexwire_conformance.program.pauses import SLACK_S, do_grow, do_vary, pauses
 from plexwire_conformance.program.stage import ProgramStage
 
 #: The first pause in seconds, and how much of a pause chance adds or takes.  [PW-DEV-15]
@@ -18,7 +18,7 @@ _CLOSES: Final = (1001, 1011, 1013)
 
 @program_case(
     "device.loss",
-    "A device that lost its gateway comes back, after pauses that grow.",
+    "A device that lost its gateway comes back, after pauses that grow and vary.",
     "PW-DEV-15",
     takes=sum(_WITHIN),
 )
@@ -36,6 +36,8 @@ async def _loss(stage: ProgramStage) -> None:
             stage.find("PW-DEV-15/no-pause", {"pause": _FIRST_S}, {"pauses": shown})
         elif not do_grow(found):
             stage.find("PW-DEV-15/steady", {}, {"pauses": shown})
+        elif not do_vary(found):
+            stage.find("PW-DEV-15/not-varied", {}, {"pauses": shown})
 
 
 @program_case(
