@@ -1,6 +1,6 @@
 """Real viewers and devices on trial, each a process of its own: what the suite says of ours, of the SDK, and of the guide's way.
 
-All are judged at once, as a case mostly waits.
+Some are judged at once, as a case mostly waits.
 """
 
 import os
@@ -50,10 +50,15 @@ DEVICES: Final = {
     "sdk, thermal": (str(PROGRAMS / "sdk_camera.py"), "thermal"),
 }
 
-#: What waits for long is judged of one program only; `selftest` shows that each case finds what it is for.
+#: What waits for long is judged of our own commands only; `selftest` shows that each case finds what it is for.
 LONG_S: Final = 6.0
+#: What is judged of each example: each start of an interpreter costs the machine half a second.
+OF_EXAMPLES: Final = ("viewer.auth", "viewer.pings", "viewer.unknown", "viewer.timeout")
+EXAMPLE_VIEWERS: Final = {"asyncio", "threads", "twisted", "wsproto", "plain"}
+#: Programs that are judged at once; other tests wait for gateways to answer in time beside them.
+AT_ONCE: Final = 3
 #: Programs for which a browser is started are judged by the cases that tell browsers from libraries.
-OF_BROWSERS: Final = ("viewer.auth", "viewer.unknown", "viewer.timeout", "viewer.no-init")
+OF_BROWSERS: Final = ("viewer.unknown", "viewer.timeout", "viewer.no-init")
 
 #: The page that says what is found, and how it names the programs.
 PAGE: Final = ROOT / "docs" / "programs.md"
@@ -87,6 +92,8 @@ def names() -> list[str]:
 def cases_of(name: str, role: Party) -> list[str]:
     if name in IN_A_BROWSER:
         return list(OF_BROWSERS)
+    if name in EXAMPLE_VIEWERS:
+        return list(OF_EXAMPLES)
     if name == "sdk, thermal":
         return ["device.frames"]
     whole = name in ("watch", "publish")
@@ -103,7 +110,11 @@ def judged() -> dict[str, RunFinished]:
     )
     runs: dict[str, RunFinished] = {}
 
-    async def judge(name: str) -> None:
+    async def judge(name: str, room: trio.CapacityLimiter) -> None:
+        async with room:
+            await judge_now(name)
+
+    async def judge_now(name: str) -> None:
         role = Party.VIEWER if name in VIEWERS else Party.DEVICE
         command = (sys.executable, *(VIEWERS | DEVICES)[name])
         runner = ProgramRunner(
@@ -119,10 +130,11 @@ def judged() -> dict[str, RunFinished]:
         runs[name] = await runner.run(cases, lambda event: None)
 
     async def judge_all() -> None:
-        with trio.fail_after(240):
+        room = trio.CapacityLimiter(AT_ONCE)
+        with trio.fail_after(400):
             async with trio.open_nursery() as nursery:
                 for name in names():
-                    nursery.start_soon(judge, name)
+                    nursery.start_soon(judge, name, room)
 
     trio.run(judge_all)
     return runs
