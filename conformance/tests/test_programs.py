@@ -119,9 +119,7 @@ def judged() -> dict[str, RunFinished]:
         command = (sys.executable, *(VIEWERS | DEVICES)[name])
         runner = ProgramRunner(
             program=CommandProgram(role, command, at_once=2),
-            invitation=Invitation(
-                url="", api_key="plx_0123456789abcdef", source_id="robot-01", camera_id="front"
-            ),
+            invitation=Invitation(api_key="plx_0123456789abcdef"),
             unix_ms=1_750_000_000_000,
             patience=60.0,
         )

@@ -1,15 +1,14 @@
 """`plexwire conform-viewer` and `plexwire conform-device`: the other two sides of the protocol on trial."""
 
-import secrets
 import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from plexwire_conformance.cases.profiles import DEFAULT, PROFILES, Profile, part_of
 from plexwire_conformance.cases.programs import ProgramCase, cases_for
@@ -17,8 +16,15 @@ from plexwire_conformance.cases.selection import NothingSelected, select_of
 from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
 from plexwire_conformance.commands.options import FILE, NOTHING, fail, place_to_listen
 from plexwire_conformance.commands.reporting import Outputs, judge_and_report, output_options
-from plexwire_conformance.program.program import CommandProgram, Invitation, Program, visiting
+from plexwire_conformance.program.program import (
+    CommandProgram,
+    Invitation,
+    Program,
+    throw_away_key,
+    visiting,
+)
 from plexwire_conformance.program.runner import ProgramRunner
+from plexwire_conformance.program.stage import CONNECTS_S
 from plexwire_conformance.recording.jsonlines import BadFile
 from plexwire_conformance.report.all_reports import Reports, heed_interrupt
 from plexwire_conformance.report.stored_runs import read_run
@@ -31,14 +37,7 @@ from plexwire_spec import Party, clauses
 #: Seconds that a case of each profile waits by design at most.
 _LONGEST: Final = {"quick": 4.0, "default": 20.0, "thorough": None}
 _PROFILES: Final = {
-    name: Profile(
-        name=name,
-        seconds=PROFILES[name].seconds,
-        judges=PROFILES[name].judges,
-        longest=longest,
-        thorough=longest is None,
-    )
-    for name, longest in _LONGEST.items()
+    name: evolve(PROFILES[name], longest=longest) for name, longest in _LONGEST.items()
 }
 #: The verdicts of cases that are worth another look.
 _FAILED: Final = (Verdict.FAIL, Verdict.WARN, Verdict.ERROR)
@@ -65,35 +64,8 @@ class _Wish:
 
 def _program_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
-    def bundled(
-        *,
-        command_line: tuple[str, ...],
-        only: tuple[str, ...],
-        skip: tuple[str, ...],
-        failed_in: Path | None,
-        listing: bool,
-        profile_name: str,
-        jobs: int,
-        patience: float | None,
-        listen: str,
-        source_id: str,
-        camera: str,
-        outputs: Outputs,
-    ) -> None:
-        wish = _Wish(
-            command=command_line,
-            only=only,
-            skip=skip,
-            failed_in=failed_in,
-            listing=listing,
-            profile=_PROFILES[profile_name],
-            jobs=jobs,
-            patience=patience,
-            listen=listen,
-            source_id=source_id,
-            camera=camera,
-        )
-        command(wish, outputs)
+    def bundled(*, outputs: Outputs, profile_name: str, **options: Any) -> None:
+        command(_Wish(profile=_PROFILES[profile_name], **options), outputs)
 
     for option in reversed(_OPTIONS):
         bundled = option(bundled)
@@ -101,7 +73,7 @@ def _program_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 _OPTIONS: Final = (
-    click.argument("command_line", nargs=-1, metavar="-- COMMAND..."),
+    click.argument("command", nargs=-1, metavar="-- COMMAND..."),
     click.option(
         "--only", multiple=True, metavar="WORD", help="Cases to run, by id, pattern or clause."
     ),
@@ -133,7 +105,7 @@ _OPTIONS: Final = (
         "--patience",
         type=click.FloatRange(min=1),
         metavar="SECONDS",
-        help=f"How long COMMAND may take to connect.  [default: 20; without COMMAND {_BY_HAND_S:g}]",
+        help=f"How long COMMAND may take to connect.  [default: {CONNECTS_S:g}; without COMMAND {_BY_HAND_S:g}]",
     ),
     click.option(
         "--listen",
@@ -256,7 +228,7 @@ def _failed_in(file: Path | None, role: Party) -> list[str]:
     """Return the cases of a stored run in which something failed or was not followed, or could not be judged for an error.
 
     Raises:
-        BadFile: it is no stored run, or one of somebody else.
+        BadFile: it is no stored run, or the run judged another role.
         NothingSelected: nothing failed in it.
     """
     if file is None:
@@ -281,20 +253,12 @@ async def _run(
     reports: Reports,
 ) -> None:
     invitation = Invitation(
-        url="",
-        api_key=f"plx_{secrets.token_hex(12)}",
-        source_id=wish.source_id,
-        camera_id=wish.camera,
+        api_key=throw_away_key(), source_id=wish.source_id, camera_id=wish.camera
     )
 
-    async def judge(program: Program, patience: float, plays: int) -> None:
+    async def judge(program: Program, **options: Any) -> None:
         runner = ProgramRunner(
-            program=program,
-            invitation=invitation,
-            unix_ms=unix_ms,
-            patience=patience,
-            part=part,
-            plays=plays,
+            program=program, invitation=invitation, unix_ms=unix_ms, part=part, **options
         )
         await runner.run(cases, reports.listen)
 
@@ -302,13 +266,13 @@ async def _run(
         await nursery.start(heed_interrupt, reports, nursery.cancel_scope)
         if wish.command:
             program = CommandProgram(role, wish.command, wish.jobs)
-            await judge(program, wish.patience or 20.0, 3)
+            await judge(program, patience=wish.patience or CONNECTS_S)
         else:
             host, port = place
             try:
                 async with visiting(role, host, port, invitation, _say_waiting) as visitor:
                     _say_where(visitor.invitation, role)
-                    await judge(visitor, wish.patience or _BY_HAND_S, 1)
+                    await judge(visitor, patience=wish.patience or _BY_HAND_S, plays=1)
             except OSError as error:
                 raise CouldNotJudge(f"can't listen at {wish.listen}: {error.strerror}") from None
         nursery.cancel_scope.cancel()

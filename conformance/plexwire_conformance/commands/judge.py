@@ -11,10 +11,10 @@ from rich.text import Text
 
 from plexwire_conformance.cases.programs import EVERY_CASE
 from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
+from plexwire_conformance.commands.live_commands import conclude, telling_judge
 from plexwire_conformance.commands.options import FILE, fail
 from plexwire_conformance.passive.capture import MAGICS, read_capture
 from plexwire_conformance.passive.har import read_har
-from plexwire_conformance.passive.live_judge import LiveJudge
 from plexwire_conformance.passive.stored import Saying, judge_sayings
 from plexwire_conformance.program.monitor import SERVED, judge_conversations
 from plexwire_conformance.recording.jsonlines import BadFile, read_text
@@ -22,7 +22,7 @@ from plexwire_conformance.recording.transcript import Transcript, read_transcrip
 from plexwire_conformance.report.summary import Summary, plural
 from plexwire_conformance.report.terminal import show_finding
 from plexwire_conformance.report.wording import seen_elsewhere
-from plexwire_conformance.run.findings import CaseResult, Finding, Verdict, worst
+from plexwire_conformance.run.findings import CaseResult, Verdict, worst
 from plexwire_conformance.run.monitor import monitor
 from plexwire_spec import Party
 
@@ -114,18 +114,7 @@ def _heard_in(file: Path) -> list[Saying] | None:
 
 
 def _judge_heard(sayings: list[Saying], console: Console) -> NoReturn:
-    def found(finding: Finding, name: str) -> None:
-        console.print(show_finding(finding, f"seen at {name}"))
-
-    live = LiveJudge(found)
+    live = telling_judge(console)
     judge_sayings(sayings, live)
     heard = f"{plural(live.conversations, 'conversation')}, {plural(live.frames, 'frame')}"
     conclude(console, heard, live.broken)
-
-
-def conclude(console: Console, judged: str, broken: int) -> NoReturn:
-    """Say in the last line how many promises were *broken* in what was *judged*, and leave with the exit code of that."""
-    words = f"{plural(broken, 'documented promise')} broken" if broken else "nothing broken"
-    style = "bold red" if broken else "bold green"
-    console.print(f"\n{judged}: {words}.", style=style, highlight=False)
-    raise SystemExit(1 if broken else 0)

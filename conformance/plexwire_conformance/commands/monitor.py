@@ -1,10 +1,9 @@
 """`plexwire monitor`: production, watched for hours by one polite viewer."""
 
-import math
 import os
 import random
-import signal
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +13,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import start_http_server
 from rich.console import Console
 
-from plexwire_conformance.commands.judge import conclude
 from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
+from plexwire_conformance.commands.live_commands import (
+    FOR_OPTION,
+    conclude,
+    say,
+    telling_judge,
+    until_ended,
+)
 from plexwire_conformance.commands.options import (
     FILE,
     fail,
@@ -23,21 +28,15 @@ from plexwire_conformance.commands.options import (
     place_to_listen,
     run_trio,
 )
-from plexwire_conformance.passive.live_judge import LiveJudge
 from plexwire_conformance.passive.production import KeyRefused, Minute, Production
 from plexwire_conformance.passive.production_metrics import ProductionMetrics
 from plexwire_conformance.report.summary import plural
-from plexwire_conformance.report.terminal import show_finding
 from plexwire_conformance.run.exception_groups import first_of
-from plexwire_conformance.run.findings import Finding
 from plexwire_conformance.target.description import TargetDescription, check_proxy
 from plexwire_conformance.target.target import BadTarget
 
 #: Seconds between two lines.
 _LINE_S: Final = 60.0
-_ENDS: Final = tuple(
-    getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)
-)
 
 
 @click.command(cls=JudgingCommand)
@@ -53,13 +52,7 @@ _ENDS: Final = tuple(
     metavar="SECONDS",
     help="Seconds between two lines.",
 )
-@click.option(
-    "--for",
-    "seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="End by itself after so long.",
-)
+@FOR_OPTION
 @click.option("--keys-file", type=FILE, help="File with the key, in lines of NAME=value.")
 @click.option("--ca", type=FILE, help="Certificate authority (PEM) to trust for wss://.")
 @click.option(
@@ -97,12 +90,6 @@ def monitor(
     """
     out, progress = Console(), Console(stderr=True)
 
-    def found(finding: Finding, name: str) -> None:
-        out.print(show_finding(finding, f"seen at {name}"))
-
-    def say(text: str) -> None:
-        progress.print(text, markup=False, highlight=False, soft_wrap=True)
-
     try:
         url, _ = place_of(url, keys_file, os.environ, is_ci=True)
         if proxy is not None:
@@ -113,8 +100,10 @@ def monitor(
         place = None if metrics is None else place_to_listen(metrics)
     except BadTarget as error:
         fail(str(error), COULD_NOT_JUDGE)
-    judge = LiveJudge(found)
-    watched = Production(target, source_id, camera, judge, random.random, trouble=say)
+    judge = telling_judge(out)
+    watched = Production(
+        target, source_id, camera, judge, random.random, trouble=partial(say, progress)
+    )
     if place is not None:
         registry = CollectorRegistry()
         registry.register(ProductionMetrics(watched))
@@ -138,16 +127,9 @@ async def _run(watched: Production, every: float, seconds: float | None, out: Co
     async def tell() -> None:
         while True:
             await trio.sleep(every)
-            line = _line(watched.minute(every), watched)
-            out.print(line, markup=False, highlight=False, soft_wrap=True)
+            say(out, _line(watched.minute(every), watched))
 
-    with trio.move_on_after(math.inf if seconds is None else seconds):
-        async with trio.open_nursery() as nursery:
-            with trio.open_signal_receiver(*_ENDS) as signals:
-                nursery.start_soon(watched.run)
-                nursery.start_soon(tell)
-                await anext(signals)
-                nursery.cancel_scope.cancel()
+    await until_ended(seconds, watched.run, tell)
 
 
 def _line(minute: Minute, watched: Production) -> str:

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
-from attrs import evolve, frozen
+from attrs import evolve, fields, frozen
 from rich.console import Console
 
 from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, report_crash
@@ -94,31 +94,9 @@ def output_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give *command* the options that say what it writes; it gets them as `outputs`."""
 
     @wraps(command)
-    def bundled(
-        *,
-        report: Path | None,
-        html: Path | None,
-        junit: Path | None,
-        markdown: Path | None,
-        github: bool,
-        transcripts: Path | None,
-        expected_failures: Path | None,
-        update_expected: bool,
-        quiet: bool,
-        **others: object,
-    ) -> None:
-        outputs = Outputs(
-            report=report,
-            html=html,
-            junit=junit,
-            markdown=markdown,
-            github=github,
-            transcripts=transcripts,
-            expected_failures=expected_failures,
-            update_expected=update_expected,
-            quiet=quiet,
-        )
-        command(outputs=outputs, **others)
+    def bundled(**options: Any) -> None:
+        outputs = Outputs(**{each.name: options.pop(each.name) for each in fields(Outputs)})
+        command(outputs=outputs, **options)
 
     for option in reversed(_OUTPUT_OPTIONS):
         bundled = option(bundled)

@@ -49,7 +49,7 @@ from plexwire_conformance.target.reference_gateway import memory_gateway
 
 #: Stands for the reference gateway itself, where nothing must be found, and for the models of a viewer and a device.
 NO_FAULT: Final = "no fault"
-SOUND_PROGRAMS: Final = {
+SOUND_PROGRAMS: Final[Mapping[str, type[ModelViewer] | type[ModelDevice]]] = {
     "no fault of a viewer": ModelViewer,
     "no fault of a device": ModelDevice,
 }
@@ -141,9 +141,7 @@ async def _judge_program(
     program: ModelProgram, cases: Sequence[ProgramCase]
 ) -> tuple[tuple[CaseResult, ...], str]:
     """Return the results, or why there are none."""
-    invitation = Invitation(
-        url="", api_key=f"plx_{'selftest' * 3}", source_id="robot-01", camera_id="front"
-    )
+    invitation = Invitation(api_key=f"plx_{'selftest' * 3}")
     runner = ProgramRunner(program=program, invitation=invitation, unix_ms=_UNIX_MS, plays=1)
     try:
         return (await runner.run(cases, lambda event: None)).results, ""

@@ -1,29 +1,31 @@
 """`plexwire tap`: between real peers and a gateway, judging both."""
 
-import math
 import os
-import signal
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import click
 import trio
 from rich.console import Console
 
-from plexwire_conformance.commands.judge import conclude
 from plexwire_conformance.commands.judging_command import COULD_NOT_JUDGE, JudgingCommand
+from plexwire_conformance.commands.live_commands import (
+    FOR_OPTION,
+    conclude,
+    say,
+    telling_judge,
+    until_ended,
+)
 from plexwire_conformance.commands.options import FILE, fail, place_to_listen, run_trio
 from plexwire_conformance.passive.live_judge import LiveJudge
 from plexwire_conformance.passive.tap import Tap
 from plexwire_conformance.recording.transcript import Transcript, TranscriptFile
 from plexwire_conformance.report.summary import plural
-from plexwire_conformance.report.terminal import show_finding
-from plexwire_conformance.run.findings import Finding
 from plexwire_conformance.target.description import TargetDescription
+from plexwire_conformance.target.streams import url_of
 from plexwire_conformance.target.target import BadTarget, Endpoint, Keys
-
-_ENDS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
 
 
 @click.command(cls=JudgingCommand)
@@ -44,13 +46,7 @@ _ENDS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if has
     type=FILE,
     help="Write every conversation when it has ended, without keys, as NDJSON for plexwire judge.",
 )
-@click.option(
-    "--for",
-    "seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="End by itself after so long.",
-)
+@FOR_OPTION
 def tap(
     upstream: str,
     device_upstream: str | None,
@@ -77,10 +73,7 @@ def tap(
     """
     out, progress = Console(), Console(stderr=True)
 
-    def found(finding: Finding, name: str) -> None:
-        out.print(show_finding(finding, f"seen at {name}"))
-
-    judge = LiveJudge(found)
+    judge = telling_judge(out)
     try:
         description = TargetDescription(url=upstream, device_url=device_upstream, ca=ca)
         # The tap has no key of its own: it relays those of others.
@@ -121,25 +114,16 @@ async def _run(
 ) -> None:
     host, port = place
     listeners = await trio.open_tcp_listeners(port, host=host)
-    bound = listeners[0].socket.getsockname()
-    shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-
-    def say(text: str) -> None:
-        progress.print(text, markup=False, highlight=False, soft_wrap=True)
-
     began = trio.current_time()
-    listener = Tap(
+    relay = Tap(
         viewers=viewers,
         devices=devices,
         judge=judge,
         clock=lambda: trio.current_time() - began,
         transcribe=write,
-        trouble=say,
+        trouble=partial(say, progress),
     )
-    with trio.move_on_after(math.inf if seconds is None else seconds):
-        async with trio.open_nursery() as nursery:
-            with trio.open_signal_receiver(*_ENDS) as signals:
-                nursery.start_soon(listener.run, listeners)
-                say(f"connect to ws://{shown}:{bound[1]}, and be relayed to {viewers.url}")
-                await anext(signals)
-                nursery.cancel_scope.cancel()
+    invitation = f"connect to {url_of(listeners[0])}, and be relayed to {viewers.url}"
+    await until_ended(
+        seconds, partial(relay.run, listeners), ready=partial(say, progress, invitation)
+    )

@@ -2,6 +2,7 @@
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Final, TypeAlias
@@ -87,7 +88,7 @@ class WholeFramesOnly(FrameReader):
 
 
 @define(eq=False)
-class Model:
+class Model(ABC):
     """What both models have in common: connections one after another, with pauses that grow while they fail."""
 
     role: ClassVar[Party]
@@ -127,17 +128,17 @@ class Model:
                 nursery.cancel_scope.deadline = trio.current_time() + _CLOSE_S
         return peer.ending
 
+    @abstractmethod
     def target(self) -> str:
         """Return where it connects."""
-        raise NotImplementedError
 
     def headers(self) -> tuple[tuple[str, str], ...]:
         """Return the headers of its handshake, besides those of every one."""
         return ()
 
+    @abstractmethod
     async def converse(self, peer: RawPeer) -> None:
         """Say what there is to say on a connection, until it ends or the model leaves."""
-        raise NotImplementedError
 
     def comes_back(self, ending: Ending | None) -> bool:
         """Whether it connects again after a connection that ended so."""

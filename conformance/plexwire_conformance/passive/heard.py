@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import define, evolve, field
 
+from plexwire_conformance.program.monitor import FIRST_MESSAGES
 from plexwire_conformance.recording.recorder import (
     Entry,
     Kind,
@@ -29,8 +30,6 @@ from plexwire_spec import Party
 
 _STREAM: Final = re.compile(r"/v1/sources/([^/]+)/video/stream$")
 _DEVICE: Final = "/ws/device"
-#: Members of first messages that hold a key.
-_FIRST: Final = ("auth", "device_auth")
 
 
 def role_at(target: str) -> tuple[Party | None, str]:
@@ -126,10 +125,7 @@ class Heard:
     def _entry(self, way: Way, frame: WireFrame, at: float) -> Entry:
         match frame.opcode:
             case Opcode.TEXT:
-                try:
-                    return self.text(way, frame.payload.decode(), at)
-                except UnicodeDecodeError:
-                    raise BadFraming("a text message is not UTF-8") from None
+                return self.text(way, frame.text(), at)
             case Opcode.BINARY:
                 return self.binary(way, frame.payload, at)
             case Opcode.PING | Opcode.PONG:
@@ -170,7 +166,7 @@ class Heard:
             body = json.loads(text)
         except (ValueError, RecursionError):
             return
-        if not isinstance(body, dict) or body.get("type") not in _FIRST:
+        if not isinstance(body, dict) or body.get("type") not in FIRST_MESSAGES.values():
             return
         key, source_id = body.get("api_key"), body.get("source_id")
         if isinstance(key, str) and key:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from attrs import define, evolve, field
 
 from plexwire_conformance.passive.heard import Heard
-from plexwire_conformance.program.monitor import ProgramWatch, judge_request
+from plexwire_conformance.program.monitor import ProgramWatch, introduces, judge_request
 from plexwire_conformance.recording.recorder import Entry, Kind, Way
 from plexwire_conformance.run.findings import Finding, Verdict
 from plexwire_conformance.run.monitor import ViewerWatch
@@ -21,9 +21,9 @@ _SHOWN: Final = 20
 #: Where not every device is heard, a frame of one that is not is no invention of the gateway.
 _NOT_KNOWN_HERE: Final = frozenset({"PW-FRAME-2/unknown-picture"})
 _FLIPPED: Final = {Way.SENT: Way.RECEIVED, Way.RECEIVED: Way.SENT}
-_FIRST: Final = {
-    Party.VIEWER: ("auth", "PW-AUTH-1/other-message"),
-    Party.DEVICE: ("device_auth", "PW-DEV-1/other-message"),
+_NO_INTRODUCTION: Final = {
+    Party.VIEWER: "PW-AUTH-1/other-message",
+    Party.DEVICE: "PW-DEV-1/other-message",
 }
 
 
@@ -76,7 +76,6 @@ class Ear:
     _told: set[str] = field(factory=set[str], init=False)
     _viewer: ViewerWatch | None = field(default=None, init=False)
     _program: ProgramWatch | None = field(default=None, init=False)
-    _has_spoken: bool = field(default=False, init=False)
     _frames: int = field(default=0, init=False)
 
     def take(self, entry: Entry) -> None:
@@ -124,15 +123,9 @@ class Ear:
     def _of_program(self, role: Party, entry: Entry) -> Iterator[Finding]:
         flipped = evolve(entry, way=_FLIPPED[entry.way])
         assert self._program is not None
-        if (
-            entry.way is Way.SENT
-            and entry.kind in (Kind.TEXT, Kind.BINARY)
-            and not self._has_spoken
-        ):
-            self._has_spoken = True
-            wanted, check = _FIRST[role]
-            if entry.kind is not Kind.TEXT or entry.type != wanted:
-                yield Finding(check=check, observed={"message": entry.text})
+        is_message = entry.way is Way.SENT and entry.kind in (Kind.TEXT, Kind.BINARY)
+        if is_message and not self._program.has_spoken and not introduces(role, entry):
+            yield Finding(check=_NO_INTRODUCTION[role], observed={"message": entry.text})
         observed: dict[str, Any]
         for check, observed in self._program.see(flipped):
             yield Finding(check=check, observed=observed)

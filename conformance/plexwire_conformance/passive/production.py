@@ -5,11 +5,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
-from urllib.parse import quote, urlencode
 
 import trio
 from attrs import define, field, frozen
 
+from plexwire_client import backoff_s
 from plexwire_conformance.passive.heard import Heard
 from plexwire_conformance.passive.live_judge import Ear, LiveJudge
 from plexwire_conformance.recording.recorder import Entry, Way, WireRecorder
@@ -22,17 +22,13 @@ from plexwire_conformance.wire.peer import (
     NoConnection,
     RawPeer,
 )
-from plexwire_conformance.wire.roles import auth_text
+from plexwire_conformance.wire.roles import auth_text, stream_target
 from plexwire_conformance.wire.served_peer import HandshakeRequest
 
 #: Seconds for a connection, and for its handshake.
 _PATIENCE_S: Final = 10.0
 #: Seconds that each stream is asked to last: a gateway may notice a vanished viewer only then.
 STREAM_S: Final = 600
-#: Seconds of the first pause after a loss, and of the longest.  [PW-VIEW-8]
-_FIRST_PAUSE_S: Final = 1.0
-_LONGEST_PAUSE_S: Final = 60.0
-_VARIED: Final = 0.25
 #: A silence of a camera that is this many times its usual interval, and so many seconds at least, is a gap.
 _GAP_TIMES: Final = 5.0
 _GAP_LEAST_S: Final = 1.0
@@ -137,20 +133,12 @@ class Production:
                     continue
                 self.trouble(f"the stream ended: {ending}")
             self._failures += 1
-            await trio.sleep(self._pause())
-
-    def _pause(self) -> float:
-        pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 16))
-        return pause * (1 + _VARIED * (2 * self.chance() - 1))
+            await trio.sleep(backoff_s(self._failures - 1, self.chance()))
 
     async def _once(self) -> Ending | None:
         """Watch on one connection; return how it ended, None if there was none."""
         endpoint = self.target.viewers
-        path = f"/v1/sources/{quote(self.source_id, safe='')}/video/stream"
-        query = urlencode(
-            [*(("camera_id", c) for c in self.cameras), ("timeout", STREAM_S)], quote_via=quote
-        )
-        address = f"{endpoint.path}{path}?{query}"
+        address = f"{endpoint.path}{stream_target(self.source_id, self.cameras, STREAM_S)}"
         self.connects += 1
         heard = Heard(f"connection {self.connects}")
         recorder = WireRecorder(heard.name, self.target.keys.secrets)
@@ -159,10 +147,7 @@ class Production:
             peer = RawPeer(stream, recorder, trio.current_time)
             shake = partial(peer.handshake, address, endpoint.host_header, self.target.headers)
             await upgrade(stream, shake, within=_PATIENCE_S)
-        except NoConnection as error:
-            self.trouble(f"{endpoint.url}: {error.problem}")
-            return None
-        except HandshakeFailed as error:
+        except (NoConnection, HandshakeFailed) as error:
             self.trouble(f"{endpoint.url}: {error.problem}")
             return None
         ear = self.judge.listen(heard)

@@ -15,10 +15,10 @@ from plexwire_conformance.recording.transcript import Transcript
 from plexwire_conformance.target.dialling import dial
 from plexwire_conformance.target.target import Endpoint
 from plexwire_conformance.wire.peer import NoConnection
+from plexwire_conformance.wire.served_peer import read_head
 from plexwire_spec import Party
 
 _CHUNK: Final = 262_144
-_LONGEST_HEAD: Final = 65536
 #: Seconds for the request of a handshake, and for a connection to the gateway.
 _PATIENCE_S: Final = 10.0
 #: Chunks that may wait to be judged, 64 MiB of them; then those who talk wait too.
@@ -28,7 +28,7 @@ _QUIET_S: Final = 0.005
 #: Entries of one connection that its transcript has; of a longer one it has the beginning.
 _TRANSCRIBED: Final = 20_000
 #: Headers that the tap writes itself, or that would make messages unreadable.
-_REPLACED: Final = ("host:", "sec-websocket-extensions:")
+_REPLACED: Final = (b"host:", b"sec-websocket-extensions:")
 
 
 @define(eq=False)
@@ -85,7 +85,7 @@ class Tap:
         client.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
         try:
             with trio.fail_after(_PATIENCE_S):
-                head = await _read_head(client)
+                head = await read_head(client)
         except (trio.TooSlowError, trio.BrokenResourceError):
             return
         if not head:
@@ -191,23 +191,12 @@ class _Piece:
                     self.talk.take(entry)
 
 
-async def _read_head(client: trio.abc.Stream) -> bytes:
-    """Return the head of the request with what came behind it; empty if it did not come whole."""
-    head = b""
-    while b"\r\n\r\n" not in head:
-        chunk = await client.receive_some(_CHUNK)
-        if not chunk or len(head) > _LONGEST_HEAD:
-            return b""
-        head += chunk
-    return head
-
-
 def _rewritten(head: bytes, endpoint: Endpoint) -> bytes:
     """Return *head* as the gateway behind *endpoint* is to get it: its host, its base path, and no extensions."""
     lines, end, rest = head.partition(b"\r\n\r\n")
     first, *fields = lines.split(b"\r\n")
     method, _, more = first.partition(b" ")
-    kept = [f for f in fields if not f.lower().startswith(tuple(r.encode() for r in _REPLACED))]
+    kept = [f for f in fields if not f.lower().startswith(_REPLACED)]
     path = endpoint.path.encode()
     request = [method + b" " + path + more, b"Host: " + endpoint.host_header.encode(), *kept]
     return b"\r\n".join(request) + end + rest

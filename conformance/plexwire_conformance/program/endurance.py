@@ -53,3 +53,12 @@ async def endure(
                 words = words or play.started.last_words()
     if left:
         stage.find(check, {}, {"left": left, "words": words})
+
+
+async def gives_up(stage: ProgramStage, check: str, within: float, *, late_s: float) -> None:
+    """Answer nothing, and find *check* if the program still waits after *within* seconds, and *late_s* more."""
+    async with stage.play() as play:
+        served = await play.waiting()
+        waited = within + late_s
+        if not await play.leaves(served, waited):
+            stage.find(check, {"within": within}, {"waited": waited})

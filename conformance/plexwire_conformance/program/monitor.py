@@ -19,6 +19,8 @@ LARGEST_JPEG: Final = 750_000
 _SECONDS: Final = range(10**9, 10**11)
 #: What the role of a conversation begins with in which we are the gateway.
 SERVED: Final = "served-"
+#: What a program of each role says first.
+FIRST_MESSAGES: Final[Mapping[Party, str]] = {Party.VIEWER: "auth", Party.DEVICE: "device_auth"}
 #: Entries before the one that shows a breach.
 _BEFORE: Final = 20
 _WHOLE_NUMBERS: Final = ("width", "height", "timestamp")
@@ -35,6 +37,11 @@ MONITORED: Final[Mapping[Party, tuple[str, ...]]] = {
         "PW-LIM-5",
     ),
 }
+
+
+def introduces(role: Party, first: Entry) -> bool:
+    """Whether *first* is the text message by which a program of *role* says who it is."""
+    return bool(first.kind is Kind.TEXT and first.type == FIRST_MESSAGES[role])
 
 
 def judge_request(
@@ -78,15 +85,16 @@ class ProgramWatch:
     """One conversation of a program of `role`, judged entry by entry: what it says is RECEIVED here."""
 
     role: Party
-    _has_spoken: bool = field(default=False, init=False)
+    #: Whether its first message has come.
+    has_spoken: bool = field(default=False, init=False)
 
     def see(self, entry: Entry) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each check that *entry* fails, and what was observed."""
         if entry.way is not Way.RECEIVED:
             return
-        if entry.kind in (Kind.TEXT, Kind.BINARY) and not self._has_spoken:
+        if entry.kind in (Kind.TEXT, Kind.BINARY) and not self.has_spoken:
             # What it says first is judged apart.
-            self._has_spoken = True
+            self.has_spoken = True
             return
         yield from _judge(self.role, entry)
 

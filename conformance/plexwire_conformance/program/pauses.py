@@ -10,17 +10,17 @@ SLACK_S: Final = 0.25
 #: A share of a pause by which it may be off and still count as exact.
 _EXACT: Final = 0.02
 #: What the third pause of a program whose pauses grow is at least, as a multiple of the first.
-GROWS: Final = 1.4
+_GROWS: Final = 1.4
 
 
-async def pauses(play: Play, count: int, within: Sequence[float]) -> list[float]:
-    """Return the pauses (seconds) before the next *count* attempts, each refused with HTTP 503; fewer if it stays away.
+async def pauses(play: Play, within: Sequence[float]) -> list[float]:
+    """Return the pauses (seconds) before the next attempts, each refused with HTTP 503; fewer if it stays away.
 
-    `within` is how long to wait for each of them.
+    *within* is how long to wait for each of them.
     """
     found: list[float] = []
     began = play.now()
-    for patience in within[:count]:
+    for patience in within:
         peer = await play.arrival(patience)
         if peer is None:
             break
@@ -43,4 +43,4 @@ def do_vary(found: Sequence[float]) -> bool:
 
 def do_grow(found: Sequence[float]) -> bool:
     """Whether pauses grow: the third is clearly longer than the first."""
-    return len(found) < 3 or found[2] >= GROWS * found[0]
+    return len(found) < 3 or found[2] >= _GROWS * found[0]

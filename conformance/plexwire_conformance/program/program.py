@@ -1,6 +1,7 @@
 """A program under judgement: how it is told where to connect, how it is started, and what is left of it at the end."""
 
 import os
+import secrets
 import shlex
 import signal
 import subprocess
@@ -9,12 +10,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Final, TypeAlias
-from urllib.parse import quote
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
-from plexwire_conformance.target.streams import NARROW_BUFFER
+from plexwire_conformance.target.streams import NARROW_BUFFER, url_of
+from plexwire_conformance.wire.roles import stream_target
 from plexwire_spec import Party
 
 #: Takes a connection of the program; it ends when the connection does.
@@ -27,20 +28,25 @@ _KEPT_LINES: Final = 40
 _SHOWN_LINE: Final = 160
 
 
+def throw_away_key() -> str:
+    """Return a key for one run, which opens nothing anywhere."""
+    return f"plx_{secrets.token_hex(12)}"
+
+
 @frozen(kw_only=True)
 class Invitation:
     """What a program is told: the gateway's base URL, and as whom and for which camera it is to come."""
 
-    url: str
     api_key: str = field(repr=False)
-    source_id: str
-    camera_id: str
+    source_id: str = "robot-01"
+    camera_id: str = "front"
+    #: Known once somebody listens.
+    url: str = ""
 
     @property
     def stream_url(self) -> str:
         """The whole address of a viewer's stream."""
-        source, camera = quote(self.source_id, safe=""), quote(self.camera_id, safe="")
-        return f"{self.url}/v1/sources/{source}/video/stream?camera_id={camera}"
+        return f"{self.url}{stream_target(self.source_id, (self.camera_id,))}"
 
     def words(self) -> dict[str, str]:
         """Return what may stand in braces in a command."""
@@ -132,11 +138,10 @@ class CommandProgram(Program):
             OSError: there is no such command.
         """
         listeners = await _listen("127.0.0.1", 0, narrow=narrow)
-        port = listeners[0].socket.getsockname()[1]
-        invited = _at(invitation, f"ws://127.0.0.1:{port}")
+        invited = evolve(invitation, url=url_of(listeners[0]))
         started = Started(invited)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_accept, listeners, arrive)
+            nursery.start_soon(trio.serve_listeners, arrive, listeners)
             process = await trio.lowlevel.open_process(
                 _filled(self.command, invited),
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **invited.environment()},
@@ -162,15 +167,6 @@ def _filled(command: Sequence[str], invitation: Invitation) -> list[str]:
     return words
 
 
-def _at(invitation: Invitation, url: str) -> Invitation:
-    return Invitation(
-        url=url,
-        api_key=invitation.api_key,
-        source_id=invitation.source_id,
-        camera_id=invitation.camera_id,
-    )
-
-
 async def _listen(host: str, port: int, *, narrow: bool) -> list[trio.SocketListener]:
     listeners = await trio.open_tcp_listeners(port, host=host)
     if narrow:
@@ -178,10 +174,6 @@ async def _listen(host: str, port: int, *, narrow: bool) -> list[trio.SocketList
             # What is accepted inherits it, before the window is negotiated.
             listener.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, NARROW_BUFFER)
     return listeners
-
-
-async def _accept(listeners: list[trio.SocketListener], arrive: Arrive) -> None:
-    await trio.serve_listeners(arrive, listeners)
 
 
 async def _watch(process: trio.Process, started: Started) -> None:
@@ -268,9 +260,8 @@ async def visiting(
         OSError: that address can't be listened at.
     """
     listeners = await _listen(host, port, narrow=False)
-    bound = listeners[0].socket.getsockname()
-    shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-    program = VisitingProgram(role, _at(invitation, f"ws://{shown}:{bound[1]}"), listeners, waiting)
+    invited = evolve(invitation, url=url_of(listeners[0]))
+    program = VisitingProgram(role, invited, listeners, waiting)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(program.listen)
         yield program

@@ -129,6 +129,26 @@ class Play:
             raise Inconclusive(f"the {role} sent nothing ({served.peer.state})")
         return served
 
+    async def unanswered_viewer(self) -> ServedViewer:
+        """Return the next connection of a viewer that waits for its `init`.
+
+        Raises:
+            Inconclusive: none came, or it sent nothing.
+        """
+        served = await self.waiting()
+        assert isinstance(served, ServedViewer)
+        return served
+
+    async def unanswered_device(self) -> ServedDevice:
+        """Return the next connection of a device that waits to be authenticated.
+
+        Raises:
+            Inconclusive: none came, or it sent nothing.
+        """
+        served = await self.waiting()
+        assert isinstance(served, ServedDevice)
+        return served
+
     async def admit(self, peer: ServedPeer) -> Served:
         """Upgrade *peer*, and read its first message if it comes in time."""
         kind = ServedViewer if self._stage.program.role is Party.VIEWER else ServedDevice
@@ -154,8 +174,7 @@ class Play:
         Raises:
             Inconclusive: none came, or it sent nothing.
         """
-        served = await self.waiting()
-        assert isinstance(served, ServedViewer)
+        served = await self.unanswered_viewer()
         await served.say(served.init())
         return served
 
@@ -165,8 +184,7 @@ class Play:
         Raises:
             Inconclusive: none came, or it sent nothing.
         """
-        served = await self.waiting()
-        assert isinstance(served, ServedDevice)
+        served = await self.unanswered_device()
         await served.say(served.authenticated())
         return served
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from plexwire_conformance.cases.selection import select, select_of
 from plexwire_conformance.commands.options import make_settings, run_trio
 from plexwire_conformance.program.control import control_of
 from plexwire_conformance.program.monitor import MONITORED as MONITORED_PROGRAMS
-from plexwire_conformance.program.program import CommandProgram, Invitation
+from plexwire_conformance.program.program import CommandProgram, Invitation, throw_away_key
 from plexwire_conformance.program.runner import ProgramRunner
 from plexwire_conformance.recording.jsonlines import read_text
 from plexwire_conformance.run.control import CONTROL
@@ -202,12 +201,7 @@ class ProgramRun(AnyRun):
         """Judge the program by *cases*."""
         runner = ProgramRunner(
             program=CommandProgram(self.role, self.command),
-            invitation=Invitation(
-                url="",
-                api_key=f"plx_{secrets.token_hex(12)}",
-                source_id="robot-01",
-                camera_id="front",
-            ),
+            invitation=Invitation(api_key=throw_away_key()),
             unix_ms=self.unix_ms,
         )
         chosen = [case for case in cases if isinstance(case, ProgramCase)]

@@ -93,7 +93,7 @@ def _unjudged(case: AnyCase, trouble: Trouble, reason: str) -> CaseResult:
 
 
 #: The signals that end a run: what was judged by then is kept, and every report is complete.
-_ENDS: Final = tuple(
+ENDING_SIGNALS: Final = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 
@@ -105,7 +105,7 @@ async def heed_interrupt(
 
     A KeyboardInterrupt would strike any task, the reference gateway's as well: what then is seen of it proves nothing.
     """
-    with trio.open_signal_receiver(*_ENDS) as signals:
+    with trio.open_signal_receiver(*ENDING_SIGNALS) as signals:
         task_status.started()
         reports.signal = await anext(signals)
         reports.listen(RunInterrupted())

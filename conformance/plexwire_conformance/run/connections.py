@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
-from urllib.parse import quote
 
 import trio
 from attrs import define, evolve, field
@@ -17,7 +16,7 @@ from plexwire_conformance.target.target import Camera, Endpoint, Target
 from plexwire_conformance.wire.close_codes import TRY_AGAIN_LATER
 from plexwire_conformance.wire.framing import KEY
 from plexwire_conformance.wire.peer import HandshakeFailed, NoConnection, RawPeer
-from plexwire_conformance.wire.roles import RawDevice, RawViewer
+from plexwire_conformance.wire.roles import RawDevice, RawViewer, stream_target
 
 #: Seconds in which all that a case leaves behind is closed.
 _FAREWELL = 1.5
@@ -87,11 +86,7 @@ class Connections:
         self, source_id: str, cameras: Iterable[str] = (), timeout: object = None
     ) -> str:
         """Return a viewer's request target; *timeout* goes in as it is."""
-        query = [f"camera_id={quote(camera, safe='')}" for camera in cameras]
-        if timeout is not None:
-            query.append(f"timeout={timeout}")
-        path = f"{self.target.viewers.path}/v1/sources/{quote(source_id, safe='')}/video/stream"
-        return f"{path}?{'&'.join(query)}" if query else path
+        return f"{self.target.viewers.path}{stream_target(source_id, cameras, timeout)}"
 
     # ── connections ──────────────────────────────────────────────────────────────────────────
 

@@ -8,6 +8,8 @@ from typing import TypeAlias
 import trio
 from attrs import define, field
 
+from plexwire_trio import GatewayUrl
+
 #: Opens a byte stream to the gateway; `narrow` asks for small receive buffers, for viewers that stall.
 Dial: TypeAlias = Callable[[bool], Awaitable[trio.abc.Stream]]
 
@@ -53,6 +55,12 @@ async def _open_narrow(host: str, port: int) -> trio.SocketStream:
         sock.close()
         raise
     return trio.SocketStream(sock)
+
+
+def url_of(listener: trio.SocketListener) -> str:
+    """Return the ws:// URL of what listens there."""
+    host, port, *_ = listener.socket.getsockname()
+    return str(GatewayUrl(host=host, port=port, secure=False))
 
 
 @define

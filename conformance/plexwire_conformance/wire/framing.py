@@ -39,6 +39,17 @@ class WireFrame:
     payload: bytes
     fin: bool = True
 
+    def text(self) -> str:
+        """Return the payload of a text message.
+
+        Raises:
+            BadFraming: it is not UTF-8.
+        """
+        try:
+            return self.payload.decode()
+        except UnicodeDecodeError:
+            raise BadFraming("a text message is not UTF-8") from None
+
 
 # ── sending ──────────────────────────────────────────────────────────────────────────────────
 

@@ -328,11 +328,7 @@ class RawPeer:
         now = self._clock()
         match frame.opcode:
             case Opcode.TEXT:
-                try:
-                    text = frame.payload.decode()
-                except UnicodeDecodeError:
-                    raise BadFraming("a text message is not UTF-8") from None
-                self._deliver(self._recorder.text(now, Way.RECEIVED, text))
+                self._deliver(self._recorder.text(now, Way.RECEIVED, frame.text()))
             case Opcode.BINARY:
                 self._deliver(self._recorder.binary(now, Way.RECEIVED, frame.payload))
             case Opcode.PING:

@@ -2,9 +2,10 @@
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from struct import pack
 from typing import Any
+from urllib.parse import quote
 
 from attrs import define, field, frozen
 
@@ -35,6 +36,15 @@ class SentFrame:
         shown = body.get("frame")
         same_picture = isinstance(shown, dict) and shown.get("sha256") == self.sha256
         return same_picture or body.get("timestamp") == self.timestamp
+
+
+def stream_target(source_id: str, cameras: Iterable[str] = (), timeout: object = None) -> str:
+    """Return a viewer's request target, without the base path; *timeout* goes in as it is."""
+    query = [f"camera_id={quote(camera, safe='')}" for camera in cameras]
+    if timeout is not None:
+        query.append(f"timeout={timeout}")
+    path = f"/v1/sources/{quote(source_id, safe='')}/video/stream"
+    return f"{path}?{'&'.join(query)}" if query else path
 
 
 @define(eq=False)

@@ -48,13 +48,8 @@ class ServedPeer(RawPeer):
         Raises:
             HandshakeFailed: what came is no such request.
         """
-        data = b""
         try:
-            while b"\r\n\r\n" not in data:
-                chunk = bytes(await self._stream.receive_some(_CHUNK))
-                if not chunk or len(data) > _LONGEST_HEAD:
-                    raise HandshakeFailed("it ended the connection before its handshake was whole")
-                data += chunk
+            data = await read_head(self._stream)
         except trio.BrokenResourceError:
             raise HandshakeFailed(
                 "it reset the connection before its handshake was whole"
@@ -62,6 +57,8 @@ class ServedPeer(RawPeer):
         except trio.ClosedResourceError:
             # The play was over before it said anything: browsers open connections in advance.
             raise HandshakeFailed("it opened a connection and asked for nothing") from None
+        if not data:
+            raise HandshakeFailed("it ended the connection before its handshake was whole")
         try:
             self.request = parse_request(data)
         except ValueError as error:
@@ -99,6 +96,17 @@ class ServedPeer(RawPeer):
         """End the connection without a word, whatever state it is in."""
         self._decided.set()
         await trio.aclose_forcefully(self._stream)
+
+
+async def read_head(stream: trio.abc.Stream) -> bytes:
+    """Return the head of a request with what came behind it; empty if it did not come whole."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        chunk = bytes(await stream.receive_some(_CHUNK))
+        if not chunk or len(head) > _LONGEST_HEAD:
+            return b""
+        head += chunk
+    return head
 
 
 def parse_request(data: bytes) -> HandshakeRequest:

@@ -3,9 +3,12 @@
 from typing import Any, Final
 
 from plexwire_conformance.program.case import program_case
+from plexwire_conformance.program.endurance import gives_up
+from plexwire_conformance.program.monitor import FIRST_MESSAGES, introduces
 from plexwire_conformance.program.served import ServedDevice
 from plexwire_conformance.program.stage import FIRST_MESSAGE_S, ProgramStage
 from plexwire_conformance.recording.recorder import Entry, Kind
+from plexwire_spec import Party
 
 #: Seconds in which a device has its answer, or gives up.  [PW-DEV-14]
 _ANSWER_S: Final = 10.0
@@ -31,7 +34,7 @@ async def _auth(stage: ProgramStage) -> None:
         if first is None:
             observed = {"ending": served.peer.outcome()}
             stage.find("PW-DEV-1/late", {"within": FIRST_MESSAGE_S}, observed)
-        elif first.kind is not Kind.TEXT or first.type != "device_auth":
+        elif not introduces(Party.DEVICE, first):
             stage.find("PW-DEV-1/other-message", {}, {"message": first.text})
         elif lacking := _lacking(first):
             stage.find("PW-DEV-1/member-missing", {"member": lacking}, {"message": first.text})
@@ -72,11 +75,7 @@ async def _slow_answer(stage: ProgramStage) -> None:
     takes=_ANSWER_S + _LATE_S,
 )
 async def _no_answer(stage: ProgramStage) -> None:
-    async with stage.play() as play:
-        served = await play.waiting()
-        within = _ANSWER_S + _LATE_S
-        if not await play.leaves(served, within):
-            stage.find("PW-DEV-14/kept-waiting", {"within": _ANSWER_S}, {"waited": within})
+    await gives_up(stage, "PW-DEV-14/kept-waiting", _ANSWER_S, late_s=_LATE_S)
 
 
 @program_case(
@@ -94,7 +93,7 @@ async def _other_answer(stage: ProgramStage) -> None:
         sent = [
             each
             for each in served.messages(began)
-            if each is not served.first and each.type != "device_auth"
+            if each is not served.first and each.type != FIRST_MESSAGES[Party.DEVICE]
         ]
         if sent:
             stage.find("PW-DEV-14/took-another-answer", {}, {"message": sent[0].text})

@@ -41,10 +41,6 @@ _ERRORS: Final = (
 )
 
 
-async def _authenticated(play: Play) -> ServedDevice:
-    return await play.device()
-
-
 @program_case(
     "device.unknown",
     "A device ignores message types and members that it does not know.",
@@ -52,17 +48,12 @@ async def _authenticated(play: Play) -> ServedDevice:
     takes=5.0,
 )
 async def _unknown(stage: ProgramStage) -> None:
-    async def more(play: Play) -> ServedDevice:
-        served = await play.waiting()
-        assert isinstance(served, ServedDevice)
-        return served
-
     async def with_more(device: ServedDevice) -> None:
         await device.say(device.authenticated(plexwire_unknown={"a": 1}, org="acme"))
 
     member = Strain("an authenticated with unknown members", with_more)
-    await endure(stage, "PW-DEV-21/left", [member], more)
-    await endure(stage, "PW-DEV-21/left", _UNKNOWN, _authenticated)
+    await endure(stage, "PW-DEV-21/left", [member], Play.unanswered_device)
+    await endure(stage, "PW-DEV-21/left", _UNKNOWN, Play.device)
 
 
 @program_case(
@@ -72,7 +63,7 @@ async def _unknown(stage: ProgramStage) -> None:
     takes=2.0,
 )
 async def _errors(stage: ProgramStage) -> None:
-    await endure(stage, "PW-DEV-28/left", _ERRORS, _authenticated)
+    await endure(stage, "PW-DEV-28/left", _ERRORS, Play.device)
 
 
 @program_case(

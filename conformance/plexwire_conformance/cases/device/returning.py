@@ -27,7 +27,7 @@ async def _loss(stage: ProgramStage) -> None:
         device = await play.device()
         await device.leaves(0.5)
         await device.peer.vanish()
-        found = await pauses(play, len(_WITHIN), _WITHIN)
+        found = await pauses(play, _WITHIN)
         shown = [round(pause, 2) for pause in found]
         if not found:
             observed = {"waited": _WITHIN[0], "words": play.started.last_words()}

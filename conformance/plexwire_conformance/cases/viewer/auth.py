@@ -3,9 +3,11 @@
 from typing import Final
 
 from plexwire_conformance.program.case import program_case
+from plexwire_conformance.program.endurance import gives_up
+from plexwire_conformance.program.monitor import introduces
 from plexwire_conformance.program.served import ServedViewer
 from plexwire_conformance.program.stage import FIRST_MESSAGE_S, ProgramStage
-from plexwire_conformance.recording.recorder import Kind
+from plexwire_spec import Party
 
 #: Seconds that a viewer waits for its `init`.  [PW-VIEW-4]
 _INIT_S: Final = 10.0
@@ -29,7 +31,7 @@ async def _auth(stage: ProgramStage) -> None:
             stage.find(
                 "PW-AUTH-1/late", {"within": FIRST_MESSAGE_S}, {"ending": served.peer.outcome()}
             )
-        elif first.kind is not Kind.TEXT or first.type != "auth":
+        elif not introduces(Party.VIEWER, first):
             stage.find("PW-AUTH-1/other-message", {}, {"message": first.text})
         elif not isinstance((first.body or {}).get("api_key"), str):
             stage.find("PW-AUTH-1/no-key", {}, {"message": first.text})
@@ -46,8 +48,4 @@ async def _auth(stage: ProgramStage) -> None:
     takes=_INIT_S + _LATE_S,
 )
 async def _no_init(stage: ProgramStage) -> None:
-    async with stage.play() as play:
-        served = await play.waiting()
-        within = _INIT_S + _LATE_S
-        if not await play.leaves(served, within):
-            stage.find("PW-VIEW-4/kept-waiting", {"within": _INIT_S}, {"waited": within})
+    await gives_up(stage, "PW-VIEW-4/kept-waiting", _INIT_S, late_s=_LATE_S)

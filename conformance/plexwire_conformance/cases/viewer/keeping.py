@@ -32,12 +32,6 @@ async def _watching(play: Play) -> ServedViewer:
     return viewer
 
 
-async def _waiting_for_init(play: Play) -> ServedViewer:
-    viewer = await play.waiting()
-    assert isinstance(viewer, ServedViewer)
-    return viewer
-
-
 _UNKNOWN: Final = (
     _saying("a message of an unknown type", lambda v: {"type": "plexwire_unknown", "value": 1}),
     _saying(
@@ -96,7 +90,7 @@ async def _unknown(stage: ProgramStage) -> None:
                 },
             )
         ],
-        _waiting_for_init,
+        Play.unanswered_viewer,
     )
 
 
@@ -149,22 +143,19 @@ async def _unreadable(stage: ProgramStage) -> None:
     await endure(stage, "PW-VIEW-3/left", _UNREADABLE, _watching)
 
 
-def _announcing(what: str, make: Making) -> ViewerStrain:
-    return _saying(f"an init with {what}", make)
-
-
 def _listing(sources: Any) -> dict[str, Any]:
     return {"type": "init", "online_sources": sources}
 
 
 _INITS: Final = (
-    _announcing("null for online_sources", lambda v: _listing(None)),
-    _announcing("no online_sources", lambda v: {"type": "init"}),
-    _announcing(
-        "null for cameras", lambda v: _listing([{"source_id": v.source_id, "cameras": None}])
+    _saying("an init with null for online_sources", lambda v: _listing(None)),
+    _saying("an init with no online_sources", lambda v: {"type": "init"}),
+    _saying(
+        "an init with null for cameras",
+        lambda v: _listing([{"source_id": v.source_id, "cameras": None}]),
     ),
-    _announcing(
-        "cameras as objects",
+    _saying(
+        "an init with cameras as objects",
         lambda v: _listing(
             [
                 {
@@ -187,15 +178,13 @@ _INITS: Final = (
 )
 async def _init(stage: ProgramStage) -> None:
     for strain in _INITS:
-        await endure(stage, "PW-VIEW-5/left", [strain], _waiting_for_init)
+        await endure(stage, "PW-VIEW-5/left", [strain], Play.unanswered_viewer)
     await endure(
         stage,
         "PW-VIEW-5/left-second",
         [
             _saying("a second init", lambda v: v.init()),
-            _saying(
-                "a second init that lists nothing", lambda v: {"type": "init", "online_sources": []}
-            ),
+            _saying("a second init that lists nothing", lambda v: _listing([])),
         ],
         _watching,
     )
@@ -206,7 +195,7 @@ async def _init(stage: ProgramStage) -> None:
         await viewer.show()
 
     early = Strain("a frame before the init", shows_early)
-    await endure(stage, "PW-VIEW-5/left-early", [early], _waiting_for_init)
+    await endure(stage, "PW-VIEW-5/left-early", [early], Play.unanswered_viewer)
 
 
 @program_case(

@@ -88,7 +88,7 @@ async def _pauses(stage: ProgramStage) -> None:
         viewer = await play.viewer()
         await viewer.show(3)
         await viewer.peer.vanish()
-        found = await pauses(play, len(_WITHIN), _WITHIN)
+        found = await pauses(play, _WITHIN)
         if not found:
             stage.untestable(
                 "the viewer does not come back after a loss, so there is no pause to judge"
